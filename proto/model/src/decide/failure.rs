@@ -1,0 +1,83 @@
+//! What a failed step means for its stage.
+
+use super::Next;
+use super::stage::MOST_TRIES;
+use crate::deployment::{Stage, Step, StepState};
+use crate::event::{Actor, Event, StageIndex, StageOutcome};
+use crate::pipeline::OnFailure;
+use crate::report::StepError;
+
+/// A step that will not succeed by itself.
+pub(super) struct Problem {
+    pub cause: String,
+    /// Only a person can say what is true.
+    pub unknown: bool,
+}
+
+/// The first step of the stage that failed for good.
+pub(super) fn find(stage: &Stage) -> Option<Problem> {
+    stage.targets.iter().find_map(|target| {
+        if let Some(error) = &target.refused {
+            return Some(problem(&format!("{} can't be migrated", target.database), error, false));
+        }
+        let named = [(&target.inspect, "the inspection"), (&target.backup, "the backup")];
+        let whole = named.into_iter().find_map(|(step, name)| of_step(step, &format!("{name} of {}", target.database)));
+        whole.or_else(|| {
+            target.migrations.iter().find_map(|m| {
+                let named = [
+                    (&m.migrate, "the migration"),
+                    (&m.verify, "the verification of"),
+                    (&m.monitor, "the monitoring of"),
+                ];
+                named.into_iter().find_map(|(step, name)| {
+                    of_step(step, &format!("{name} {} in {}", m.id, target.database))
+                })
+            })
+        })
+    })
+}
+
+/// A step that failed for good; None while another try is due.
+pub(super) fn of_step(step: &Step, name: &str) -> Option<Problem> {
+    let error = step.error()?;
+    if step.passing_failure().is_some() && step.tries < MOST_TRIES {
+        return None;
+    }
+    Some(problem(&format!("{name} failed"), error, matches!(step.state, StepState::Unknown { .. })))
+}
+
+/// Does what the stage says about failures.
+pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, problem: Problem) {
+    let pause = |cause: String| Event::Paused { cause, by: Actor::Pipeline };
+    if problem.unknown {
+        return next.append(pause(problem.cause));
+    }
+    let without_down = stage
+        .targets
+        .iter()
+        .flat_map(|t| &t.migrations)
+        .filter(|m| m.has_effect())
+        .find(|m| next.deployment.migration(&m.id).is_some_and(|m| m.down.is_none()));
+    match (stage.spec.on_failure, without_down) {
+        (OnFailure::Pause, _) => next.append(pause(problem.cause)),
+        (OnFailure::Rollback, Some(steps)) => {
+            let cause = format!("{}; {} has no down.sql, so nothing was rolled back", problem.cause, steps.id);
+            next.append(pause(cause));
+        }
+        (OnFailure::Rollback, None) if stage.has_effects() => {
+            next.append(Event::RollbackStarted { stage: index, cause: problem.cause, by: Actor::Pipeline });
+        }
+        (OnFailure::Rollback, None) => {
+            next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Failed });
+        }
+    }
+}
+
+fn problem(what: &str, error: &StepError, unknown: bool) -> Problem {
+    let cause = if unknown {
+        format!("{what}: its outcome is UNKNOWN: {}", error.message)
+    } else {
+        format!("{what}: {}", error.message)
+    };
+    Problem { cause, unknown }
+}

@@ -1,0 +1,38 @@
+//! What `decide` may know beyond the deployment itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::StepKey;
+use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
+
+/// The surroundings of a deployment at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    /// The environments that exist.
+    pub environments: BTreeMap<EnvironmentName, EnvironmentView>,
+    /// Steps of this deployment that are being listened to.
+    pub in_flight: BTreeSet<StepKey>,
+}
+
+/// One environment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnvironmentView {
+    /// Its databases, as its agents announced them.
+    pub databases: BTreeMap<DatabaseName, AgentPresence>,
+    /// The other deployment that is in it.
+    pub held_by: Option<DeploymentId>,
+}
+
+/// The agent of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentPresence {
+    Connected(AgentName),
+    Away(AgentName),
+}
+
+impl World {
+    #[must_use]
+    pub fn presence(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<&AgentPresence> {
+        self.environments.get(environment)?.databases.get(database)
+    }
+}

@@ -1,0 +1,144 @@
+//! A deployment's state: deployment -> stages -> targets (databases) -> migrations -> steps, folded from its events.
+
+mod apply;
+mod fold;
+mod step;
+mod target;
+
+use jiff::Timestamp;
+
+pub use apply::IllegalEvent;
+pub use step::{Step, StepState};
+pub use target::{MigrationSteps, Target};
+
+use crate::digest::{Digest, Digester};
+use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
+use crate::id::{DatabaseName, DeploymentId, OperatorName, Seq};
+use crate::pipeline::{Pipeline, StageSpec};
+use crate::plan::{Measured, MigrationSummary};
+
+/// All that is known of a deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    pub id: DeploymentId,
+    /// Of the last event in it.
+    pub seq: Seq,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub pipeline: Pipeline,
+    pub migrations: Vec<MigrationSummary>,
+    pub digest: Digest,
+    pub by: OperatorName,
+    pub stages: Vec<Stage>,
+    pub waiting: Option<Waiting>,
+    pub paused: Option<Pause>,
+    pub cancelling: Option<Actor>,
+    /// None while it goes on. A rollback asked for later opens it again.
+    pub outcome: Option<DeploymentOutcome>,
+}
+
+/// Held until a person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    pub cause: String,
+    pub by: Actor,
+    pub since: Timestamp,
+}
+
+/// A stage of a deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    pub spec: StageSpec,
+    pub status: StageStatus,
+    /// Known when the stage begins.
+    pub targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageStatus {
+    Pending,
+    Running { since: Timestamp },
+    Soaking { since: Timestamp, until: Timestamp },
+    RollingBack { since: Timestamp, cause: String, by: Actor },
+    Ended { outcome: StageOutcome, at: Timestamp },
+}
+
+impl Deployment {
+    /// The digest that people agree to: over the pipeline and every migration, in order.
+    #[must_use]
+    pub fn digest_of(pipeline: &Pipeline, migrations: &[MigrationSummary]) -> Digest {
+        let mut digester = Digester::new("stopover deployment v1");
+        // A struct's JSON has its fields in the order of their declaration: the same pipeline gives the same bytes.
+        digester.part("pipeline", &serde_json::to_vec(pipeline).unwrap_or_default());
+        for migration in migrations {
+            digester.part(migration.id.as_str(), migration.digest.as_bytes());
+        }
+        digester.finish()
+    }
+
+    #[must_use]
+    pub fn stage(&self, index: StageIndex) -> Option<&Stage> {
+        self.stages.get(index.0 as usize)
+    }
+
+    #[must_use]
+    pub fn migration(&self, id: &crate::id::MigrationId) -> Option<&MigrationSummary> {
+        self.migrations.iter().find(|m| m.id == *id)
+    }
+
+    #[must_use]
+    pub fn step(&self, key: &StepKey) -> Option<&Step> {
+        self.stage(key.stage)?.target(&key.database)?.step(key)
+    }
+
+    /// The stages with their places.
+    pub fn indexed_stages(&self) -> impl DoubleEndedIterator<Item = (StageIndex, &Stage)> {
+        (0..).map(StageIndex).zip(&self.stages).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The steps that an agent may be working on.
+    #[must_use]
+    pub fn running_steps(&self) -> Vec<StepKey> {
+        self.indexed_stages()
+            .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
+            .filter(|key| self.step(key).is_some_and(Step::is_running))
+            .collect()
+    }
+
+    /// The last stage in which something of this deployment is in a database: the one that a rollback means when it names none.
+    #[must_use]
+    pub fn last_stage_with_effects(&self) -> Option<StageIndex> {
+        self.indexed_stages().rev().find(|(_, s)| s.has_effects()).map(|(index, _)| index)
+    }
+
+    /// What the stages before this one really took.
+    #[must_use]
+    pub fn measured_before(&self, stage: StageIndex) -> Vec<Measured<'_>> {
+        self.indexed_stages()
+            .take_while(|(index, _)| *index < stage)
+            .flat_map(|(_, s)| s.targets.iter().flat_map(|t| t.measured(s.spec.environment.as_str(), &self.migrations)))
+            .collect()
+    }
+}
+
+impl Stage {
+    #[must_use]
+    pub fn target(&self, database: &DatabaseName) -> Option<&Target> {
+        self.targets.iter().find(|t| t.database == *database)
+    }
+
+    /// Whether anything of this deployment is, or may be, in one of its databases.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        self.targets.iter().any(Target::has_effects)
+    }
+
+    /// Begun and not ended: it holds its environment.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.status, StageStatus::Pending | StageStatus::Ended { .. })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

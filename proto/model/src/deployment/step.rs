@@ -1,0 +1,132 @@
+//! A step and its attempts.
+
+use jiff::Timestamp;
+
+use crate::event::Resolution;
+use crate::id::{AgentName, Attempt, Epoch, RunId};
+use crate::report::{ErrorClass, Outcome, StepError, StepReport};
+
+/// A step, through all its attempts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// All attempts so far.
+    pub attempts: u32,
+    /// Attempts since a person last said "go on": what the limit on retries counts.
+    pub tries: u32,
+    pub state: StepState,
+    /// What a person said of an UNKNOWN outcome; the next attempt carries it.
+    pub resolution: Option<Resolution>,
+}
+
+/// Each state has its own facts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum StepState {
+    #[default]
+    Pending,
+    Running {
+        attempt: Attempt,
+        epoch: Epoch,
+        agent: AgentName,
+        since: Timestamp,
+        /// The agent's run and its last line that is in the log.
+        logged: Option<(RunId, u64)>,
+    },
+    Succeeded {
+        since: Timestamp,
+        at: Timestamp,
+        report: StepReport,
+    },
+    Failed {
+        since: Timestamp,
+        at: Timestamp,
+        error: StepError,
+        report: Option<StepReport>,
+    },
+    Unknown {
+        since: Timestamp,
+        at: Timestamp,
+        error: StepError,
+    },
+    /// There was nothing to do for it.
+    Skipped,
+}
+
+impl Step {
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, StepState::Running { .. })
+    }
+
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.state == StepState::Pending
+    }
+
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        matches!(self.state, StepState::Succeeded { .. })
+    }
+
+    /// Succeeded, or nothing to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, StepState::Succeeded { .. } | StepState::Skipped)
+    }
+
+    #[must_use]
+    pub fn report(&self) -> Option<&StepReport> {
+        match &self.state {
+            StepState::Succeeded { report, .. } => Some(report),
+            StepState::Failed { report, .. } => report.as_ref(),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn error(&self) -> Option<&StepError> {
+        match &self.state {
+            StepState::Failed { error, .. } | StepState::Unknown { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Failed for a reason that passes by itself; when it ended.
+    #[must_use]
+    pub fn passing_failure(&self) -> Option<Timestamp> {
+        match &self.state {
+            StepState::Failed { at, error, .. } | StepState::Unknown { at, error, .. }
+                if error.class == ErrorClass::Transient =>
+            {
+                Some(*at)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn start(&mut self, attempt: Attempt, epoch: Epoch, agent: AgentName, at: Timestamp) {
+        self.attempts = attempt.0;
+        self.tries += 1;
+        self.state = StepState::Running { attempt, epoch, agent, since: at, logged: None };
+    }
+
+    pub(super) fn finish(&mut self, outcome: Outcome, at: Timestamp) {
+        let since = match &self.state {
+            StepState::Running { since, .. } => *since,
+            _ => at,
+        };
+        self.resolution = None;
+        self.state = match outcome {
+            Outcome::Succeeded { report } => StepState::Succeeded { since, at, report },
+            Outcome::Failed { error, report } => StepState::Failed { since, at, error, report },
+            Outcome::Unknown { error } => StepState::Unknown { since, at, error },
+        };
+    }
+
+    /// Makes a step that did not succeed due again, with all its tries.
+    pub(super) fn reopen(&mut self) {
+        if matches!(self.state, StepState::Failed { .. } | StepState::Unknown { .. }) {
+            self.state = StepState::Pending;
+            self.tries = 0;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One database of a stage, with its steps.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::step::{Step, StepState};
+use crate::event::{StageIndex, StepKey, StepKind};
+use crate::id::{DatabaseName, MigrationId};
+use crate::plan::{Action, Measured, MigrationSummary, TargetPlan};
+use crate::report::{Effect, Inspection, StepError, StepReport};
+
+/// One database of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    pub database: DatabaseName,
+    pub inspect: Step,
+    pub plan: Option<TargetPlan>,
+    /// Why there is no plan.
+    pub refused: Option<StepError>,
+    pub backup: Step,
+    pub migrations: Vec<MigrationSteps>,
+    pub rollback_backup: Step,
+}
+
+/// The steps of one migration in one database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MigrationSteps {
+    pub id: MigrationId,
+    pub migrate: Step,
+    pub verify: Step,
+    pub monitor: Step,
+    pub rollback: Step,
+    /// When each monitor last began to run and passed, by name.
+    pub monitored: BTreeMap<String, Timestamp>,
+}
+
+impl Target {
+    pub(super) fn new(database: DatabaseName, migrations: &[MigrationSummary]) -> Self {
+        let steps = |m: &MigrationSummary| MigrationSteps {
+            id: m.id.clone(),
+            migrate: Step::default(),
+            verify: Step::default(),
+            monitor: Step::default(),
+            rollback: Step::default(),
+            monitored: BTreeMap::new(),
+        };
+        Self {
+            database,
+            inspect: Step::default(),
+            plan: None,
+            refused: None,
+            backup: Step::default(),
+            migrations: migrations.iter().map(steps).collect(),
+            rollback_backup: Step::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn step(&self, key: &StepKey) -> Option<&Step> {
+        match (key.kind, &key.migration) {
+            (StepKind::Inspect, None) => Some(&self.inspect),
+            (StepKind::Backup, None) => Some(&self.backup),
+            (StepKind::RollbackBackup, None) => Some(&self.rollback_backup),
+            (kind, Some(id)) => self.migrations.iter().find(|m| m.id == *id)?.step(kind),
+            _ => None,
+        }
+    }
+
+    pub(super) fn step_mut(&mut self, key: &StepKey) -> Option<&mut Step> {
+        match (key.kind, &key.migration) {
+            (StepKind::Inspect, None) => Some(&mut self.inspect),
+            (StepKind::Backup, None) => Some(&mut self.backup),
+            (StepKind::RollbackBackup, None) => Some(&mut self.rollback_backup),
+            (kind, Some(id)) => self.migrations.iter_mut().find(|m| m.id == *id)?.step_mut(kind),
+            _ => None,
+        }
+    }
+
+    /// The addresses of all its steps, in the order in which they run.
+    #[must_use]
+    pub fn keys(&self, stage: StageIndex) -> Vec<StepKey> {
+        let of = |kind| StepKey::target(stage, &self.database, kind);
+        let each = |m: &MigrationSteps, kinds: &[StepKind]| {
+            kinds.iter().map(|k| StepKey::migration(stage, &self.database, *k, &m.id)).collect::<Vec<_>>()
+        };
+        let mut keys = vec![of(StepKind::Inspect), of(StepKind::Backup)];
+        keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Migrate, StepKind::Verify])));
+        keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Monitor])));
+        keys.push(of(StepKind::RollbackBackup));
+        keys.extend(self.migrations.iter().rev().flat_map(|m| each(m, &[StepKind::Rollback])));
+        keys
+    }
+
+    #[must_use]
+    pub fn inspection(&self) -> Option<&Inspection> {
+        match self.inspect.report() {
+            Some(StepReport::Inspected(inspection)) => Some(inspection),
+            _ => None,
+        }
+    }
+
+    /// What is planned for a migration here.
+    #[must_use]
+    pub fn action(&self, migration: &MigrationId) -> Option<&Action> {
+        self.plan.as_ref()?.migrations.iter().find(|m| m.id == *migration).map(|m| &m.action)
+    }
+
+    /// Whether anything was, or may have been, changed here and not taken back.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        self.migrations.iter().any(MigrationSteps::has_effect)
+    }
+
+    /// Planned, and every migration is through.
+    #[must_use]
+    pub fn is_migrated(&self) -> bool {
+        self.plan.is_some() && self.migrations.iter().all(|m| m.migrate.is_done() && m.verify.is_done())
+    }
+
+    #[must_use]
+    pub fn applies_anything(&self) -> bool {
+        self.plan.as_ref().is_some_and(TargetPlan::applies_anything)
+    }
+
+    pub(super) fn measured<'a>(
+        &'a self,
+        environment: &'a str,
+        migrations: &'a [MigrationSummary],
+    ) -> impl Iterator<Item = Measured<'a>> {
+        self.migrations.iter().filter_map(move |steps| {
+            let Some(StepReport::Migrated(report)) = steps.migrate.report() else { return None };
+            if report.already_applied {
+                return None;
+            }
+            let table = migrations.iter().find(|m| m.id == steps.id)?.manifest.table.as_ref();
+            let rows = table
+                .and_then(|name| self.inspection()?.tables.iter().find(|t| t.table == *name))
+                .map_or(0, |t| t.rows);
+            Some(Measured { environment, migration: &steps.id, rows, took: report.took })
+        })
+    }
+}
+
+impl MigrationSteps {
+    #[must_use]
+    pub fn step(&self, kind: StepKind) -> Option<&Step> {
+        match kind {
+            StepKind::Migrate => Some(&self.migrate),
+            StepKind::Verify => Some(&self.verify),
+            StepKind::Monitor => Some(&self.monitor),
+            StepKind::Rollback => Some(&self.rollback),
+            StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => None,
+        }
+    }
+
+    fn step_mut(&mut self, kind: StepKind) -> Option<&mut Step> {
+        match kind {
+            StepKind::Migrate => Some(&mut self.migrate),
+            StepKind::Verify => Some(&mut self.verify),
+            StepKind::Monitor => Some(&mut self.monitor),
+            StepKind::Rollback => Some(&mut self.rollback),
+            StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => None,
+        }
+    }
+
+    /// Whether it is, or may be, in the database on behalf of this deployment.
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        if self.rollback.succeeded() {
+            return false;
+        }
+        match &self.migrate.state {
+            StepState::Running { .. } | StepState::Unknown { .. } | StepState::Succeeded { .. } => true,
+            StepState::Failed { error, .. } => error.effect != Effect::None,
+            // Reopened after an attempt that may have left something.
+            StepState::Pending => self.migrate.attempts > 0,
+            StepState::Skipped => false,
+        }
+    }
+}

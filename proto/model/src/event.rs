@@ -1,0 +1,216 @@
+//! The events of a deployment: what happened, in order, for ever.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::id::{
+    AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId, Seq,
+};
+use crate::pipeline::Pipeline;
+use crate::plan::{MigrationSummary, TargetPlan};
+use crate::report::{LogLine, Outcome, StepError};
+
+/// One event with its place in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub deployment: DeploymentId,
+    pub seq: Seq,
+    pub at: Timestamp,
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Created {
+        pipeline: Pipeline,
+        migrations: Vec<MigrationSummary>,
+        /// Over the pipeline and the migrations: what people agreed to.
+        digest: Digest,
+        by: OperatorName,
+    },
+    /// The stage begins with these databases; nobody else migrates in its environment until it ends.
+    StageStarted { stage: StageIndex, databases: Vec<DatabaseName> },
+    /// Written before the agent is asked, so that a restarted server knows what may be under way.
+    StepStarted { step: StepKey, attempt: Attempt, epoch: Epoch, agent: AgentName },
+    StepLogged {
+        step: StepKey,
+        attempt: Attempt,
+        /// The agent's run and the line's place in it, from 1: a line sent twice is known by them.
+        run: RunId,
+        line_number: u64,
+        line: LogLine,
+    },
+    StepFinished { step: StepKey, attempt: Attempt, outcome: Outcome },
+    Planned { stage: StageIndex, plan: TargetPlan },
+    /// What was found in the database forbids going on.
+    PlanRefused { stage: StageIndex, database: DatabaseName, error: StepError },
+    SoakStarted { stage: StageIndex, until: Timestamp },
+    /// The stage failed, or a person asked: its changes are taken back from here on.
+    RollbackStarted { stage: StageIndex, cause: String, by: Actor },
+    StageFinished { stage: StageIndex, outcome: StageOutcome },
+    /// What the deployment waits for has changed; None when it waits for nothing.
+    WaitingChanged { waiting: Option<Waiting> },
+    Paused { cause: String, by: Actor },
+    Resumed { by: Actor },
+    /// A person looked at an UNKNOWN step and says what is true.
+    Resolved { step: StepKey, resolution: Resolution, by: Actor },
+    CancelRequested { by: Actor },
+    Finished { outcome: DeploymentOutcome },
+}
+
+/// The place of a stage in its pipeline, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageIndex(pub u32);
+
+/// A step's address in a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepKey {
+    pub stage: StageIndex,
+    pub database: DatabaseName,
+    pub kind: StepKind,
+    /// For the kinds that concern one migration.
+    pub migration: Option<MigrationId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    Inspect,
+    Backup,
+    /// Of one migration.
+    Migrate,
+    /// Of one migration.
+    Verify,
+    /// All monitors of the deployment's migrations, again and again through the soak.
+    Monitor,
+    /// The backup before a rollback.
+    RollbackBackup,
+    /// Of one migration.
+    Rollback,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    Operator(OperatorName),
+    /// The pipeline's on_failure.
+    Pipeline,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageOutcome {
+    Succeeded,
+    /// It failed, and there was nothing to take back.
+    Failed,
+    RolledBack,
+    /// Taking it back failed as well: a person must look.
+    RollbackFailed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentOutcome {
+    Succeeded,
+    Failed,
+    /// Stopped by a person; what had been applied stays.
+    Cancelled,
+    RolledBack,
+    RollbackFailed,
+}
+
+/// See [`Event::Resolved`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    Applied,
+    NotApplied,
+}
+
+/// What a deployment waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Waiting {
+    /// `stopover environment create` is missing.
+    EnvironmentMissing { environment: EnvironmentName },
+    /// No agent has joined the environment, or none of its agents serves the database that the pipeline names.
+    NoAgent { environment: EnvironmentName, database: Option<DatabaseName> },
+    AgentAway { environment: EnvironmentName, database: DatabaseName, agent: AgentName },
+    /// Another deployment is in the environment.
+    EnvironmentHeld { environment: EnvironmentName, by: DeploymentId },
+    Soak { environment: EnvironmentName, until: Timestamp },
+    /// A step failed for a passing reason and is tried again.
+    Retry { step: StepKey, at: Timestamp },
+    /// A person must say how to go on.
+    Person { cause: String },
+}
+
+impl StepKey {
+    #[must_use]
+    pub fn target(stage: StageIndex, database: &DatabaseName, kind: StepKind) -> Self {
+        Self { stage, database: database.clone(), kind, migration: None }
+    }
+
+    #[must_use]
+    pub fn migration(stage: StageIndex, database: &DatabaseName, kind: StepKind, migration: &MigrationId) -> Self {
+        Self { stage, database: database.clone(), kind, migration: Some(migration.clone()) }
+    }
+}
+
+impl StepKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inspect => "inspect",
+            Self::Backup => "backup",
+            Self::Migrate => "migrate",
+            Self::Verify => "verify",
+            Self::Monitor => "monitor",
+            Self::RollbackBackup => "rollback backup",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+impl fmt::Display for StepKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for StepKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.migration {
+            Some(migration) => write!(f, "{} {} {migration}", self.database, self.kind),
+            None => write!(f, "{} {}", self.database, self.kind),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(name) => name.fmt(f),
+            Self::Pipeline => f.pad("the pipeline's on_failure"),
+        }
+    }
+}
+
+impl fmt::Display for DeploymentOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::RolledBack => "rolled back",
+            Self::RollbackFailed => "rollback failed",
+        })
+    }
+}

@@ -1,0 +1,341 @@
+//! `migration.toml`: what the SQL alone can't say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::expectation::{Expectation, Scalar};
+use crate::config::{self, ConfigError};
+
+/// The contents of a `migration.toml`; the default is that of a migration without one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub description: Option<String>,
+    /// The table whose live row count picks the variant and drives the estimate; may be `schema.table`.
+    pub table: Option<String>,
+    /// From this many live rows on, up.batch.sql runs instead of up.sql.
+    pub batch_above_rows: Option<u64>,
+    /// Whether a statement that commits on its own and leaves no trace may be run again after a crash.
+    pub rerun: Rerun,
+    pub verify: Vec<Check>,
+    pub monitors: Vec<Monitor>,
+    pub follow_ups: Vec<FollowUp>,
+}
+
+/// See [`Manifest::rerun`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rerun {
+    /// Not declared: a person looks first.
+    #[default]
+    Unknown,
+    /// Running it again does no harm and completes what is missing.
+    Safe,
+}
+
+/// A query and what it must answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub sql: String,
+    pub expect: Expectation,
+}
+
+/// A check that runs through the soak; a failure stops the promotion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Monitor {
+    #[serde(with = "crate::duration")]
+    pub every: Duration,
+    pub check: Check,
+}
+
+/// A query for later: the day after, the week after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FollowUp {
+    pub name: String,
+    #[serde(with = "crate::duration")]
+    pub after: Duration,
+    pub sql: String,
+    pub expect: Option<Expectation>,
+}
+
+impl Manifest {
+    /// Reads a `migration.toml`; `file` names it in errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let raw: RawManifest = config::parse(file, text)?;
+        let manifest = Self {
+            description: raw.description,
+            table: raw.table,
+            batch_above_rows: raw.batch_above_rows,
+            rerun: raw.rerun,
+            verify: raw.verify.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
+            monitors: raw.monitor.into_iter().map(|m| m.into_monitor(file, text)).collect::<Result<_, _>>()?,
+            follow_ups: raw.follow_up.into_iter().map(|f| f.into_follow_up(file, text)).collect::<Result<_, _>>()?,
+        };
+        manifest.check_names(file)?;
+        Ok(manifest)
+    }
+
+    fn check_names(&self, file: &str) -> Result<(), ConfigError> {
+        let groups: [(&str, Vec<&str>); 3] = [
+            ("verify", self.verify.iter().map(|c| c.name.as_str()).collect()),
+            ("monitor", self.monitors.iter().map(|m| m.check.name.as_str()).collect()),
+            ("follow_up", self.follow_ups.iter().map(|f| f.name.as_str()).collect()),
+        ];
+        for (group, mut names) in groups {
+            names.sort_unstable();
+            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                let message = format!("two [[{group}]] have the name \"{}\"; give each its own", twice[0]);
+                return Err(ConfigError::whole(file, message));
+            }
+        }
+        if self.batch_above_rows.is_some() && self.table.is_none() {
+            let message = "batch_above_rows needs `table`: whose rows should be counted?";
+            return Err(ConfigError::whole(file, message));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawManifest {
+    description: Option<String>,
+    table: Option<String>,
+    batch_above_rows: Option<u64>,
+    #[serde(default)]
+    rerun: Rerun,
+    #[serde(default)]
+    verify: Vec<RawCheck>,
+    #[serde(default)]
+    monitor: Vec<RawMonitor>,
+    #[serde(default)]
+    follow_up: Vec<RawFollowUp>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCheck {
+    name: toml::Spanned<String>,
+    sql: String,
+    expect: Option<Scalar>,
+    expect_rows: Option<u64>,
+    expect_min: Option<f64>,
+    expect_max: Option<f64>,
+    row: Option<BTreeMap<String, Scalar>>,
+    uses_index: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMonitor {
+    name: toml::Spanned<String>,
+    every: toml::Spanned<String>,
+    sql: String,
+    expect: Option<Scalar>,
+    expect_rows: Option<u64>,
+    expect_min: Option<f64>,
+    expect_max: Option<f64>,
+    row: Option<BTreeMap<String, Scalar>>,
+    uses_index: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFollowUp {
+    name: toml::Spanned<String>,
+    after: toml::Spanned<String>,
+    sql: String,
+    expect: Option<Scalar>,
+    expect_rows: Option<u64>,
+    expect_min: Option<f64>,
+    expect_max: Option<f64>,
+    row: Option<BTreeMap<String, Scalar>>,
+    uses_index: Option<String>,
+}
+
+/// The six ways to say what is expected, as they stand in one table of the file. Serde can't flatten and refuse unknown
+/// keys at once, so the tables repeat the keys and meet here.
+struct RawExpectation {
+    expect: Option<Scalar>,
+    expect_rows: Option<u64>,
+    expect_min: Option<f64>,
+    expect_max: Option<f64>,
+    row: Option<BTreeMap<String, Scalar>>,
+    uses_index: Option<String>,
+}
+
+macro_rules! expectation_of {
+    ($raw:ident) => {
+        RawExpectation {
+            expect: $raw.expect,
+            expect_rows: $raw.expect_rows,
+            expect_min: $raw.expect_min,
+            expect_max: $raw.expect_max,
+            row: $raw.row,
+            uses_index: $raw.uses_index,
+        }
+    };
+}
+
+impl RawCheck {
+    fn into_check(self, file: &str, text: &str) -> Result<Check, ConfigError> {
+        let expect = expectation_of!(self).required(file, text, &self.name)?;
+        Ok(Check { name: name(file, text, &self.name)?, sql: query(file, text, &self.name, self.sql)?, expect })
+    }
+}
+
+impl RawMonitor {
+    fn into_monitor(self, file: &str, text: &str) -> Result<Monitor, ConfigError> {
+        let every = duration(file, text, &self.every)?;
+        if every < Duration::from_secs(1) {
+            let message = "a monitor runs at most once a second";
+            return Err(ConfigError::at(file, text, Some(self.every.span()), message));
+        }
+        let expect = expectation_of!(self).required(file, text, &self.name)?;
+        let check = Check { name: name(file, text, &self.name)?, sql: query(file, text, &self.name, self.sql)?, expect };
+        Ok(Monitor { every, check })
+    }
+}
+
+impl RawFollowUp {
+    fn into_follow_up(self, file: &str, text: &str) -> Result<FollowUp, ConfigError> {
+        let expect = expectation_of!(self).optional(file, text, &self.name)?;
+        Ok(FollowUp {
+            name: name(file, text, &self.name)?,
+            after: duration(file, text, &self.after)?,
+            sql: query(file, text, &self.name, self.sql)?,
+            expect,
+        })
+    }
+}
+
+impl RawExpectation {
+    fn required(self, file: &str, text: &str, name: &toml::Spanned<String>) -> Result<Expectation, ConfigError> {
+        self.optional(file, text, name)?.ok_or_else(|| {
+            let message = format!("\"{}\" says nothing about what is expected: add {WAYS}", name.get_ref());
+            ConfigError::at(file, text, Some(name.span()), message)
+        })
+    }
+
+    fn optional(
+        self,
+        file: &str,
+        text: &str,
+        name: &toml::Spanned<String>,
+    ) -> Result<Option<Expectation>, ConfigError> {
+        let between = (self.expect_min.is_some() || self.expect_max.is_some())
+            .then_some(Expectation::Between { min: self.expect_min, max: self.expect_max });
+        let given = [
+            self.expect.map(Expectation::Value),
+            self.expect_rows.map(Expectation::Rows),
+            between,
+            self.row.map(Expectation::Row),
+            self.uses_index.map(Expectation::UsesIndex),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (first, None) => Ok(first),
+            (_, Some(_)) => {
+                let message = format!("\"{}\" expects several things at once: keep one of {WAYS}", name.get_ref());
+                Err(ConfigError::at(file, text, Some(name.span()), message))
+            }
+        }
+    }
+}
+
+const WAYS: &str = "expect, expect_rows, expect_min and expect_max, row, uses_index";
+
+fn name(file: &str, text: &str, name: &toml::Spanned<String>) -> Result<String, ConfigError> {
+    let trimmed = name.get_ref().trim();
+    if trimmed.is_empty() || trimmed.chars().any(char::is_control) {
+        let message = "a name is one line of text: people will read it in the progress and in the log";
+        return Err(ConfigError::at(file, text, Some(name.span()), message));
+    }
+    Ok(trimmed.to_owned())
+}
+
+fn query(file: &str, text: &str, name: &toml::Spanned<String>, sql: String) -> Result<String, ConfigError> {
+    let at = |message: String| ConfigError::at(file, text, Some(name.span()), message);
+    let count = crate::sql::split(&sql).map_err(|e| at(format!("the sql of \"{}\": {e}", name.get_ref())))?.len();
+    if count != 1 {
+        return Err(at(format!("the sql of \"{}\" must be one query, and holds {count} statements", name.get_ref())));
+    }
+    Ok(sql)
+}
+
+fn duration(file: &str, text: &str, value: &toml::Spanned<String>) -> Result<Duration, ConfigError> {
+    crate::duration::parse(value.get_ref()).map_err(|m| ConfigError::at(file, text, Some(value.span()), m))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest, String> {
+        Manifest::parse("migration.toml", text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_expectation_is_read() {
+        let manifest = parse(
+            r#"
+            table = "users"
+            batch_above_rows = 100_000
+            rerun = "safe"
+            [[verify]]
+            name = "value"
+            sql = "SELECT 0"
+            expect = 0
+            [[verify]]
+            name = "rows"
+            sql = "SELECT 1"
+            expect_rows = 1
+            [[verify]]
+            name = "range"
+            sql = "SELECT 1"
+            expect_min = 1
+            [[verify]]
+            name = "row"
+            sql = "SELECT 1 AS a"
+            row = { a = 1 }
+            [[verify]]
+            name = "index"
+            sql = "SELECT 1"
+            uses_index = "i"
+            [[monitor]]
+            name = "m"
+            every = "10m"
+            sql = "SELECT 0"
+            expect = 0
+            [[follow_up]]
+            name = "f"
+            after = "1d"
+            sql = "SELECT 0"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(manifest.verify.len(), 5);
+        assert_eq!(manifest.verify[2].expect, Expectation::Between { min: Some(1.0), max: None });
+        assert_eq!(manifest.monitors[0].every, Duration::from_secs(600));
+        assert_eq!(manifest.follow_ups[0].expect, None);
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_way_out() {
+        let cases = [
+            ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1\"\n", "migration.toml:2:8: \"a\" says nothing"),
+            ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1\"\nexpect = 1\nexpect_rows = 1\n", "keep one of"),
+            ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1; SELECT 2\"\nexpect = 1\n", "holds 2 statements"),
+            ("[[monitor]]\nname = \"a\"\nevery = \"10\"\nsql = \"SELECT 1\"\nexpect = 1\n", "migration.toml:3:9"),
+            ("batch_above_rows = 5\n", "batch_above_rows needs `table`"),
+            ("rerun = \"sure\"\n", "unknown variant `sure`"),
+            ("tabel = \"users\"\n", "did you mean `table`?"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}\n gave {error}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! A migration: a directory of plain SQL with an optional `migration.toml`.
+//!
+//! Parsing takes the files' contents, never a path: the CLI reads the directory, and the agent checks the same bytes again.
+
+mod bundle;
+mod expectation;
+mod manifest;
+mod script;
+
+pub use bundle::{FILE_NAMES, Migration, MigrationError};
+pub use expectation::{Expectation, Scalar, Verdict};
+pub use manifest::{Check, FollowUp, Manifest, Monitor, Rerun};
+pub use script::{Script, ScriptError, ScriptSummary, StatementSummary};

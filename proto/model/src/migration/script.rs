@@ -1,0 +1,210 @@
+//! One SQL file of a migration, checked: text that PostgreSQL can take, split into statements.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sql::{self, Statement, StatementKind, Transactionality};
+
+/// A checked SQL file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    text: String,
+}
+
+/// What is wrong with an SQL file. The line is from 1; 0 is the whole file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", if *.line == 0 { String::new() } else { format!("line {}: ", .line) })]
+pub struct ScriptError {
+    pub line: u32,
+    pub message: String,
+}
+
+/// What people see of a script before it runs, and what progress refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptSummary {
+    /// One transaction for all statements, or each on its own.
+    pub one_transaction: bool,
+    pub statements: Vec<StatementSummary>,
+}
+
+/// One statement of a [`ScriptSummary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementSummary {
+    /// Line of the first token, from 1.
+    pub line: u32,
+    /// The beginning of the statement on one line, at most 120 characters.
+    pub text: String,
+    /// Why it can't share a transaction; None when it can.
+    pub own_transaction: Option<String>,
+}
+
+impl Script {
+    /// Checks the bytes of a file. A byte order mark is accepted and dropped.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ScriptError> {
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let line = line_of(bytes, e.valid_up_to());
+            ScriptError { line, message: "this is not valid UTF-8; save the file as UTF-8".to_owned() }
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let script = Self { text: text.to_owned() };
+        script.check()?;
+        Ok(script)
+    }
+
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The statements to send, in order. A BEGIN at the start with its COMMIT at the end is the file's own word for what
+    /// happens anyway, so both are left out.
+    #[must_use]
+    pub fn statements(&self) -> Vec<Statement<'_>> {
+        let mut statements = sql::split(&self.text).unwrap_or_default();
+        if is_wrapped(&statements) {
+            statements.pop();
+            statements.remove(0);
+        }
+        statements
+    }
+
+    /// Whether all statements may share one transaction.
+    #[must_use]
+    pub fn one_transaction(&self) -> bool {
+        self.statements().iter().all(|s| s.transactionality() == Transactionality::InTransaction)
+    }
+
+    #[must_use]
+    pub fn summary(&self) -> ScriptSummary {
+        let statements = self.statements();
+        let statements: Vec<_> = statements.iter().map(summary_of).collect();
+        ScriptSummary { one_transaction: statements.iter().all(|s| s.own_transaction.is_none()), statements }
+    }
+
+    fn check(&self) -> Result<(), ScriptError> {
+        let all = sql::split(&self.text).map_err(|e| ScriptError { line: 0, message: e.to_string() })?;
+        let wrapped = is_wrapped(&all);
+        let inner = if wrapped { &all[1..all.len() - 1] } else { &all[..] };
+        if inner.is_empty() {
+            let message = "the file holds no statement; a migration that does nothing can't be told from a mistake";
+            return Err(ScriptError { line: 0, message: message.to_owned() });
+        }
+        for statement in inner {
+            check_statement(statement, wrapped)?;
+        }
+        check_directives(&all)
+    }
+}
+
+fn check_statement(statement: &Statement<'_>, wrapped: bool) -> Result<(), ScriptError> {
+    let fail = |line: u32, message: String| Err(ScriptError { line, message });
+    match statement.kind() {
+        StatementKind::Begin | StatementKind::Commit | StatementKind::Rollback | StatementKind::PrepareTransaction => {
+            let message = "transaction control in the middle of a file is not supported yet; remove it: statements that \
+                           may share a transaction run in one, and the others run one at a time";
+            return fail(statement.line, message.to_owned());
+        }
+        StatementKind::Savepoint => {
+            let message = "savepoints are not supported: subtransactions under a long transaction stall replicas";
+            return fail(statement.line, message.to_owned());
+        }
+        _ => {}
+    }
+    if let (true, Transactionality::OwnTransaction { reason }) = (wrapped, statement.transactionality()) {
+        let message = format!("this can't run between BEGIN and COMMIT: {reason}; remove the file's BEGIN and COMMIT");
+        return fail(statement.line, message);
+    }
+    if let Some((name, line)) = sql::overlong_identifiers(statement).into_iter().next() {
+        let message = format!(
+            "the identifier `{name}` is longer than 63 bytes; PostgreSQL would cut it, and two of them could collide"
+        );
+        return fail(line, message);
+    }
+    Ok(())
+}
+
+/// `-- stopover:` comments change what a statement does; one that isn't understood must never be passed over.
+fn check_directives(statements: &[Statement<'_>]) -> Result<(), ScriptError> {
+    for statement in statements {
+        let lines_above = statement.leading_comments.lines().rev().zip(0..);
+        for (text, above) in lines_above {
+            if let Some(directive) = text.trim().strip_prefix("--").map(str::trim_start)
+                && let Some(directive) = directive.strip_prefix("stopover:")
+            {
+                let message = format!(
+                    "the directive `stopover:{}` is not supported yet; remove the comment, or give an up.batch.sql",
+                    directive.chars().take(40).flat_map(char::escape_debug).collect::<String>()
+                );
+                return Err(ScriptError { line: statement.line.saturating_sub(above), message });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_wrapped(statements: &[Statement<'_>]) -> bool {
+    match statements {
+        [first, .., last] => first.kind() == StatementKind::Begin && last.kind() == StatementKind::Commit,
+        _ => false,
+    }
+}
+
+fn summary_of(statement: &Statement<'_>) -> StatementSummary {
+    const LONGEST: usize = 120;
+    let words = statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text: String = words.chars().take(LONGEST).collect();
+    if words.chars().count() > LONGEST {
+        text.push('…');
+    }
+    let own_transaction = match statement.transactionality() {
+        Transactionality::InTransaction => None,
+        Transactionality::OwnTransaction { reason } => Some(reason.to_string()),
+    };
+    StatementSummary { line: statement.line, text, own_transaction }
+}
+
+fn line_of(bytes: &[u8], at: usize) -> u32 {
+    let newlines = bytes[..at].iter().filter(|b| **b == b'\n').count();
+    u32::try_from(newlines + 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(sql: &str) -> String {
+        Script::parse(sql.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_postgresql_could_not_take_is_refused_with_its_line() {
+        assert!(Script::parse(b"SELECT 1;\n\xff").unwrap_err().to_string().starts_with("line 2: this is not valid UTF-8"));
+        assert!(error("").contains("holds no statement"));
+        assert!(error("-- nothing\n").contains("holds no statement"));
+        assert!(error("BEGIN; COMMIT;").contains("holds no statement"));
+        assert!(error("SELECT 1;\nCOMMIT;\nSELECT 2;").starts_with("line 2: transaction control"));
+        assert!(error("BEGIN;\nCREATE INDEX CONCURRENTLY i ON t (a);\nCOMMIT;").starts_with("line 2: this can't run"));
+        assert!(error(&format!("CREATE TABLE {} (a int)", "x".repeat(64))).contains("63 bytes"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_the_files_own_transaction_are_dropped() {
+        let script = Script::parse("\u{feff}BEGIN;\nSELECT 1;\nCOMMIT;\n".as_bytes()).unwrap();
+        assert!(script.one_transaction());
+        assert_eq!(script.statements().iter().map(|s| s.text).collect::<Vec<_>>(), ["SELECT 1"]);
+    }
+
+    #[test]
+    fn a_directive_is_never_passed_over() {
+        let message = error("SELECT 1;\n-- stopover: backfil\nUPDATE t SET a = 1;");
+        assert!(message.starts_with("line 2: the directive `stopover: backfil`"), "{message}");
+    }
+
+    #[test]
+    fn the_summary_says_what_stands_alone_and_why() {
+        let script = Script::parse(b"ALTER TABLE t\n  ADD a int;\nCREATE INDEX CONCURRENTLY i ON t (a)").unwrap();
+        let summary = script.summary();
+        assert!(!summary.one_transaction);
+        assert_eq!(summary.statements[0].text, "ALTER TABLE t ADD a int");
+        assert_eq!((summary.statements[1].line, summary.statements[1].own_transaction.is_some()), (3, true));
+    }
+}

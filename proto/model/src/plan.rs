@@ -1,0 +1,277 @@
+//! The plan: what would happen to one database, why, and for how long, from what was found there.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::id::{DatabaseName, MigrationId};
+use crate::migration::{FollowUp, Manifest, Migration, ScriptSummary};
+use crate::report::{ErrorClass, Inspection, LedgerState, StepError};
+
+/// Which of a migration's scripts runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// up.sql
+    Standard,
+    /// up.batch.sql
+    Batched,
+}
+
+/// What a deployment needs to know of a migration; the SQL itself is kept beside the log, by its digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MigrationSummary {
+    pub id: MigrationId,
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub standard: ScriptSummary,
+    pub batched: Option<ScriptSummary>,
+    pub down: Option<ScriptSummary>,
+}
+
+/// What will happen to one database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetPlan {
+    pub database: DatabaseName,
+    /// In the deployment's order.
+    pub migrations: Vec<MigrationPlan>,
+    /// Worth knowing before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// What will happen for one migration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MigrationPlan {
+    pub id: MigrationId,
+    pub action: Action,
+    /// Why this action, in a sentence.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    Apply {
+        variant: Variant,
+        estimate: Option<Estimate>,
+    },
+    /// It is there already, with the same content.
+    Skip,
+}
+
+/// How long it should take, and what that is based on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    #[serde(with = "crate::duration")]
+    pub duration: Duration,
+    pub basis: String,
+}
+
+/// What an earlier stage really took for a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured<'a> {
+    pub environment: &'a str,
+    pub migration: &'a MigrationId,
+    pub rows: u64,
+    pub took: Duration,
+}
+
+impl Variant {
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Standard => "up.sql",
+            Self::Batched => "up.batch.sql",
+        }
+    }
+}
+
+impl MigrationSummary {
+    #[must_use]
+    pub fn of(migration: &Migration) -> Self {
+        Self {
+            id: migration.id.clone(),
+            digest: migration.digest,
+            manifest: migration.manifest.clone(),
+            standard: migration.up.summary(),
+            batched: migration.batch.as_ref().map(super::migration::Script::summary),
+            down: migration.down.as_ref().map(super::migration::Script::summary),
+        }
+    }
+
+    #[must_use]
+    pub fn script(&self, variant: Variant) -> &ScriptSummary {
+        match (variant, &self.batched) {
+            (Variant::Batched, Some(batched)) => batched,
+            _ => &self.standard,
+        }
+    }
+
+    #[must_use]
+    pub fn follow_ups(&self) -> &[FollowUp] {
+        &self.manifest.follow_ups
+    }
+}
+
+impl TargetPlan {
+    /// Plans one database from what was found in it, or says why nothing may happen there.
+    pub fn make(
+        database: &DatabaseName,
+        migrations: &[MigrationSummary],
+        inspection: &Inspection,
+        measured: &[Measured<'_>],
+    ) -> Result<Self, StepError> {
+        if inspection.in_recovery {
+            let message = format!("{database} is a standby (in recovery), where nothing can be written");
+            return Err(StepError::new(ErrorClass::Setup, message)
+                .with_hint("point the agent's url at the primary: add target_session_attrs=read-write, or its own host"));
+        }
+        let plans =
+            migrations.iter().map(|m| plan_one(m, inspection, measured)).collect::<Result<Vec<_>, StepError>>()?;
+        Ok(Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) })
+    }
+
+    /// Whether anything would be applied.
+    #[must_use]
+    pub fn applies_anything(&self) -> bool {
+        self.migrations.iter().any(|m| matches!(m.action, Action::Apply { .. }))
+    }
+}
+
+fn plan_one(
+    migration: &MigrationSummary,
+    inspection: &Inspection,
+    measured: &[Measured<'_>],
+) -> Result<MigrationPlan, StepError> {
+    let entry = inspection.ledger.iter().find(|e| e.migration == migration.id);
+    if let Some(entry) = entry.filter(|e| e.digest != migration.digest) {
+        let message = format!(
+            "{} is in the database's ledger with other content: {} there, {} here (by deployment {}, {})",
+            migration.id,
+            entry.digest.short(),
+            migration.digest.short(),
+            entry.deployment,
+            date(entry.at)
+        );
+        return Err(StepError::new(ErrorClass::Drift, message).with_hint(
+            "a migration that was applied is never edited: restore its files, and put the change into a new migration",
+        ));
+    }
+    let plan = |action, reason| Ok(MigrationPlan { id: migration.id.clone(), action, reason });
+    match entry {
+        Some(e) if e.state == LedgerState::Applied => {
+            let reason = format!("already applied by deployment {}, {}", e.deployment, date(e.at));
+            plan(Action::Skip, reason)
+        }
+        Some(e) => {
+            let estimate = None;
+            let reason = format!("deployment {} began it, {}; it goes on from its last statement", e.deployment, date(e.at));
+            plan(Action::Apply { variant: e.variant, estimate }, reason)
+        }
+        None => {
+            let (variant, rows, reason) = pick_variant(migration, inspection)?;
+            plan(Action::Apply { variant, estimate: estimate(migration, rows, measured) }, reason)
+        }
+    }
+}
+
+fn pick_variant(
+    migration: &MigrationSummary,
+    inspection: &Inspection,
+) -> Result<(Variant, Option<u64>, String), StepError> {
+    let Some(name) = &migration.manifest.table else {
+        return Ok((Variant::Standard, None, "the migration has one variant".to_owned()));
+    };
+    let table = inspection.tables.iter().find(|t| t.table == *name && t.exists);
+    let Some(table) = table else {
+        if migration.batched.is_none() {
+            return Ok((Variant::Standard, None, format!("{name} is not there yet")));
+        }
+        let message = format!("{} names the table {name}, which is not in the database", migration.id);
+        return Err(StepError::new(ErrorClass::Setup, message)
+            .with_hint("check `table` in migration.toml, and the database that the agent's url names"));
+    };
+    let rows = if table.rows_counted { grouped(table.rows) } else { format!("about {}", grouped(table.rows)) };
+    let (variant, reason) = match migration.manifest.batch_above_rows {
+        Some(limit) if table.rows >= limit => {
+            (Variant::Batched, format!("{name} has {rows} rows, from {} on the batched script runs", grouped(limit)))
+        }
+        Some(limit) => (Variant::Standard, format!("{name} has {rows} rows, fewer than {}", grouped(limit))),
+        None => (Variant::Standard, format!("{name} has {rows} rows; the migration has one variant")),
+    };
+    Ok((variant, Some(table.rows), reason))
+}
+
+/// Scales what the last earlier stage took by the number of rows.
+fn estimate(migration: &MigrationSummary, rows: Option<u64>, measured: &[Measured<'_>]) -> Option<Estimate> {
+    let last = measured.iter().rev().find(|m| *m.migration == migration.id)?;
+    let (duration, basis) = match rows.filter(|_| last.rows > 0) {
+        Some(rows) => {
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            let factor = (rows as f64 / last.rows as f64).max(0.01);
+            let basis = format!(
+                "{} rows took {} in {}",
+                grouped(last.rows),
+                crate::duration::human(last.took),
+                last.environment
+            );
+            (last.took.mul_f64(factor), basis)
+        }
+        None => (last.took, format!("it took {} in {}", crate::duration::human(last.took), last.environment)),
+    };
+    // A figure of more than a millisecond's precision would pretend to know.
+    let duration = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1));
+    Some(Estimate { duration, basis })
+}
+
+fn warnings(inspection: &Inspection) -> Vec<String> {
+    let mut warnings = inspection.warnings.clone();
+    for object in &inspection.existing {
+        warnings.push(format!(
+            "{}: {} is there already, and the ledger does not know why",
+            object.migration, object.object
+        ));
+    }
+    for session in &inspection.long_running {
+        warnings.push(format!(
+            "pid {} ({} as {}, {}) has had a transaction open for {}",
+            session.pid,
+            if session.application.is_empty() { "an application without a name" } else { &session.application },
+            session.user,
+            session.state,
+            crate::duration::human(session.transaction_age)
+        ));
+    }
+    for lock in &inspection.locks {
+        warnings.push(format!(
+            "pid {} {} {} on {}",
+            lock.holder.pid,
+            if lock.granted { "holds" } else { "waits for" },
+            lock.mode,
+            lock.table
+        ));
+    }
+    warnings
+}
+
+/// 300000 as 300,000.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn date(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests;

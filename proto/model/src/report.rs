@@ -1,0 +1,342 @@
+//! What an agent reports of its work: the results of steps, their errors and the lines in between.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::id::{DeploymentId, MigrationId};
+use crate::pipeline::BackupLevel;
+use crate::plan::Variant;
+
+/// What a step found or did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum StepReport {
+    Inspected(Inspection),
+    BackedUp(BackupReport),
+    Migrated(MigrateReport),
+    Verified(VerifyReport),
+    RolledBack(RollbackReport),
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The effect was seen in the database.
+    Succeeded { report: StepReport },
+    Failed {
+        error: StepError,
+        /// What was found all the same: the checks of a failed verification.
+        report: Option<StepReport>,
+    },
+    /// Nobody can say whether the effect is there until somebody looks.
+    Unknown { error: StepError },
+}
+
+/// Why a step did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    pub class: ErrorClass,
+    /// What was attempted and what went wrong, for people. Never holds a secret or a row's value.
+    pub message: String,
+    /// The way out.
+    pub hint: Option<String>,
+    /// PostgreSQL's SQLSTATE (Appendix A of its manual).
+    pub sqlstate: Option<String>,
+    /// The place in the SQL file.
+    pub place: Option<SqlPlace>,
+    /// What the step left in the database.
+    pub effect: Effect,
+}
+
+/// What kind of error; decides whether it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The database or the network is away; another attempt may get through.
+    Transient,
+    /// The SQL or the data is wrong.
+    Sql,
+    /// A lock was not to be had in the time given.
+    Lock,
+    /// A verification or a monitor did not hold.
+    Check,
+    /// The same migration with other content was applied before, or the database isn't the one that was inspected.
+    Drift,
+    /// The agent's or the database's set-up doesn't allow the step.
+    Setup,
+    /// Somebody asked for it to be stopped.
+    Cancelled,
+    /// A newer attempt owns the database.
+    Fenced,
+    /// A fault of the product.
+    Internal,
+}
+
+/// What a step that did not succeed left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// All was rolled back, or nothing began.
+    None,
+    /// Some statements took effect.
+    Partial,
+    /// It may have taken effect.
+    Possible,
+}
+
+/// A place in an SQL file, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlPlace {
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// The line of SQL.
+    pub text: String,
+}
+
+/// The state of a database before anything happens: what the guide's "check current state" looks at, and more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// As PostgreSQL says it: "15.18 (Debian 15.18-0+deb12u1)".
+    pub server_version: String,
+    /// 150018 for 15.18.
+    pub server_version_num: u32,
+    /// A standby can't be migrated.
+    pub in_recovery: bool,
+    /// Of the cluster; pinned for the rest of the stage.
+    pub system_identifier: String,
+    /// What PostgreSQL calls the database.
+    pub database: String,
+    pub database_bytes: u64,
+    /// The tables that the migrations name, one each, in their order.
+    pub tables: Vec<TableInspection>,
+    /// Transactions of others older than five seconds.
+    pub long_running: Vec<Session>,
+    /// Locks on those tables held or awaited by others, stronger than a reader's or a writer's.
+    pub locks: Vec<TableLock>,
+    /// What the migrations would create and is there already although the ledger doesn't know them: "column users.a".
+    pub existing: Vec<ExistingObject>,
+    /// What the ledger in the database says about the deployment's migrations.
+    pub ledger: Vec<LedgerEntry>,
+    /// What is worth a person's attention: a plpgsql that doesn't load, say.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableInspection {
+    /// As the migration names it.
+    pub table: String,
+    pub exists: bool,
+    pub rows: u64,
+    /// Counted, or the statistics' estimate because counting took too long.
+    pub rows_counted: bool,
+    /// With indexes and TOAST.
+    pub total_bytes: u64,
+}
+
+/// A session of the database's, as far as others may know of it: never the text of its query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub pid: i32,
+    pub user: String,
+    pub application: String,
+    /// `active`, `idle in transaction`, …
+    pub state: String,
+    #[serde(with = "crate::duration")]
+    pub transaction_age: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLock {
+    pub table: String,
+    /// `AccessExclusiveLock`, …
+    pub mode: String,
+    pub granted: bool,
+    pub holder: Session,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExistingObject {
+    pub migration: MigrationId,
+    /// "column users.onboarding_completed (boolean)".
+    pub object: String,
+}
+
+/// A migration's row in the database's own ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    pub migration: MigrationId,
+    pub digest: Digest,
+    pub state: LedgerState,
+    pub variant: Variant,
+    pub deployment: DeploymentId,
+    /// When it was applied, or begun.
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerState {
+    /// Began statement by statement and did not end.
+    Running,
+    Applied,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// On the agent's machine.
+    pub path: String,
+    pub bytes: u64,
+    /// Of the file as it lies there.
+    pub sha256: Digest,
+    pub level: BackupLevel,
+    /// Size of the tables' data in the database.
+    pub database_bytes: u64,
+    #[serde(with = "crate::duration")]
+    pub took: Duration,
+    /// How to get it back.
+    pub restore_command: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateReport {
+    pub variant: Variant,
+    /// An earlier attempt did it; this one found it in the ledger.
+    pub already_applied: bool,
+    pub statements: u32,
+    /// Rows that the statements said they touched.
+    pub rows: u64,
+    #[serde(with = "crate::duration")]
+    pub took: Duration,
+    pub lock_retries: u32,
+    /// Of the schema, before and after; None when an earlier attempt did the work.
+    pub fingerprint_before: Option<Digest>,
+    pub fingerprint_after: Option<Digest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    pub checks: Vec<CheckResult>,
+}
+
+impl VerifyReport {
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|c| c.passed)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    pub name: String,
+    pub passed: bool,
+    pub expected: String,
+    pub observed: String,
+    /// What a person should know: the table is so small that the planner reads it whole.
+    pub note: Option<String>,
+    #[serde(with = "crate::duration")]
+    pub took: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackReport {
+    /// The ledger had no such migration: there was nothing to take back.
+    pub nothing_to_do: bool,
+    pub statements: u32,
+    #[serde(with = "crate::duration")]
+    pub took: Duration,
+    /// Whether the schema's fingerprint is what it was before the migration; None when that was not recorded.
+    pub schema_restored: Option<bool>,
+    /// The objects that differ, when it isn't: "index users.i is missing".
+    pub differences: Vec<String>,
+}
+
+/// A durable line of a running step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+pub enum LogLine {
+    /// The agent's own word.
+    Message { text: String },
+    /// PostgreSQL's NOTICE, WARNING or INFO.
+    Notice {
+        severity: String,
+        /// SQLSTATE.
+        code: String,
+        text: String,
+    },
+    StatementStarted {
+        /// From 0, in the variant's summary.
+        index: u32,
+    },
+    StatementFinished {
+        index: u32,
+        rows: u64,
+        #[serde(with = "crate::duration")]
+        took: Duration,
+    },
+    /// A lock was not to be had; the transaction let go and tries again.
+    LockWait {
+        index: u32,
+        /// From 1.
+        retry: u32,
+        #[serde(with = "crate::duration")]
+        again_in: Duration,
+        blockers: Vec<Session>,
+    },
+}
+
+/// The weather of a running step: dropped when nobody looks, never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// "copying public.users".
+    pub doing: String,
+    pub done: u64,
+    /// 0 when not known.
+    pub total: u64,
+    pub unit: ProgressUnit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgressUnit {
+    Rows,
+    Bytes,
+    Blocks,
+    Percent,
+    Checks,
+}
+
+impl StepError {
+    #[must_use]
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), hint: None, sqlstate: None, place: None, effect: Effect::None }
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+}
+
+impl Outcome {
+    /// The error of a step that did not succeed.
+    #[must_use]
+    pub fn error(&self) -> Option<&StepError> {
+        match self {
+            Self::Succeeded { .. } => None,
+            Self::Failed { error, .. } | Self::Unknown { error } => Some(error),
+        }
+    }
+}
