@@ -40,7 +40,13 @@ impl ConfigError {
     /// An error about the whole file.
     #[must_use]
     pub fn whole(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), source_line: String::new() }
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            message: message.into(),
+            source_line: String::new(),
+        }
     }
 }
 
@@ -70,7 +76,9 @@ fn with_suggestion(message: &str) -> String {
         return message.to_owned();
     };
     match quoted.map(|known| (strsim::damerau_levenshtein(given, known), known)).min() {
-        Some((d, known)) if d <= 2.max(given.len() / 3) => format!("{message}\nhint: did you mean `{known}`?"),
+        Some((d, known)) if d <= 2.max(given.len() / 3) => {
+            format!("{message}\nhint: did you mean `{known}`?")
+        }
         _ => message.to_owned(),
     }
 }

@@ -42,8 +42,9 @@ mod tests {
 
     #[test]
     fn human_durations() {
-        let shown: Vec<_> =
-            [5, 999, 1_234, 59_900, 61_000, 7_260_000, 100_000_000].map(|ms| human(Duration::from_millis(ms))).into();
+        let shown: Vec<_> = [5, 999, 1_234, 59_900, 61_000, 7_260_000, 100_000_000]
+            .map(|ms| human(Duration::from_millis(ms)))
+            .into();
         assert_eq!(shown, ["5 ms", "999 ms", "1.2 s", "59 s", "1m 01s", "2h 01m", "1d 3h"]);
     }
 

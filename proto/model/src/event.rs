@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{
-    AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId, Seq,
+    AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId,
+    Seq,
 };
 use crate::pipeline::Pipeline;
 use crate::plan::{MigrationSummary, TargetPlan};
@@ -25,6 +26,7 @@ pub struct Record {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most events are steps' outcomes, and those are as large")]
 pub enum Event {
     Created {
         pipeline: Pipeline,
@@ -34,9 +36,17 @@ pub enum Event {
         by: OperatorName,
     },
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
-    StageStarted { stage: StageIndex, databases: Vec<DatabaseName> },
+    StageStarted {
+        stage: StageIndex,
+        databases: Vec<DatabaseName>,
+    },
     /// Written before the agent is asked, so that a restarted server knows what may be under way.
-    StepStarted { step: StepKey, attempt: Attempt, epoch: Epoch, agent: AgentName },
+    StepStarted {
+        step: StepKey,
+        attempt: Attempt,
+        epoch: Epoch,
+        agent: AgentName,
+    },
     StepLogged {
         step: StepKey,
         attempt: Attempt,
@@ -45,22 +55,58 @@ pub enum Event {
         line_number: u64,
         line: LogLine,
     },
-    StepFinished { step: StepKey, attempt: Attempt, outcome: Outcome },
-    Planned { stage: StageIndex, plan: TargetPlan },
+    StepFinished {
+        step: StepKey,
+        attempt: Attempt,
+        outcome: Outcome,
+    },
+    Planned {
+        stage: StageIndex,
+        plan: TargetPlan,
+    },
     /// What was found in the database forbids going on.
-    PlanRefused { stage: StageIndex, database: DatabaseName, error: StepError },
-    SoakStarted { stage: StageIndex, until: Timestamp },
+    PlanRefused {
+        stage: StageIndex,
+        database: DatabaseName,
+        error: StepError,
+    },
+    SoakStarted {
+        stage: StageIndex,
+        until: Timestamp,
+    },
     /// The stage failed, or a person asked: its changes are taken back from here on.
-    RollbackStarted { stage: StageIndex, cause: String, by: Actor },
-    StageFinished { stage: StageIndex, outcome: StageOutcome },
+    RollbackStarted {
+        stage: StageIndex,
+        cause: String,
+        by: Actor,
+    },
+    StageFinished {
+        stage: StageIndex,
+        outcome: StageOutcome,
+    },
     /// What the deployment waits for has changed; None when it waits for nothing.
-    WaitingChanged { waiting: Option<Waiting> },
-    Paused { cause: String, by: Actor },
-    Resumed { by: Actor },
+    WaitingChanged {
+        waiting: Option<Waiting>,
+    },
+    Paused {
+        cause: String,
+        by: Actor,
+    },
+    Resumed {
+        by: Actor,
+    },
     /// A person looked at an UNKNOWN step and says what is true.
-    Resolved { step: StepKey, resolution: Resolution, by: Actor },
-    CancelRequested { by: Actor },
-    Finished { outcome: DeploymentOutcome },
+    Resolved {
+        step: StepKey,
+        resolution: Resolution,
+        by: Actor,
+    },
+    CancelRequested {
+        by: Actor,
+    },
+    Finished {
+        outcome: DeploymentOutcome,
+    },
 }
 
 /// The place of a stage in its pipeline, from 0.
@@ -100,7 +146,7 @@ pub enum StepKind {
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     Operator(OperatorName),
-    /// The pipeline's on_failure.
+    /// The pipeline's `on_failure`.
     Pipeline,
 }
 
@@ -139,17 +185,37 @@ pub enum Resolution {
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum Waiting {
     /// `stopover environment create` is missing.
-    EnvironmentMissing { environment: EnvironmentName },
+    EnvironmentMissing {
+        environment: EnvironmentName,
+    },
     /// No agent has joined the environment, or none of its agents serves the database that the pipeline names.
-    NoAgent { environment: EnvironmentName, database: Option<DatabaseName> },
-    AgentAway { environment: EnvironmentName, database: DatabaseName, agent: AgentName },
+    NoAgent {
+        environment: EnvironmentName,
+        database: Option<DatabaseName>,
+    },
+    AgentAway {
+        environment: EnvironmentName,
+        database: DatabaseName,
+        agent: AgentName,
+    },
     /// Another deployment is in the environment.
-    EnvironmentHeld { environment: EnvironmentName, by: DeploymentId },
-    Soak { environment: EnvironmentName, until: Timestamp },
+    EnvironmentHeld {
+        environment: EnvironmentName,
+        by: DeploymentId,
+    },
+    Soak {
+        environment: EnvironmentName,
+        until: Timestamp,
+    },
     /// A step failed for a passing reason and is tried again.
-    Retry { step: StepKey, at: Timestamp },
+    Retry {
+        step: StepKey,
+        at: Timestamp,
+    },
     /// A person must say how to go on.
-    Person { cause: String },
+    Person {
+        cause: String,
+    },
 }
 
 impl StepKey {
@@ -159,7 +225,12 @@ impl StepKey {
     }
 
     #[must_use]
-    pub fn migration(stage: StageIndex, database: &DatabaseName, kind: StepKind, migration: &MigrationId) -> Self {
+    pub fn migration(
+        stage: StageIndex,
+        database: &DatabaseName,
+        kind: StepKind,
+        migration: &MigrationId,
+    ) -> Self {
         Self { stage, database: database.clone(), kind, migration: Some(migration.clone()) }
     }
 }

@@ -37,7 +37,7 @@ pub struct StageSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupLevel {
-    /// pg_dump ended well, and the file's SHA-256 is in the manifest.
+    /// `pg_dump` ended well, and the file's SHA-256 is in the manifest.
     Recorded,
     /// And the whole archive was read back and decoded.
     Decoded,
@@ -68,7 +68,10 @@ impl Pipeline {
         let mut seen = BTreeSet::new();
         for stage in &raw.stage {
             if !seen.insert(stage.environment.get_ref().clone()) {
-                let message = format!("the environment {} has two stages; it can have one", stage.environment.get_ref());
+                let message = format!(
+                    "the environment {} has two stages; it can have one",
+                    stage.environment.get_ref()
+                );
                 return Err(ConfigError::at(file, text, Some(stage.environment.span()), message));
             }
         }
@@ -163,7 +166,8 @@ impl RawStage {
         match keys.into_iter().find_map(|(key, value)| value.as_ref().map(|v| (key, v.span()))) {
             None => Ok(()),
             Some((key, span)) => {
-                let message = format!("`{key}` is not supported yet; remove it, and keep that gate by hand for now");
+                let message =
+                    format!("`{key}` is not supported yet; remove it, and keep that gate by hand for now");
                 Err(ConfigError::at(file, text, Some(span), message))
             }
         }

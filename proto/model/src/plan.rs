@@ -124,11 +124,14 @@ impl TargetPlan {
     ) -> Result<Self, StepError> {
         if inspection.in_recovery {
             let message = format!("{database} is a standby (in recovery), where nothing can be written");
-            return Err(StepError::new(ErrorClass::Setup, message)
-                .with_hint("point the agent's url at the primary: add target_session_attrs=read-write, or its own host"));
+            return Err(StepError::new(ErrorClass::Setup, message).with_hint(
+                "point the agent's url at the primary: add target_session_attrs=read-write, or its own host",
+            ));
         }
-        let plans =
-            migrations.iter().map(|m| plan_one(m, inspection, measured)).collect::<Result<Vec<_>, StepError>>()?;
+        let plans = migrations
+            .iter()
+            .map(|m| plan_one(m, inspection, measured))
+            .collect::<Result<Vec<_>, StepError>>()?;
         Ok(Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) })
     }
 
@@ -166,7 +169,11 @@ fn plan_one(
         }
         Some(e) => {
             let estimate = None;
-            let reason = format!("deployment {} began it, {}; it goes on from its last statement", e.deployment, date(e.at));
+            let reason = format!(
+                "deployment {} began it, {}; it goes on from its last statement",
+                e.deployment,
+                date(e.at)
+            );
             plan(Action::Apply { variant: e.variant, estimate }, reason)
         }
         None => {
@@ -192,11 +199,13 @@ fn pick_variant(
         return Err(StepError::new(ErrorClass::Setup, message)
             .with_hint("check `table` in migration.toml, and the database that the agent's url names"));
     };
-    let rows = if table.rows_counted { grouped(table.rows) } else { format!("about {}", grouped(table.rows)) };
+    let rows =
+        if table.rows_counted { grouped(table.rows) } else { format!("about {}", grouped(table.rows)) };
     let (variant, reason) = match migration.manifest.batch_above_rows {
-        Some(limit) if table.rows >= limit => {
-            (Variant::Batched, format!("{name} has {rows} rows, from {} on the batched script runs", grouped(limit)))
-        }
+        Some(limit) if table.rows >= limit => (
+            Variant::Batched,
+            format!("{name} has {rows} rows, from {} on the batched script runs", grouped(limit)),
+        ),
         Some(limit) => (Variant::Standard, format!("{name} has {rows} rows, fewer than {}", grouped(limit))),
         None => (Variant::Standard, format!("{name} has {rows} rows; the migration has one variant")),
     };
@@ -237,7 +246,11 @@ fn warnings(inspection: &Inspection) -> Vec<String> {
         warnings.push(format!(
             "pid {} ({} as {}, {}) has had a transaction open for {}",
             session.pid,
-            if session.application.is_empty() { "an application without a name" } else { &session.application },
+            if session.application.is_empty() {
+                "an application without a name"
+            } else {
+                &session.application
+            },
             session.user,
             session.state,
             crate::duration::human(session.transaction_age)
@@ -261,7 +274,7 @@ pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -164,7 +164,7 @@ pub struct TableLock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExistingObject {
     pub migration: MigrationId,
-    /// "column users.onboarding_completed (boolean)".
+    /// `column users.onboarding_completed (boolean)`.
     pub object: String,
 }
 

@@ -21,7 +21,9 @@ pub(super) fn find(stage: &Stage) -> Option<Problem> {
             return Some(problem(&format!("{} can't be migrated", target.database), error, false));
         }
         let named = [(&target.inspect, "the inspection"), (&target.backup, "the backup")];
-        let whole = named.into_iter().find_map(|(step, name)| of_step(step, &format!("{name} of {}", target.database)));
+        let whole = named
+            .into_iter()
+            .find_map(|(step, name)| of_step(step, &format!("{name} of {}", target.database)));
         whole.or_else(|| {
             target.migrations.iter().find_map(|m| {
                 let named = [
@@ -61,7 +63,8 @@ pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, prob
     match (stage.spec.on_failure, without_down) {
         (OnFailure::Pause, _) => next.append(pause(problem.cause)),
         (OnFailure::Rollback, Some(steps)) => {
-            let cause = format!("{}; {} has no down.sql, so nothing was rolled back", problem.cause, steps.id);
+            let cause =
+                format!("{}; {} has no down.sql, so nothing was rolled back", problem.cause, steps.id);
             next.append(pause(cause));
         }
         (OnFailure::Rollback, None) if stage.has_effects() => {

@@ -22,6 +22,7 @@ use crate::report::{Effect, ErrorClass, Outcome, StepError};
 
 /// What the conductor is to do.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful exist at a time")]
 pub enum Command {
     /// Append it to the log. Nothing after it in the list counts any more: ask again.
     Append(Event),
@@ -41,7 +42,8 @@ pub fn decide(deployment: &Deployment, world: &World, now: Timestamp) -> Vec<Com
     if deployment.outcome.is_some() {
         return Vec::new();
     }
-    let mut next = Next { deployment, world, now, commands: attach_running(deployment, world), waiting: None };
+    let mut next =
+        Next { deployment, world, now, commands: attach_running(deployment, world), waiting: None };
     if deployment.cancelling.is_some() {
         cancel(&mut next);
     } else if let Some(pause) = &deployment.paused {
@@ -83,7 +85,11 @@ impl Next<'_> {
         let tries = self.deployment.step(&step).map_or(0, |s| s.attempts);
         match self.world.presence(&stage.spec.environment, &step.database) {
             Some(AgentPresence::Connected(agent)) => {
-                self.commands.push(Command::Start { step, attempt: Attempt(tries + 1), agent: agent.clone() });
+                self.commands.push(Command::Start {
+                    step,
+                    attempt: Attempt(tries + 1),
+                    agent: agent.clone(),
+                });
             }
             Some(AgentPresence::Away(agent)) => {
                 self.waiting = Some(Waiting::AgentAway {
@@ -116,7 +122,9 @@ fn go_on(next: &mut Next<'_>) {
     }
     match deployment.indexed_stages().find(|(_, s)| !ended_well(s)) {
         Some((index, stage)) => match stage.status {
-            StageStatus::Ended { outcome, .. } => next.append(Event::Finished { outcome: outcome_of(outcome) }),
+            StageStatus::Ended { outcome, .. } => {
+                next.append(Event::Finished { outcome: outcome_of(outcome) });
+            }
             _ => stage::begin(next, index, stage),
         },
         None => next.append(Event::Finished { outcome: DeploymentOutcome::Succeeded }),
@@ -140,7 +148,9 @@ fn outcome_of(stage: StageOutcome) -> DeploymentOutcome {
 fn attach_running(deployment: &Deployment, world: &World) -> Vec<Command> {
     let attach = |key: StepKey| {
         let environment = &deployment.stage(key.stage)?.spec.environment;
-        let StepState::Running { attempt, epoch, .. } = &deployment.step(&key)?.state else { return None };
+        let StepState::Running { attempt, epoch, .. } = &deployment.step(&key)?.state else {
+            return None;
+        };
         match world.presence(environment, &key.database) {
             Some(AgentPresence::Connected(agent)) if !world.in_flight.contains(&key) => {
                 Some(Command::Attach { step: key, attempt: *attempt, epoch: *epoch, agent: agent.clone() })
@@ -178,7 +188,9 @@ fn cancel(next: &mut Next<'_>) {
 
 /// Asks the agent to stop a step. Where the agent is away nobody can be asked: what may have had an effect is UNKNOWN.
 fn cancel_step(next: &mut Next<'_>, step: StepKey) {
-    let Some(StepState::Running { attempt, .. }) = next.deployment.step(&step).map(|s| &s.state) else { return };
+    let Some(StepState::Running { attempt, .. }) = next.deployment.step(&step).map(|s| &s.state) else {
+        return;
+    };
     let attempt = *attempt;
     let environment = next.deployment.stage(step.stage).map(|s| &s.spec.environment);
     let here = environment
@@ -191,9 +203,9 @@ fn cancel_step(next: &mut Next<'_>, step: StepKey) {
     let error = StepError::new(ErrorClass::Cancelled, "cancelled while its agent was away");
     let outcome = match step.kind {
         StepKind::Migrate | StepKind::Rollback => Outcome::Unknown {
-            error: error
-                .with_effect(Effect::Possible)
-                .with_hint("the agent may still be at work: look at the database, or roll back when the agent is here"),
+            error: error.with_effect(Effect::Possible).with_hint(
+                "the agent may still be at work: look at the database, or roll back when the agent is here",
+            ),
         },
         _ => Outcome::Failed { error, report: None },
     };

@@ -7,7 +7,8 @@ use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     let is_undo = |k: &StepKey| matches!(k.kind, StepKind::RollbackBackup | StepKind::Rollback);
-    let (undoing, forward): (Vec<_>, Vec<_>) = running_in(next.deployment, index).into_iter().partition(is_undo);
+    let (undoing, forward): (Vec<_>, Vec<_>) =
+        running_in(next.deployment, index).into_iter().partition(is_undo);
     if !forward.is_empty() {
         return forward.into_iter().for_each(|step| cancel_step(next, step));
     }

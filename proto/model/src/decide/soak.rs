@@ -42,8 +42,12 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
 /// The monitors of a migration that a monitor step begun now has to run.
 #[must_use]
 pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestamp) -> Vec<&'a Monitor> {
-    let Some(stage) = deployment.stage(key.stage) else { return Vec::new() };
-    let crate::deployment::StageStatus::Soaking { until, .. } = stage.status else { return Vec::new() };
+    let Some(stage) = deployment.stage(key.stage) else {
+        return Vec::new();
+    };
+    let crate::deployment::StageStatus::Soaking { until, .. } = stage.status else {
+        return Vec::new();
+    };
     let steps = stage
         .target(&key.database)
         .and_then(|t| t.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref()));
@@ -51,7 +55,12 @@ pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestam
 }
 
 /// Never run, its interval is over, or the soak is and the last run was before its end.
-fn due<'a>(deployment: &'a Deployment, steps: &MigrationSteps, until: Timestamp, now: Timestamp) -> Vec<&'a Monitor> {
+fn due<'a>(
+    deployment: &'a Deployment,
+    steps: &MigrationSteps,
+    until: Timestamp,
+    now: Timestamp,
+) -> Vec<&'a Monitor> {
     monitors(deployment, steps)
         .filter(|m| match steps.monitored.get(&m.check.name) {
             None => true,

@@ -80,7 +80,9 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
 }
 
 fn plan(next: &mut Next<'_>, index: StageIndex, target: &Target) {
-    let Some(inspection) = target.inspection() else { return };
+    let Some(inspection) = target.inspection() else {
+        return;
+    };
     let measured = next.deployment.measured_before(index);
     match TargetPlan::make(&target.database, &next.deployment.migrations, inspection, &measured) {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),

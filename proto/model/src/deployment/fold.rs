@@ -43,7 +43,9 @@ impl Deployment {
     /// Folds a log; None for an empty one.
     pub fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Option<Self>, IllegalEvent> {
         let mut records = records.into_iter();
-        let Some(first) = records.next() else { return Ok(None) };
+        let Some(first) = records.next() else {
+            return Ok(None);
+        };
         let mut deployment = Self::open(first)?;
         for record in records {
             deployment.apply(record)?;

@@ -2,12 +2,13 @@
 
 mod apply;
 mod fold;
+mod legal;
 mod step;
 mod target;
 
 use jiff::Timestamp;
 
-pub use apply::IllegalEvent;
+pub use legal::IllegalEvent;
 pub use step::{Step, StepState};
 pub use target::{MigrationSteps, Target};
 
@@ -116,7 +117,9 @@ impl Deployment {
     pub fn measured_before(&self, stage: StageIndex) -> Vec<Measured<'_>> {
         self.indexed_stages()
             .take_while(|(index, _)| *index < stage)
-            .flat_map(|(_, s)| s.targets.iter().flat_map(|t| t.measured(s.spec.environment.as_str(), &self.migrations)))
+            .flat_map(|(_, s)| {
+                s.targets.iter().flat_map(|t| t.measured(s.spec.environment.as_str(), &self.migrations))
+            })
             .collect()
     }
 }

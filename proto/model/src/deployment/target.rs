@@ -129,7 +129,9 @@ impl Target {
         migrations: &'a [MigrationSummary],
     ) -> impl Iterator<Item = Measured<'a>> {
         self.migrations.iter().filter_map(move |steps| {
-            let Some(StepReport::Migrated(report)) = steps.migrate.report() else { return None };
+            let Some(StepReport::Migrated(report)) = steps.migrate.report() else {
+                return None;
+            };
             if report.already_applied {
                 return None;
             }

@@ -33,7 +33,9 @@ pub struct Migration {
 /// What is wrong with a migration's files.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    #[error("{migration} has no up.sql; a migration is a directory with up.sql, and optionally up.batch.sql, down.sql and migration.toml")]
+    #[error(
+        "{migration} has no up.sql; a migration is a directory with up.sql, and optionally up.batch.sql, down.sql and migration.toml"
+    )]
     NoUp { migration: MigrationId },
     #[error("{migration}/{file}: {error}")]
     Script { migration: MigrationId, file: &'static str, error: ScriptError },
@@ -45,7 +47,9 @@ pub enum MigrationError {
     UnknownFile { migration: MigrationId, file: String },
     #[error("{migration}/migration.toml: batch_above_rows is set, and there is no up.batch.sql to run")]
     NoBatch { migration: MigrationId },
-    #[error("{migration}/migration.toml: up.batch.sql is there, and nothing says when to use it: set table and batch_above_rows")]
+    #[error(
+        "{migration}/migration.toml: up.batch.sql is there, and nothing says when to use it: set table and batch_above_rows"
+    )]
     BatchNeverUsed { migration: MigrationId },
 }
 
@@ -82,7 +86,9 @@ impl Migration {
 }
 
 fn manifest_of(id: &MigrationId, bytes: Option<&Vec<u8>>) -> Result<Manifest, MigrationError> {
-    let Some(bytes) = bytes else { return Ok(Manifest::default()) };
+    let Some(bytes) = bytes else {
+        return Ok(Manifest::default());
+    };
     let text =
         std::str::from_utf8(bytes).map_err(|_| MigrationError::ManifestEncoding { migration: id.clone() })?;
     Ok(Manifest::parse(&format!("{id}/{MANIFEST}"), text)?)
@@ -115,8 +121,12 @@ mod tests {
     #[test]
     fn errors_name_the_file() {
         assert!(parse(&[]).unwrap_err().starts_with("001_x has no up.sql"));
-        assert!(parse(&[("up.sql", " ")]).unwrap_err().starts_with("001_x/up.sql: the file holds no statement"));
-        assert!(parse(&[("up.sql", "SELECT 1"), ("Down.sql", "")]).unwrap_err().contains("001_x/Down.sql is not"));
+        assert!(
+            parse(&[("up.sql", " ")]).unwrap_err().starts_with("001_x/up.sql: the file holds no statement")
+        );
+        assert!(
+            parse(&[("up.sql", "SELECT 1"), ("Down.sql", "")]).unwrap_err().contains("001_x/Down.sql is not")
+        );
         let batch = [("up.sql", "SELECT 1"), ("up.batch.sql", "SELECT 1")];
         assert!(parse(&batch).unwrap_err().contains("nothing says when to use it"));
         let toml = [("up.sql", "SELECT 1"), ("migration.toml", "tabel = 1")];

@@ -50,8 +50,12 @@ impl Expectation {
             Self::Rows(wanted) => {
                 return Verdict { passed: total_rows == *wanted, observed: count(total_rows, "row") };
             }
-            Self::Value(wanted) => matches!(rows, [row] if matches!(&row[..], [(_, value)] if wanted.matches(value.as_deref()))),
-            Self::Between { min, max } => matches!(rows, [row] if matches!(&row[..], [(_, Some(value))] if within(value, *min, *max))),
+            Self::Value(wanted) => {
+                matches!(rows, [row] if matches!(&row[..], [(_, value)] if wanted.matches(value.as_deref())))
+            }
+            Self::Between { min, max } => {
+                matches!(rows, [row] if matches!(&row[..], [(_, Some(value))] if within(value, *min, *max)))
+            }
             Self::Row(wanted) => matches!(rows, [row] if wanted.iter().all(|(name, wanted)| {
                 row.iter().any(|(column, value)| column == name && wanted.matches(value.as_deref()))
             })),
@@ -102,7 +106,8 @@ impl fmt::Display for Expectation {
             Self::Between { min: None, max: Some(max) } => write!(f, "at most {max}"),
             Self::Between { min: None, max: None } => write!(f, "a number"),
             Self::Row(columns) => {
-                let columns: Vec<_> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                let columns: Vec<_> =
+                    columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 write!(f, "one row with {}", columns.join(", "))
             }
             Self::UsesIndex(index) => write!(f, "served by the index {index}"),
@@ -122,7 +127,10 @@ fn observed(rows: &[Vec<(String, Option<String>)>], total_rows: u64) -> String {
         [row] if total_rows == 1 => {
             let values: Vec<_> = match &row[..] {
                 [(_, value)] => vec![shown(value.as_deref())],
-                columns => columns.iter().map(|(name, value)| format!("{name} = {}", shown(value.as_deref()))).collect(),
+                columns => columns
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {}", shown(value.as_deref())))
+                    .collect(),
             };
             values.join(", ")
         }
@@ -132,7 +140,9 @@ fn observed(rows: &[Vec<(String, Option<String>)>], total_rows: u64) -> String {
 
 fn shown(value: Option<&str>) -> String {
     const LONGEST: usize = 120;
-    let Some(value) = value else { return "NULL".to_owned() };
+    let Some(value) = value else {
+        return "NULL".to_owned();
+    };
     let escaped: String = value.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if value.chars().count() > LONGEST { escaped + "…" } else { escaped }
 }

@@ -70,8 +70,16 @@ impl Manifest {
             batch_above_rows: raw.batch_above_rows,
             rerun: raw.rerun,
             verify: raw.verify.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
-            monitors: raw.monitor.into_iter().map(|m| m.into_monitor(file, text)).collect::<Result<_, _>>()?,
-            follow_ups: raw.follow_up.into_iter().map(|f| f.into_follow_up(file, text)).collect::<Result<_, _>>()?,
+            monitors: raw
+                .monitor
+                .into_iter()
+                .map(|m| m.into_monitor(file, text))
+                .collect::<Result<_, _>>()?,
+            follow_ups: raw
+                .follow_up
+                .into_iter()
+                .map(|f| f.into_follow_up(file, text))
+                .collect::<Result<_, _>>()?,
         };
         manifest.check_names(file)?;
         Ok(manifest)
@@ -85,8 +93,10 @@ impl Manifest {
         ];
         for (group, mut names) in groups {
             names.sort_unstable();
-            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                let message = format!("two [[{group}]] have the name \"{}\"; give each its own", twice[0]);
+            if let Some(twice) =
+                names.windows(2).find_map(|pair| matches!(pair, [a, b] if a == b).then_some(pair[0]))
+            {
+                let message = format!("two [[{group}]] have the name \"{twice}\"; give each its own");
                 return Err(ConfigError::whole(file, message));
             }
         }
@@ -182,7 +192,11 @@ macro_rules! expectation_of {
 impl RawCheck {
     fn into_check(self, file: &str, text: &str) -> Result<Check, ConfigError> {
         let expect = expectation_of!(self).required(file, text, &self.name)?;
-        Ok(Check { name: name(file, text, &self.name)?, sql: query(file, text, &self.name, self.sql)?, expect })
+        Ok(Check {
+            name: name(file, text, &self.name)?,
+            sql: query(file, text, &self.name, self.sql)?,
+            expect,
+        })
     }
 }
 
@@ -194,7 +208,11 @@ impl RawMonitor {
             return Err(ConfigError::at(file, text, Some(self.every.span()), message));
         }
         let expect = expectation_of!(self).required(file, text, &self.name)?;
-        let check = Check { name: name(file, text, &self.name)?, sql: query(file, text, &self.name, self.sql)?, expect };
+        let check = Check {
+            name: name(file, text, &self.name)?,
+            sql: query(file, text, &self.name, self.sql)?,
+            expect,
+        };
         Ok(Monitor { every, check })
     }
 }
@@ -212,7 +230,12 @@ impl RawFollowUp {
 }
 
 impl RawExpectation {
-    fn required(self, file: &str, text: &str, name: &toml::Spanned<String>) -> Result<Expectation, ConfigError> {
+    fn required(
+        self,
+        file: &str,
+        text: &str,
+        name: &toml::Spanned<String>,
+    ) -> Result<Expectation, ConfigError> {
         self.optional(file, text, name)?.ok_or_else(|| {
             let message = format!("\"{}\" says nothing about what is expected: add {WAYS}", name.get_ref());
             ConfigError::at(file, text, Some(name.span()), message)
@@ -235,13 +258,13 @@ impl RawExpectation {
             self.uses_index.map(Expectation::UsesIndex),
         ];
         let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (first, None) => Ok(first),
-            (_, Some(_)) => {
-                let message = format!("\"{}\" expects several things at once: keep one of {WAYS}", name.get_ref());
-                Err(ConfigError::at(file, text, Some(name.span()), message))
-            }
+        let first = given.next();
+        if given.next().is_some() {
+            let message =
+                format!("\"{}\" expects several things at once: keep one of {WAYS}", name.get_ref());
+            return Err(ConfigError::at(file, text, Some(name.span()), message));
         }
+        Ok(first)
     }
 }
 
@@ -258,9 +281,13 @@ fn name(file: &str, text: &str, name: &toml::Spanned<String>) -> Result<String, 
 
 fn query(file: &str, text: &str, name: &toml::Spanned<String>, sql: String) -> Result<String, ConfigError> {
     let at = |message: String| ConfigError::at(file, text, Some(name.span()), message);
-    let count = crate::sql::split(&sql).map_err(|e| at(format!("the sql of \"{}\": {e}", name.get_ref())))?.len();
+    let count =
+        crate::sql::split(&sql).map_err(|e| at(format!("the sql of \"{}\": {e}", name.get_ref())))?.len();
     if count != 1 {
-        return Err(at(format!("the sql of \"{}\" must be one query, and holds {count} statements", name.get_ref())));
+        return Err(at(format!(
+            "the sql of \"{}\" must be one query, and holds {count} statements",
+            name.get_ref()
+        )));
     }
     Ok(sql)
 }
@@ -328,7 +355,10 @@ mod tests {
             ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1\"\n", "migration.toml:2:8: \"a\" says nothing"),
             ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1\"\nexpect = 1\nexpect_rows = 1\n", "keep one of"),
             ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1; SELECT 2\"\nexpect = 1\n", "holds 2 statements"),
-            ("[[monitor]]\nname = \"a\"\nevery = \"10\"\nsql = \"SELECT 1\"\nexpect = 1\n", "migration.toml:3:9"),
+            (
+                "[[monitor]]\nname = \"a\"\nevery = \"10\"\nsql = \"SELECT 1\"\nexpect = 1\n",
+                "migration.toml:3:9",
+            ),
             ("batch_above_rows = 5\n", "batch_above_rows needs `table`"),
             ("rerun = \"sure\"\n", "unknown variant `sure`"),
             ("tabel = \"users\"\n", "did you mean `table`?"),

@@ -85,32 +85,38 @@ impl Script {
         let wrapped = is_wrapped(&all);
         let inner = if wrapped { &all[1..all.len() - 1] } else { &all[..] };
         if inner.is_empty() {
-            let message = "the file holds no statement; a migration that does nothing can't be told from a mistake";
+            let message =
+                "the file holds no statement; a migration that does nothing can't be told from a mistake";
             return Err(ScriptError { line: 0, message: message.to_owned() });
         }
         for statement in inner {
             check_statement(statement, wrapped)?;
         }
-        check_directives(&all)
+        check_directives(&self.text)
     }
 }
 
 fn check_statement(statement: &Statement<'_>, wrapped: bool) -> Result<(), ScriptError> {
     let fail = |line: u32, message: String| Err(ScriptError { line, message });
     match statement.kind() {
-        StatementKind::Begin | StatementKind::Commit | StatementKind::Rollback | StatementKind::PrepareTransaction => {
+        StatementKind::Begin
+        | StatementKind::Commit
+        | StatementKind::Rollback
+        | StatementKind::PrepareTransaction => {
             let message = "transaction control in the middle of a file is not supported yet; remove it: statements that \
                            may share a transaction run in one, and the others run one at a time";
             return fail(statement.line, message.to_owned());
         }
         StatementKind::Savepoint => {
-            let message = "savepoints are not supported: subtransactions under a long transaction stall replicas";
+            let message =
+                "savepoints are not supported: subtransactions under a long transaction stall replicas";
             return fail(statement.line, message.to_owned());
         }
         _ => {}
     }
     if let (true, Transactionality::OwnTransaction { reason }) = (wrapped, statement.transactionality()) {
-        let message = format!("this can't run between BEGIN and COMMIT: {reason}; remove the file's BEGIN and COMMIT");
+        let message =
+            format!("this can't run between BEGIN and COMMIT: {reason}; remove the file's BEGIN and COMMIT");
         return fail(statement.line, message);
     }
     if let Some((name, line)) = sql::overlong_identifiers(statement).into_iter().next() {
@@ -123,22 +129,16 @@ fn check_statement(statement: &Statement<'_>, wrapped: bool) -> Result<(), Scrip
 }
 
 /// `-- stopover:` comments change what a statement does; one that isn't understood must never be passed over.
-fn check_directives(statements: &[Statement<'_>]) -> Result<(), ScriptError> {
-    for statement in statements {
-        let lines_above = statement.leading_comments.lines().rev().zip(0..);
-        for (text, above) in lines_above {
-            if let Some(directive) = text.trim().strip_prefix("--").map(str::trim_start)
-                && let Some(directive) = directive.strip_prefix("stopover:")
-            {
-                let message = format!(
-                    "the directive `stopover:{}` is not supported yet; remove the comment, or give an up.batch.sql",
-                    directive.chars().take(40).flat_map(char::escape_debug).collect::<String>()
-                );
-                return Err(ScriptError { line: statement.line.saturating_sub(above), message });
-            }
-        }
-    }
-    Ok(())
+fn check_directives(text: &str) -> Result<(), ScriptError> {
+    let directive = sql::comments(text).find_map(|c| Some((c.start, c.content().strip_prefix("stopover:")?)));
+    let Some((start, directive)) = directive else {
+        return Ok(());
+    };
+    let shown: String = directive.trim().chars().take(40).flat_map(char::escape_debug).collect();
+    let message = format!(
+        "the directive `stopover: {shown}` is not supported yet; remove the comment, or give an up.batch.sql"
+    );
+    Err(ScriptError { line: line_of(text.as_bytes(), start), message })
 }
 
 fn is_wrapped(statements: &[Statement<'_>]) -> bool {
@@ -157,14 +157,14 @@ fn summary_of(statement: &Statement<'_>) -> StatementSummary {
     }
     let own_transaction = match statement.transactionality() {
         Transactionality::InTransaction => None,
-        Transactionality::OwnTransaction { reason } => Some(reason.to_string()),
+        Transactionality::OwnTransaction { reason } => Some(reason),
     };
     StatementSummary { line: statement.line, text, own_transaction }
 }
 
 fn line_of(bytes: &[u8], at: usize) -> u32 {
-    let newlines = bytes[..at].iter().filter(|b| **b == b'\n').count();
-    u32::try_from(newlines + 1).unwrap_or(u32::MAX)
+    let lines = bytes[..at].split(|b| *b == b'\n').count();
+    u32::try_from(lines).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -177,12 +177,20 @@ mod tests {
 
     #[test]
     fn what_postgresql_could_not_take_is_refused_with_its_line() {
-        assert!(Script::parse(b"SELECT 1;\n\xff").unwrap_err().to_string().starts_with("line 2: this is not valid UTF-8"));
+        assert!(
+            Script::parse(b"SELECT 1;\n\xff")
+                .unwrap_err()
+                .to_string()
+                .starts_with("line 2: this is not valid UTF-8")
+        );
         assert!(error("").contains("holds no statement"));
         assert!(error("-- nothing\n").contains("holds no statement"));
         assert!(error("BEGIN; COMMIT;").contains("holds no statement"));
         assert!(error("SELECT 1;\nCOMMIT;\nSELECT 2;").starts_with("line 2: transaction control"));
-        assert!(error("BEGIN;\nCREATE INDEX CONCURRENTLY i ON t (a);\nCOMMIT;").starts_with("line 2: this can't run"));
+        assert!(
+            error("BEGIN;\nCREATE INDEX CONCURRENTLY i ON t (a);\nCOMMIT;")
+                .starts_with("line 2: this can't run")
+        );
         assert!(error(&format!("CREATE TABLE {} (a int)", "x".repeat(64))).contains("63 bytes"));
     }
 
@@ -201,7 +209,8 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_stands_alone_and_why() {
-        let script = Script::parse(b"ALTER TABLE t\n  ADD a int;\nCREATE INDEX CONCURRENTLY i ON t (a)").unwrap();
+        let script =
+            Script::parse(b"ALTER TABLE t\n  ADD a int;\nCREATE INDEX CONCURRENTLY i ON t (a)").unwrap();
         let summary = script.summary();
         assert!(!summary.one_transaction);
         assert_eq!(summary.statements[0].text, "ALTER TABLE t ADD a int");

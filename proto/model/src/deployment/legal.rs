@@ -1,0 +1,215 @@
+//! What may follow a state, and the error of what may not.
+
+use super::step::StepState;
+use super::target::Target;
+use super::{Deployment, Stage, StageStatus};
+use crate::event::{DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
+use crate::id::{Attempt, DatabaseName, DeploymentId, MigrationId, RunId, Seq};
+
+/// An event that can't follow the state. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalEvent {
+    #[error("event {got} came where {expected} was due")]
+    Gap { expected: Seq, got: Seq },
+    #[error("an event of deployment {got} came into the log of {expected}")]
+    OtherDeployment { expected: DeploymentId, got: DeploymentId },
+    #[error("a log begins with the deployment's creation")]
+    NotCreated,
+    #[error("the deployment was created already")]
+    CreatedTwice,
+    #[error("the deployment's digest is not that of its pipeline and migrations")]
+    Digest,
+    #[error("a deployment needs a stage and a migration")]
+    Empty,
+    #[error("the deployment has ended: {0}")]
+    Ended(DeploymentOutcome),
+    #[error("the deployment is paused")]
+    PausedNow,
+    #[error("the deployment is not paused")]
+    NotPaused,
+    #[error("the deployment is being cancelled")]
+    Cancelling,
+    #[error("there is no stage {0:?}")]
+    NoStage(StageIndex),
+    #[error("the stage {environment} {is}, where {event} has no place")]
+    Stage { environment: String, is: &'static str, event: &'static str },
+    #[error("there is no step {0}")]
+    NoStep(StepKey),
+    #[error("step {step}: {why}")]
+    Step { step: StepKey, why: &'static str },
+    #[error("step {step}: attempt {got} came where {expected} was due")]
+    Attempt { step: StepKey, expected: u32, got: Attempt },
+    #[error("step {step}: line {line_number} of run {run} is in the log already")]
+    DuplicateLine { step: StepKey, run: RunId, line_number: u64 },
+    #[error(
+        "{migration} has no down.sql, so that it can't be rolled back; restore the backup, or write the way back as a new migration"
+    )]
+    NoDown { migration: MigrationId },
+    #[error("nothing of this deployment is in {environment}: there is nothing to roll back")]
+    NothingToRollBack { environment: String },
+    #[error("a step is still running")]
+    StillRunning,
+    #[error("not every stage has ended well")]
+    NotThrough,
+}
+
+impl Deployment {
+    pub(super) fn check_stage_start(
+        &self,
+        index: StageIndex,
+        databases: &[DatabaseName],
+    ) -> Result<(), IllegalEvent> {
+        let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+        let earlier_through = self
+            .indexed_stages()
+            .take_while(|(i, _)| *i < index)
+            .all(|(_, s)| matches!(s.status, StageStatus::Ended { outcome: StageOutcome::Succeeded, .. }));
+        let mut unique = databases.to_vec();
+        unique.sort();
+        unique.dedup();
+        if stage.status != StageStatus::Pending
+            || !earlier_through
+            || databases.is_empty()
+            || unique.len() != databases.len()
+        {
+            return Err(illegal_in(stage, "its start"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_step_start(&self, key: &StepKey, attempt: Attempt) -> Result<(), IllegalEvent> {
+        self.going_on()?;
+        let stage = self.stage(key.stage).ok_or(IllegalEvent::NoStage(key.stage))?;
+        let target = stage.target(&key.database).ok_or_else(|| IllegalEvent::NoStep(key.clone()))?;
+        let step = target.step(key).ok_or_else(|| IllegalEvent::NoStep(key.clone()))?;
+        if attempt.0 != step.attempts + 1 {
+            return Err(IllegalEvent::Attempt {
+                step: key.clone(),
+                expected: step.attempts + 1,
+                got: attempt,
+            });
+        }
+        let startable = match step.state {
+            StepState::Pending | StepState::Failed { .. } | StepState::Unknown { .. } => true,
+            StepState::Succeeded { .. } => key.kind == StepKind::Monitor,
+            StepState::Running { .. } | StepState::Skipped => false,
+        };
+        if !startable {
+            return Err(IllegalEvent::Step { step: key.clone(), why: "it is running, or done" });
+        }
+        let phase_fits = match key.kind {
+            StepKind::Inspect | StepKind::Backup | StepKind::Migrate | StepKind::Verify => {
+                matches!(stage.status, StageStatus::Running { .. })
+            }
+            StepKind::Monitor => matches!(stage.status, StageStatus::Soaking { .. }),
+            StepKind::RollbackBackup | StepKind::Rollback => {
+                matches!(stage.status, StageStatus::RollingBack { .. })
+            }
+        };
+        if !phase_fits {
+            return Err(illegal_in(stage, key.kind.as_str()));
+        }
+        if prerequisites_met(target, key) {
+            Ok(())
+        } else {
+            Err(IllegalEvent::Step { step: key.clone(), why: "what must be done before it is not" })
+        }
+    }
+
+    pub(super) fn check_rollback_start(&self, index: StageIndex) -> Result<(), IllegalEvent> {
+        let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+        if matches!(stage.status, StageStatus::RollingBack { .. }) {
+            return Err(illegal_in(stage, "a second rollback"));
+        }
+        if self.indexed_stages().any(|(i, s)| i != index && s.is_open()) {
+            return Err(illegal_in(
+                stage,
+                "a rollback while another stage is open; cancel the deployment first",
+            ));
+        }
+        let affected: Vec<_> =
+            stage.targets.iter().flat_map(|t| &t.migrations).filter(|m| m.has_effect()).collect();
+        if affected.is_empty() {
+            return Err(IllegalEvent::NothingToRollBack { environment: stage.spec.environment.to_string() });
+        }
+        match affected.iter().find(|m| self.migration(&m.id).is_some_and(|m| m.down.is_none())) {
+            Some(steps) => Err(IllegalEvent::NoDown { migration: steps.id.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_stage_end(
+        &self,
+        index: StageIndex,
+        outcome: StageOutcome,
+    ) -> Result<(), IllegalEvent> {
+        self.not_ended()?;
+        let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+        if self.running_steps().iter().any(|key| key.stage == index) {
+            return Err(IllegalEvent::StillRunning);
+        }
+        let fits = match (&stage.status, outcome) {
+            (StageStatus::Running { .. }, StageOutcome::Succeeded) => {
+                stage.targets.iter().all(Target::is_migrated)
+                    && (stage.spec.soak.is_zero() || !stage.targets.iter().any(Target::applies_anything))
+            }
+            (StageStatus::Soaking { .. }, StageOutcome::Succeeded) => {
+                stage.targets.iter().flat_map(|t| &t.migrations).all(|m| m.monitor.error().is_none())
+            }
+            (StageStatus::Running { .. }, StageOutcome::Failed)
+            | (StageStatus::RollingBack { .. }, StageOutcome::RolledBack) => !stage.has_effects(),
+            (StageStatus::RollingBack { .. }, StageOutcome::RollbackFailed) => true,
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(illegal_in(stage, "this end")) }
+    }
+
+    pub(super) fn not_ended(&self) -> Result<(), IllegalEvent> {
+        self.outcome.map_or(Ok(()), |outcome| Err(IllegalEvent::Ended(outcome)))
+    }
+
+    /// Neither ended, paused nor being cancelled.
+    pub(super) fn going_on(&self) -> Result<(), IllegalEvent> {
+        self.not_ended()?;
+        if self.paused.is_some() {
+            return Err(IllegalEvent::PausedNow);
+        }
+        if self.cancelling.is_some() {
+            return Err(IllegalEvent::Cancelling);
+        }
+        Ok(())
+    }
+}
+
+fn prerequisites_met(target: &Target, key: &StepKey) -> bool {
+    let this = target.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref());
+    match (key.kind, this) {
+        (StepKind::Inspect, _) => true,
+        (StepKind::Backup, _) => target.applies_anything(),
+        (StepKind::Migrate, Some(i)) => {
+            let earlier = &target.migrations[..i];
+            target.backup.succeeded() && earlier.iter().all(|m| m.migrate.is_done() && m.verify.is_done())
+        }
+        (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
+        (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
+        (StepKind::RollbackBackup, _) => target.has_effects(),
+        (StepKind::Rollback, Some(i)) => {
+            let later = &target.migrations[i + 1..];
+            target.rollback_backup.succeeded()
+                && target.migrations[i].has_effect()
+                && later.iter().all(|m| !m.has_effect())
+        }
+        (_, None) => false,
+    }
+}
+
+pub(super) fn illegal_in(stage: &Stage, event: &'static str) -> IllegalEvent {
+    let is = match stage.status {
+        StageStatus::Pending => "has not begun",
+        StageStatus::Running { .. } => "is running",
+        StageStatus::Soaking { .. } => "is soaking",
+        StageStatus::RollingBack { .. } => "is rolling back",
+        StageStatus::Ended { .. } => "has ended",
+    };
+    IllegalEvent::Stage { environment: stage.spec.environment.to_string(), is, event }
+}
