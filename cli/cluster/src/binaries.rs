@@ -1,4 +1,4 @@
-//! Finds `PostgreSQL`'s own programs. Never takes a wrapper: `initdb` and `postgres` must lie side by side.
+//! Finds PostgreSQL's own programs. Never takes a wrapper: `initdb` and `postgres` must lie side by side.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,10 +41,7 @@ fn newest_packaged(parent: &Path) -> Option<Programs> {
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
         .collect();
     versions.sort();
-    versions
-        .iter()
-        .rev()
-        .find_map(|(_, directory)| Programs::beside(&directory.join("bin/initdb")))
+    versions.iter().rev().find_map(|(_, directory)| Programs::beside(&directory.join("bin/initdb")))
 }
 
 fn from_pg_config() -> Option<Programs> {

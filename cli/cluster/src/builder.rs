@@ -29,25 +29,14 @@ pub(crate) struct Running {
 
 impl ClusterBuilder {
     pub(crate) fn new() -> Self {
-        Self {
-            name: "cluster".to_owned(),
-            settings: Vec::new(),
-            durable: false,
-            tls: None,
-        }
+        Self { name: "cluster".to_owned(), settings: Vec::new(), durable: false, tls: None }
     }
 
     /// Shown in the directory's name, in `ps` and as `cluster_name`.
     pub fn name(mut self, name: &str) -> Self {
         self.name = name
             .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '-' {
-                    c
-                } else {
-                    '_'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
             .take(30)
             .collect();
         self
@@ -103,11 +92,7 @@ impl ClusterBuilder {
         }
         launch.configure(&self.all_settings(launch))?;
         let (postmaster, port) = launch.start().await?;
-        Ok(Running {
-            postmaster,
-            port,
-            password,
-        })
+        Ok(Running { postmaster, port, password })
     }
 
     fn all_settings(&self, launch: &Launch) -> Vec<(String, String)> {
@@ -126,9 +111,7 @@ impl ClusterBuilder {
         if self.tls.is_some() {
             settings.push(("ssl", "on"));
         }
-        let ours = settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let ours = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         ours.chain(self.settings.iter().cloned()).collect()
     }
 }

@@ -20,7 +20,7 @@ const STOP_DEADLINE: Duration = Duration::from_mins(1);
 const ORPHANS_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A `PostgreSQL` cluster of our own. Dropping it stops the server and removes its files.
+/// A PostgreSQL cluster of our own. Dropping it stops the server and removes its files.
 #[derive(Debug)]
 pub struct Cluster {
     name: String,
@@ -59,34 +59,15 @@ impl Cluster {
     }
 
     pub(crate) fn owned(name: String, launch: Launch, running: Running, guard: Guard) -> Self {
-        let Running {
-            postmaster,
-            port,
-            password,
-        } = running;
+        let Running { postmaster, port, password } = running;
         let root = launch.root.clone();
-        let hold = Hold::Own(Box::new(Own {
-            guard: Some(guard),
-            launch,
-            postmaster: Mutex::new(Some(postmaster)),
-        }));
-        Self {
-            name,
-            root,
-            port,
-            password,
-            hold,
-        }
+        let hold =
+            Hold::Own(Box::new(Own { guard: Some(guard), launch, postmaster: Mutex::new(Some(postmaster)) }));
+        Self { name, root, port, password, hold }
     }
 
     pub(crate) fn joined(root: PathBuf, port: u16, password: String, users: File) -> Self {
-        Self {
-            name: "shared".to_owned(),
-            root,
-            port,
-            password,
-            hold: Hold::Shared { _users: users },
-        }
+        Self { name: "shared".to_owned(), root, port, password, hold: Hold::Shared { _users: users } }
     }
 
     #[must_use]
@@ -115,12 +96,7 @@ impl Cluster {
     /// The superuser's URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres:{}@127.0.0.1:{}/{}",
-            self.password,
-            self.port,
-            percent_encoded(database)
-        )
+        format!("postgres://postgres:{}@127.0.0.1:{}/{}", self.password, self.port, percent_encoded(database))
     }
 
     /// The directory of the Unix socket, which libpq takes as a host.
@@ -165,12 +141,7 @@ impl Cluster {
     #[must_use]
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
-        config
-            .host("127.0.0.1")
-            .port(self.port)
-            .user("postgres")
-            .password(&self.password)
-            .dbname(database);
+        config.host("127.0.0.1").port(self.port).user("postgres").password(&self.password).dbname(database);
         config.connect_timeout(Duration::from_secs(10));
         config
     }
@@ -178,18 +149,15 @@ impl Cluster {
     pub async fn create_database(&self, name: &str) -> Result<(), ClusterError> {
         let sql = format!("CREATE DATABASE {}", quoted(name));
         let client = self.client("postgres").await?;
-        client
-            .batch_execute(&sql)
-            .await
-            .map_err(ClusterError::sql(format!("create the database {name:?}")))
+        client.batch_execute(&sql).await.map_err(ClusterError::sql(format!("create the database {name:?}")))
     }
 
-    /// `PostgreSQL`'s fast shutdown: sessions are ended, their transactions rolled back, everything is on disk.
+    /// PostgreSQL's fast shutdown: sessions are ended, their transactions rolled back, everything is on disk.
     pub async fn stop(&self) -> Result<(), ClusterError> {
         self.end_with(Signal::INT).await
     }
 
-    /// `PostgreSQL`'s immediate shutdown: as after a crash, but in order.
+    /// PostgreSQL's immediate shutdown: as after a crash, but in order.
     pub async fn stop_immediately(&self) -> Result<(), ClusterError> {
         self.end_with(Signal::QUIT).await
     }
@@ -203,10 +171,7 @@ impl Cluster {
     pub async fn start_again(&self) -> Result<(), ClusterError> {
         let own = self.own()?;
         let mut postmaster = own.postmaster.lock().await;
-        if postmaster
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-        {
+        if postmaster.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
             return Ok(());
         }
         end_orphans(&own.launch.data()).await;
@@ -235,11 +200,7 @@ impl Cluster {
         while child.try_wait().map_err(signalled)?.is_none() {
             if Instant::now() >= deadline {
                 let log = launch::tail(&self.log_file(), 0);
-                return Err(ClusterError::Stop {
-                    pid,
-                    seconds: STOP_DEADLINE.as_secs(),
-                    log,
-                });
+                return Err(ClusterError::Stop { pid, seconds: STOP_DEADLINE.as_secs(), log });
             }
             sleep(POLL).await;
         }
@@ -261,14 +222,11 @@ impl Drop for Cluster {
 }
 
 pub(crate) async fn connect(cluster: &str, config: &Config) -> Result<Client, ClusterError> {
-    let (client, connection) = config
-        .connect(NoTls)
-        .await
-        .map_err(|source| ClusterError::Connect {
-            cluster: cluster.to_owned(),
-            database: config.get_dbname().unwrap_or_default().to_owned(),
-            source,
-        })?;
+    let (client, connection) = config.connect(NoTls).await.map_err(|source| ClusterError::Connect {
+        cluster: cluster.to_owned(),
+        database: config.get_dbname().unwrap_or_default().to_owned(),
+        source,
+    })?;
     // Its error reaches the client's next call.
     tokio::spawn(connection);
     Ok(client)
@@ -282,13 +240,7 @@ pub(crate) fn quoted(name: &str) -> String {
 fn percent_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 
@@ -313,10 +265,7 @@ async fn end_orphans(data: &Path) {
             return;
         }
         if Instant::now() >= deadline {
-            for pid in orphans
-                .into_iter()
-                .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-            {
+            for pid in orphans.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }

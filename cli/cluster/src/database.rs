@@ -68,15 +68,11 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (config, sql) = (
-            self.superuser.clone(),
-            format!("DROP DATABASE {} WITH (FORCE)", quoted(&self.name)),
-        );
+        let (config, sql) =
+            (self.superuser.clone(), format!("DROP DATABASE {} WITH (FORCE)", quoted(&self.name)));
         // The test's own runtime can't be waited for from here. A database that stays goes with its cluster.
         let _ = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let dropped = async {
                 connect("of the tests", &config)
                     .await?
@@ -94,13 +90,7 @@ impl Drop for TestDatabase {
 /// Unique among the processes that share a cluster and among the tests of one process.
 fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_millis() % 1_000_000_000);
-    format!(
-        "test_{}_{}_{}",
-        std::process::id(),
-        since_epoch,
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    let since_epoch =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() % 1_000_000_000);
+    format!("test_{}_{}_{}", std::process::id(), since_epoch, COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -26,11 +26,7 @@ pub enum ClusterError {
     NoDirectory { tried: String },
 
     #[error("could not {action} {}", path.display())]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: io::Error },
 
     #[error("could not run {}", program.display())]
     Program { program: PathBuf, source: io::Error },
@@ -53,17 +49,10 @@ pub enum ClusterError {
     Shared,
 
     #[error("could not connect to the database {database:?} of the cluster {cluster}")]
-    Connect {
-        cluster: String,
-        database: String,
-        source: tokio_postgres::Error,
-    },
+    Connect { cluster: String, database: String, source: tokio_postgres::Error },
 
     #[error("could not {action}")]
-    Sql {
-        action: String,
-        source: tokio_postgres::Error,
-    },
+    Sql { action: String, source: tokio_postgres::Error },
 }
 
 impl ClusterError {

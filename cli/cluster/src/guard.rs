@@ -21,24 +21,15 @@ impl Guard {
     /// From now on the directory, and every process in it, ends with this value or with our process.
     pub(crate) fn post(directory: &Path) -> Result<Self, ClusterError> {
         let child = spawn(
-            Command::new("sh")
-                .args(["-c", SCRIPT, "stopover-guard"])
-                .arg(directory)
-                .stdin(Stdio::piped()),
+            Command::new("sh").args(["-c", SCRIPT, "stopover-guard"]).arg(directory).stdin(Stdio::piped()),
         )?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            child,
-        })
+        Ok(Self { directory: directory.to_owned(), child })
     }
 
     /// From now on the directory ends when nobody has held a lock on its file `users` for the grace time.
     pub(crate) fn post_shared(directory: &Path, meeting: &Path, grace: Duration) -> Result<(), ClusterError> {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", SCRIPT, "stopover-guard"])
-            .arg(directory)
-            .arg(meeting);
+        command.args(["-c", SCRIPT, "stopover-guard"]).arg(directory).arg(meeting);
         spawn(command.arg(grace.as_secs().to_string()).stdin(Stdio::null())).map(drop)
     }
 
@@ -77,8 +68,5 @@ fn spawn(command: &mut Command) -> Result<Child, ClusterError> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|source| ClusterError::Program {
-            program: "sh".into(),
-            source,
-        })
+        .map_err(|source| ClusterError::Program { program: "sh".into(), source })
 }

@@ -57,32 +57,20 @@ impl Launch {
     async fn run_initdb(&self, secret: &Path, locale: &str) -> Result<Output, ClusterError> {
         let mut command = owner::command(self.user, &self.programs.initdb, &self.root);
         command
-            .args([
-                "--username=postgres",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--no-sync",
-            ])
+            .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"])
             .arg(format!("--locale={locale}"))
             .arg(format!("--pwfile={}", secret.display()))
             .arg(format!("--pgdata={}", self.data().display()))
             .stdin(Stdio::null());
-        let output = tokio::process::Command::from(command)
-            .kill_on_drop(true)
-            .output()
-            .await;
-        output.map_err(|source| ClusterError::Program {
-            program: self.programs.initdb.clone(),
-            source,
-        })
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
+        output.map_err(|source| ClusterError::Program { program: self.programs.initdb.clone(), source })
     }
 
     pub(crate) fn configure(&self, settings: &[(String, String)]) -> Result<(), ClusterError> {
         let path = self.data().join("postgresql.conf");
         let failed = ClusterError::file("write", &path);
-        let lines = settings
-            .iter()
-            .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")));
+        let lines =
+            settings.iter().map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")));
         let text: String = lines.collect();
         OpenOptions::new()
             .append(true)
@@ -138,10 +126,7 @@ impl Launch {
             };
             let _ = child.kill();
             let _ = child.wait();
-            return Err(ClusterError::Start {
-                reason,
-                log: tail(&self.log(), begins_at),
-            });
+            return Err(ClusterError::Start { reason, log: tail(&self.log(), begins_at) });
         }
     }
 
@@ -150,10 +135,9 @@ impl Launch {
         let both = log.try_clone().map_err(ClusterError::file("open", &self.log()))?;
         command.arg("-D").arg(self.data()).arg("-p").arg(port.to_string());
         command.stdin(Stdio::null()).stdout(log).stderr(both);
-        command.spawn().map_err(|source| ClusterError::Program {
-            program: self.programs.postgres.clone(),
-            source,
-        })
+        command
+            .spawn()
+            .map_err(|source| ClusterError::Program { program: self.programs.postgres.clone(), source })
     }
 
     /// The server says so on the eighth line of its pid file; no connection is needed to ask.

@@ -1,4 +1,4 @@
-//! Throwaway `PostgreSQL` clusters: real servers for `stopover dev` and for every test, gone when their user is gone.
+//! Throwaway PostgreSQL clusters: real servers for `stopover dev` and for every test, gone when their user is gone.
 //!
 //! A [`Cluster`] is made by `initdb` in a temporary directory and serves 127.0.0.1 on a free port. It never touches a
 //! cluster that it did not make, and never outlives its owner: a small guard process notices when the owner ends, even

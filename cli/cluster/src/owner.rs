@@ -1,4 +1,4 @@
-//! Who runs the server, and where that user can reach. `PostgreSQL` refuses to run as root, so root hands it to another.
+//! Who runs the server, and where that user can reach. PostgreSQL refuses to run as root, so root hands it to another.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use crate::ClusterError;
 /// Unix socket addresses hold 107 bytes; what `initdb`'s directory and the socket's own name add comes on top.
 const LONGEST_BASE: usize = 50;
 
-/// The user that `PostgreSQL` runs as, where it is not ourselves.
+/// The user that PostgreSQL runs as, where it is not ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerUser {
     uid: u32,
@@ -30,13 +30,10 @@ impl ServerUser {
     }
 
     fn named(passwd: &str, name: &str) -> Option<Self> {
-        let mut fields = passwd
-            .lines()
-            .map(|line| line.split(':'))
-            .find_map(|mut fields| {
-                let found = fields.next() == Some(name);
-                found.then_some(fields)
-            })?;
+        let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
+            let found = fields.next() == Some(name);
+            found.then_some(fields)
+        })?;
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
         Some(Self { uid, gid })
@@ -83,22 +80,13 @@ pub(crate) fn command(user: Option<ServerUser>, program: &Path, directory: &Path
 
 /// The first temporary directory that the server's user can enter: TMPDIR may well be private to root.
 pub(crate) fn base_directory(user: Option<ServerUser>) -> Result<PathBuf, ClusterError> {
-    let candidates = [
-        std::env::temp_dir(),
-        "/tmp".into(),
-        "/var/tmp".into(),
-        "/dev/shm".into(),
-    ];
+    let candidates = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
     candidates
         .iter()
         .filter_map(|candidate| candidate.canonicalize().ok())
         .find(|path| fits(user, path))
         .ok_or_else(|| ClusterError::NoDirectory {
-            tried: candidates
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
+            tried: candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
         })
 }
 
@@ -120,10 +108,7 @@ mod tests {
 
     #[test]
     fn the_user_is_read_from_passwd() {
-        assert_eq!(
-            ServerUser::named(PASSWD, "postgres"),
-            Some(ServerUser { uid: 101, gid: 104 })
-        );
+        assert_eq!(ServerUser::named(PASSWD, "postgres"), Some(ServerUser { uid: 101, gid: 104 }));
         assert_eq!(ServerUser::named(PASSWD, "post"), None);
     }
 
@@ -133,10 +118,7 @@ mod tests {
         let inner = parent.path().join("open");
         std::fs::create_dir(&inner).unwrap();
         std::fs::set_permissions(&inner, Permissions::from_mode(0o777)).unwrap();
-        let stranger = ServerUser {
-            uid: 64_999,
-            gid: 64_999,
-        };
+        let stranger = ServerUser { uid: 64_999, gid: 64_999 };
         std::fs::set_permissions(parent.path(), Permissions::from_mode(0o700)).unwrap();
         assert!(!fits(Some(stranger), &inner));
         std::fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).unwrap();

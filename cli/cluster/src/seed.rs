@@ -54,9 +54,7 @@ ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)";
 /// Makes the table `users` with `count` rows of about 200 bytes, who signed up over the last two years, and leaves it
 /// vacuumed and analysed. The same seed gives the same people.
 pub async fn users(client: &Client, count: u64, seed: u64) -> Result<(), ClusterError> {
-    let rows = ROWS
-        .replace("$N", &count.to_string())
-        .replace("$SEED", &format!("'{seed}'"));
+    let rows = ROWS.replace("$N", &count.to_string()).replace("$SEED", &format!("'{seed}'"));
     let steps = [
         ("create the table users", TABLE),
         ("fill the table users", rows.as_str()),
@@ -64,10 +62,7 @@ pub async fn users(client: &Client, count: u64, seed: u64) -> Result<(), Cluster
         ("vacuum and analyse the table users", "VACUUM (ANALYZE) users"),
     ];
     for (action, sql) in steps {
-        client
-            .batch_execute(sql)
-            .await
-            .map_err(ClusterError::sql(action))?;
+        client.batch_execute(sql).await.map_err(ClusterError::sql(action))?;
     }
     Ok(())
 }
@@ -113,11 +108,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(row.get::<_, i64>(0), 20_000);
-        assert!(
-            (170.0..230.0).contains(&row.get::<_, f64>(1)),
-            "{} bytes a row",
-            row.get::<_, f64>(1)
-        );
+        assert!((170.0..230.0).contains(&row.get::<_, f64>(1)), "{} bytes a row", row.get::<_, f64>(1));
         assert!(row.get::<_, bool>(2), "nobody comes from the future");
         assert!(row.get::<_, i32>(3) >= 728);
         assert_eq!(row.get::<_, i64>(4), 4);

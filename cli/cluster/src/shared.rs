@@ -50,12 +50,7 @@ fn enter(meeting: &Path) -> Result<File, ClusterError> {
             _ => {}
         }
         let path = meeting.join("lock");
-        let file = match OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-        {
+        let file = match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
             Ok(file) => file,
             // A guard has removed the directory just now.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -101,31 +96,16 @@ fn current(meeting: &Path) -> Option<Cluster> {
 }
 
 async fn start(meeting: &Path, grace: Duration) -> Result<Cluster, ClusterError> {
-    let builder = ClusterBuilder::new()
-        .name("shared")
-        .setting("max_connections", "300");
+    let builder = ClusterBuilder::new().name("shared").setting("max_connections", "300");
     let builder = builder.setting("shared_buffers", "64MB");
     let launch = builder.prepare()?;
-    let users = hold(
-        &launch.root,
-        OpenOptions::new().create(true).append(true).mode(0o600),
-    )?;
+    let users = hold(&launch.root, OpenOptions::new().create(true).append(true).mode(0o600))?;
     Guard::post_shared(&launch.root, meeting, grace)?;
     let running = builder.run(&launch).await?;
     let path = meeting.join("current");
-    let address = format!(
-        "{}\n{}\n{}\n",
-        launch.root.display(),
-        running.port,
-        running.password
-    );
+    let address = format!("{}\n{}\n{}\n", launch.root.display(), running.port, running.password);
     fs::write(&path, address).map_err(ClusterError::file("write", &path))?;
-    Ok(Cluster::joined(
-        launch.root,
-        running.port,
-        running.password,
-        users,
-    ))
+    Ok(Cluster::joined(launch.root, running.port, running.password, users))
 }
 
 /// As long as the file is open, the guard lets the cluster live.

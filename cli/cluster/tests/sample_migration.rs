@@ -20,9 +20,7 @@ const IS_VALID: &str =
 const PLAN: &str = "EXPLAIN SELECT * FROM users WHERE onboarding_completed = false LIMIT 10";
 
 fn sample(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../deploy/samples/001_add_onboarding_completed")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/samples/001_add_onboarding_completed").join(file)
 }
 
 fn psql(database: &TestDatabase, file: &str) -> String {
@@ -38,13 +36,7 @@ fn psql(database: &TestDatabase, file: &str) -> String {
 }
 
 async fn texts(client: &Client, sql: &str) -> Vec<String> {
-    client
-        .query(sql, &[])
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect()
+    client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 async fn seeded(count: u64) -> (TestDatabase, Client) {
@@ -61,10 +53,7 @@ async fn assert_migrated(client: &Client, users: u64) {
         )
         .await
         .unwrap();
-    assert_eq!(
-        texts(client, STATES).await,
-        ["false 1".to_owned(), format!("true {users}")]
-    );
+    assert_eq!(texts(client, STATES).await, ["false 1".to_owned(), format!("true {users}")]);
     assert_eq!(texts(client, IS_VALID).await, ["true"]);
     let plan = texts(client, PLAN).await.join("\n");
     assert!(plan.contains("idx_users_onboarding_completed"), "{plan}");
@@ -79,10 +68,7 @@ async fn the_standard_variant_migrates_twice_and_back() {
     assert_migrated(&client, 20_000).await;
     psql(&database, "down.sql");
     psql(&database, "down.sql");
-    assert_eq!(
-        before,
-        (texts(&client, COLUMNS).await, texts(&client, INDEXES).await)
-    );
+    assert_eq!(before, (texts(&client, COLUMNS).await, texts(&client, INDEXES).await));
 }
 
 #[tokio::test]
@@ -114,43 +100,23 @@ async fn the_batched_variant_tells_its_progress_and_goes_on_where_it_was_killed(
     first.wait().unwrap();
 
     let said = psql(&database, "up.batch.sql");
-    let last = said
-        .lines()
-        .rfind(|line| line.contains("NOTICE:  Updated"))
-        .expect("it tells its progress");
-    let numbers: Vec<u64> = last
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let last = said.lines().rfind(|line| line.contains("NOTICE:  Updated")).expect("it tells its progress");
+    let numbers: Vec<u64> = last.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     assert_eq!(numbers[0], numbers[1], "{last}");
     assert!(numbers[1] < COUNT, "some of them were done before: {last}");
-    let twice = texts(
-        &client,
-        "SELECT id::text FROM touched GROUP BY id HAVING count(*) > 1",
-    )
-    .await;
+    let twice = texts(&client, "SELECT id::text FROM touched GROUP BY id HAVING count(*) > 1").await;
     assert!(twice.is_empty(), "{} rows were touched twice", twice.len());
-    assert_eq!(
-        texts(&client, "SELECT count(*)::text FROM touched").await,
-        [COUNT.to_string()]
-    );
+    assert_eq!(texts(&client, "SELECT count(*)::text FROM touched").await, [COUNT.to_string()]);
     assert_migrated(&client, COUNT).await;
 
     psql(&database, "down.sql");
-    assert_eq!(
-        before,
-        (texts(&client, COLUMNS).await, texts(&client, INDEXES).await)
-    );
+    assert_eq!(before, (texts(&client, COLUMNS).await, texts(&client, INDEXES).await));
 }
 
 #[tokio::test]
 async fn a_table_of_the_demonstration_size_is_migrated_batch_by_batch() {
     let (database, client) = seeded(300_000).await;
     let said = psql(&database, "up.batch.sql");
-    assert_eq!(
-        said.lines().filter(|line| line.contains("Updated")).count(),
-        30,
-        "{said}"
-    );
+    assert_eq!(said.lines().filter(|line| line.contains("Updated")).count(), 30, "{said}");
     assert_migrated(&client, 300_000).await;
 }

@@ -13,10 +13,7 @@ const VICTIM: &str = "STOPOVER_CLUSTER_VICTIM";
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !done() {
-        assert!(
-            Instant::now() < deadline,
-            "after {DEADLINE:?}, still waiting until {what}"
-        );
+        assert!(Instant::now() < deadline, "after {DEADLINE:?}, still waiting until {what}");
         sleep(POLL).await;
     }
 }
@@ -27,12 +24,7 @@ fn is_gone(root: &Path) -> bool {
 
 #[tokio::test]
 async fn a_cluster_serves_by_url_keeps_its_settings_and_asks_for_the_password() {
-    let cluster = Cluster::builder()
-        .name("staging")
-        .setting("work_mem", "7MB")
-        .start()
-        .await
-        .unwrap();
+    let cluster = Cluster::builder().name("staging").setting("work_mem", "7MB").start().await.unwrap();
     cluster.create_database("We\"ird; name").await.unwrap();
     assert!(
         cluster.url("We\"ird; name").ends_with("/We%22ird%3B%20name"),
@@ -56,15 +48,8 @@ async fn a_cluster_serves_by_url_keeps_its_settings_and_asks_for_the_password() 
     let mut wrong = cluster.config("postgres");
     wrong.password("wrong");
     let error = connect("staging", &wrong).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "could not connect to the database \"postgres\" of the cluster staging"
-    );
-    assert!(
-        cluster.log().contains("password authentication failed"),
-        "{}",
-        cluster.log()
-    );
+    assert_eq!(error.to_string(), "could not connect to the database \"postgres\" of the cluster staging");
+    assert!(cluster.log().contains("password authentication failed"), "{}", cluster.log());
 }
 
 #[tokio::test]
@@ -72,10 +57,7 @@ async fn a_durable_cluster_keeps_fsync_on() {
     let cluster = Cluster::builder().durable(true).start().await.unwrap();
     let client = cluster.client("postgres").await.unwrap();
     let row = client
-        .query_one(
-            "SELECT current_setting('fsync'), current_setting('full_page_writes')",
-            &[],
-        )
+        .query_one("SELECT current_setting('fsync'), current_setting('full_page_writes')", &[])
         .await
         .unwrap();
     assert_eq!((row.get(0), row.get(1)), ("on", "on"));
@@ -83,23 +65,16 @@ async fn a_durable_cluster_keeps_fsync_on() {
 
 #[tokio::test]
 async fn a_bad_setting_is_an_error_that_shows_the_log_and_leaves_nothing() {
-    let error = Cluster::builder()
-        .name("bad-setting")
-        .setting("no_such_setting", "1")
-        .start()
-        .await
-        .unwrap_err();
+    let error =
+        Cluster::builder().name("bad-setting").setting("no_such_setting", "1").start().await.unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("unrecognized configuration parameter \"no_such_setting\""),
+        error.to_string().contains("unrecognized configuration parameter \"no_such_setting\""),
         "{error}"
     );
     let base = crate::owner::base_directory(crate::owner::ServerUser::needed().unwrap()).unwrap();
     let left = std::fs::read_dir(base).unwrap().filter_map(Result::ok);
-    let left: Vec<_> = left
-        .filter(|entry| entry.file_name().to_string_lossy().contains("bad-setting"))
-        .collect();
+    let left: Vec<_> =
+        left.filter(|entry| entry.file_name().to_string_lossy().contains("bad-setting")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -107,10 +82,7 @@ async fn a_bad_setting_is_an_error_that_shows_the_log_and_leaves_nothing() {
 async fn a_stopped_or_killed_server_comes_back_on_its_port_with_its_data() {
     let cluster = Cluster::builder().start().await.unwrap();
     let client = cluster.client("postgres").await.unwrap();
-    client
-        .batch_execute("CREATE TABLE kept AS SELECT 1 AS n")
-        .await
-        .unwrap();
+    client.batch_execute("CREATE TABLE kept AS SELECT 1 AS n").await.unwrap();
     let first = cluster.pid().unwrap();
 
     cluster.stop().await.unwrap();
@@ -123,9 +95,7 @@ async fn a_stopped_or_killed_server_comes_back_on_its_port_with_its_data() {
 
     let sleeper = cluster.client("postgres").await.unwrap();
     let asleep = tokio::spawn(async move {
-        sleeper
-            .batch_execute("INSERT INTO kept VALUES (2); SELECT pg_sleep(600)")
-            .await
+        sleeper.batch_execute("INSERT INTO kept VALUES (2); SELECT pg_sleep(600)").await
     });
     let watcher = cluster.client("postgres").await.unwrap();
     let deadline = Instant::now() + DEADLINE;
@@ -139,17 +109,10 @@ async fn a_stopped_or_killed_server_comes_back_on_its_port_with_its_data() {
         sleep(POLL).await;
     }
     cluster.kill9().await.unwrap();
-    assert!(
-        asleep.await.unwrap().is_err(),
-        "its session ended with the server"
-    );
+    assert!(asleep.await.unwrap().is_err(), "its session ended with the server");
     cluster.start_again().await.unwrap();
     let client = cluster.client("postgres").await.unwrap();
-    let kept = client
-        .query_one("SELECT array_agg(n) FROM kept", &[])
-        .await
-        .unwrap()
-        .get::<_, Vec<i32>>(0);
+    let kept = client.query_one("SELECT array_agg(n) FROM kept", &[]).await.unwrap().get::<_, Vec<i32>>(0);
     assert_eq!(kept, [1], "what was committed is there, what was not is not");
     cluster.stop_immediately().await.unwrap();
     cluster.start_again().await.unwrap();
@@ -190,11 +153,7 @@ async fn dropping_leaves_nothing_even_after_a_panic_or_a_killed_guard() {
     let cluster = Cluster::builder().start().await.unwrap();
     let root = cluster.root.clone();
     let guard = cluster.own().unwrap().guard.as_ref().unwrap();
-    kill_process(
-        Pid::from_raw(i32::try_from(guard.pid()).unwrap()).unwrap(),
-        Signal::KILL,
-    )
-    .unwrap();
+    kill_process(Pid::from_raw(i32::try_from(guard.pid()).unwrap()).unwrap(), Signal::KILL).unwrap();
     cluster.kill9().await.unwrap();
     drop(cluster);
     assert!(is_gone(&root));
@@ -203,11 +162,7 @@ async fn dropping_leaves_nothing_even_after_a_panic_or_a_killed_guard() {
 #[tokio::test]
 async fn a_cluster_ends_when_its_owner_is_killed() {
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "cluster::tests::the_owner_that_is_killed",
-            "--nocapture",
-        ])
+        .args(["--exact", "cluster::tests::the_owner_that_is_killed", "--nocapture"])
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -247,9 +202,6 @@ async fn a_test_database_is_dropped_although_somebody_is_connected() {
     let name = database.name().to_owned();
     drop(database);
     let postgres = cluster.client("postgres").await.unwrap();
-    let left = postgres
-        .query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
-        .await
-        .unwrap();
+    let left = postgres.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.unwrap();
     assert!(left.is_empty());
 }

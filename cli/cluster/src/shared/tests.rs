@@ -20,12 +20,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 async fn until_gone(meeting: &Path, root: &Path) {
     let deadline = Instant::now() + DEADLINE;
     while root.exists() || meeting.exists() {
-        assert!(
-            Instant::now() < deadline,
-            "{} or {} is still there",
-            root.display(),
-            meeting.display()
-        );
+        assert!(Instant::now() < deadline, "{} or {} is still there", root.display(), meeting.display());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -39,9 +34,7 @@ fn comer(meeting: &Path) -> (Child, u16) {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let port = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("port=")?.1.parse().ok());
+    let port = lines.map_while(Result::ok).find_map(|line| line.split_once("port=")?.1.parse().ok());
     (child, port.expect("it says which port it found"))
 }
 
@@ -70,10 +63,7 @@ async fn processes_share_one_cluster_which_ends_after_the_last_even_if_all_are_k
     }
     let client = ours.client("postgres").await.unwrap();
     tokio::time::sleep(SHORT * 3).await;
-    client
-        .query_one("SELECT 1", &[])
-        .await
-        .expect("one user is left, so it lives");
+    client.query_one("SELECT 1", &[]).await.expect("one user is left, so it lives");
     assert!(matches!(ours.kill9().await, Err(ClusterError::Shared)));
 
     let root = ours.socket_directory().to_owned();
@@ -92,10 +82,7 @@ async fn a_shared_cluster_that_died_is_replaced() {
     }
     let second = join_at(&meeting, SHORT).await.unwrap();
     second.client("postgres").await.unwrap();
-    let (old, new) = (
-        first.socket_directory().to_owned(),
-        second.socket_directory().to_owned(),
-    );
+    let (old, new) = (first.socket_directory().to_owned(), second.socket_directory().to_owned());
     assert_ne!(old, new);
     drop((first, second));
     until_gone(&meeting, &new).await;
@@ -108,8 +95,5 @@ async fn a_meeting_directory_that_others_can_write_to_is_refused() {
     DirBuilder::new().mode(0o777).create(&meeting).unwrap();
     fs::set_permissions(&meeting, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let error = join_at(&meeting, SHORT).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("could not meet other tests in"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("could not meet other tests in"), "{error}");
 }
