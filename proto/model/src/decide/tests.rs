@@ -1,1 +1,438 @@
+//! Deployments driven by random answers, agents that come and go, and people: nothing decided is ever illegal, and
+//! whatever keeps receiving answers ends.
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::deployment::tests as sample;
+use crate::event::{Actor, Record, Resolution};
+use crate::id::{EnvironmentName, RunId, Seq};
+use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
+
+/// A conductor, its agents and its people, all of them driven by one list of choices.
+struct Simulation {
+    deployment: Deployment,
+    world: World,
+    now: Timestamp,
+    wake: Option<Timestamp>,
+    cancelled: Vec<StepKey>,
+    lines: u64,
+    epoch: u64,
+}
+
+impl Simulation {
+    fn new(on_failure: &str, down: bool) -> Self {
+        let migrations =
+            vec![sample::migration("001_a", down, true), sample::migration("002_b", true, false)];
+        let record = sample::created(sample::pipeline(on_failure), migrations);
+        let mut world = World::default();
+        for (name, databases) in [("staging", &["eu", "us"][..]), ("production", &["main"][..])] {
+            let view = EnvironmentView {
+                databases: databases.iter().map(|d| (d.parse().unwrap(), connected())).collect(),
+                held_by: None,
+            };
+            world.environments.insert(name.parse().unwrap(), view);
+        }
+        let deployment = Deployment::open(&record).unwrap();
+        Self { deployment, world, now: sample::at(0), wake: None, cancelled: vec![], lines: 0, epoch: 0 }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let record = Record {
+            deployment: self.deployment.id.clone(),
+            seq: Seq(self.deployment.seq.0 + 1),
+            at: self.now,
+            event,
+        };
+        self.deployment
+            .apply(&record)
+            .unwrap_or_else(|e| panic!("decided something illegal: {e}\n{record:?}"));
+    }
+
+    /// Carries out what is decided until nothing is left to do without an answer.
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            let commands = decide(&self.deployment, &self.world, self.now);
+            let mut changed = false;
+            for command in commands {
+                match command {
+                    Command::Append(event) => {
+                        self.apply(event);
+                        changed = true;
+                        break;
+                    }
+                    Command::Start { step, attempt, agent } => {
+                        self.epoch += 1;
+                        let epoch = Epoch(self.epoch);
+                        self.apply(Event::StepStarted { step: step.clone(), attempt, epoch, agent });
+                        self.world.in_flight.insert(step);
+                        changed = true;
+                        break;
+                    }
+                    Command::Attach { step, .. } => {
+                        assert!(self.world.in_flight.insert(step), "attached twice");
+                        changed = true;
+                    }
+                    Command::CancelStep { step, .. } => self.cancelled.push(step),
+                    Command::WakeAt(at) => self.wake = Some(at),
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+        panic!("decide never came to rest: {:#?}", self.deployment.waiting);
+    }
+
+    /// One thing happens. `choice` 0 is always what heals.
+    fn happen(&mut self, choice: u8) {
+        self.now = self.now.checked_add(std::time::Duration::from_millis(300)).unwrap();
+        let listened: Vec<_> = self.world.in_flight.iter().cloned().collect();
+        match (choice, listened.first()) {
+            (1, _) => self.agents_leave(),
+            (2, Some(key)) => {
+                self.world.in_flight.remove(&key.clone());
+            }
+            (3, Some(key)) => self.log(&key.clone()),
+            (4, _) => self.other_deployment_comes(),
+            (5, _) if self.deployment.outcome.is_none() && self.deployment.cancelling.is_none() => {
+                self.apply(Event::CancelRequested { by: person() });
+            }
+            (6, _) => self.person_pauses(),
+            (7..=12, Some(key)) => self.answer(&key.clone(), choice),
+            _ => self.heal(&listened),
+        }
+        self.settle();
+    }
+
+    fn heal(&mut self, listened: &[StepKey]) {
+        for view in self.world.environments.values_mut() {
+            view.held_by = None;
+            view.databases.values_mut().for_each(|p| *p = connected());
+        }
+        if let Some(key) = listened.first() {
+            self.answer(key, 0);
+        } else if matches!(self.deployment.waiting, Some(Waiting::Person { .. })) {
+            self.person_decides();
+        } else if let Some(at) = self.wake.take() {
+            self.now = self.now.max(at);
+        }
+    }
+
+    fn answer(&mut self, key: &StepKey, choice: u8) {
+        let Some(StepState::Running { attempt, .. }) = self.deployment.step(key).map(|s| s.state.clone())
+        else {
+            self.world.in_flight.remove(key);
+            return;
+        };
+        let class = match choice {
+            7 | 11 => ErrorClass::Transient,
+            8 => ErrorClass::Sql,
+            9 => ErrorClass::Check,
+            _ => ErrorClass::Setup,
+        };
+        let error = StepError::new(class, "it failed").with_effect(match choice {
+            8 => Effect::Partial,
+            11 | 12 => Effect::Possible,
+            _ => Effect::None,
+        });
+        let monitors =
+            due_monitors(&self.deployment, key, self.now).iter().map(|m| m.check.name.clone()).collect();
+        let outcome = match choice {
+            _ if self.cancelled.contains(key) => Outcome::Failed {
+                error: StepError::new(ErrorClass::Cancelled, "cancelled").with_effect(Effect::Possible),
+                report: None,
+            },
+            0 => sample::success(key, monitors),
+            11 | 12 => Outcome::Unknown { error },
+            _ => Outcome::Failed { error, report: None },
+        };
+        self.cancelled.retain(|k| k != key);
+        self.world.in_flight.remove(key);
+        self.apply(Event::StepFinished { step: key.clone(), attempt, outcome });
+    }
+
+    fn log(&mut self, key: &StepKey) {
+        let Some(StepState::Running { attempt, .. }) = self.deployment.step(key).map(|s| s.state.clone())
+        else {
+            return;
+        };
+        self.lines += 1;
+        let run: RunId = "00000000-0000-4000-8000-000000000001".parse().unwrap();
+        let line = LogLine::Message { text: "still at it".into() };
+        self.apply(Event::StepLogged { step: key.clone(), attempt, run, line_number: self.lines, line });
+    }
+
+    fn agents_leave(&mut self) {
+        for view in self.world.environments.values_mut() {
+            view.databases.values_mut().for_each(|p| *p = AgentPresence::Away("agent".parse().unwrap()));
+        }
+        self.world.in_flight.clear();
+    }
+
+    fn other_deployment_comes(&mut self) {
+        let open = self.deployment.stages.iter().any(Stage::is_open);
+        if !open && let Some(view) = self.world.environments.values_mut().next() {
+            view.held_by = Some(crate::id::DeploymentId::from_random(99));
+        }
+    }
+
+    fn person_pauses(&mut self) {
+        let d = &self.deployment;
+        if d.outcome.is_none() && d.paused.is_none() && d.cancelling.is_none() {
+            self.apply(Event::Paused { cause: "lunch".into(), by: person() });
+        }
+    }
+
+    fn person_decides(&mut self) {
+        let unknown = self.deployment.indexed_stages().find_map(|(index, stage)| {
+            stage.targets.iter().flat_map(|t| t.keys(index)).find(|key| {
+                matches!(self.deployment.step(key).map(|s| &s.state), Some(StepState::Unknown { .. }))
+            })
+        });
+        match unknown {
+            Some(step) => {
+                self.apply(Event::Resolved { step, resolution: Resolution::NotApplied, by: person() })
+            }
+            None => self.apply(Event::Resumed { by: person() }),
+        }
+    }
+}
+
+fn connected() -> AgentPresence {
+    AgentPresence::Connected("agent".parse().unwrap())
+}
+
+fn person() -> Actor {
+    Actor::Operator("ada".parse().unwrap())
+}
+
+fn assert_success_is_true(deployment: &Deployment) {
+    if deployment.outcome == Some(DeploymentOutcome::Succeeded) {
+        for target in deployment.stages.iter().flat_map(|s| &s.targets) {
+            assert!(target.is_migrated(), "succeeded without {}", target.database);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_deployment_that_keeps_receiving_answers_ends(
+        rollback in any::<bool>(),
+        down in any::<bool>(),
+        choices in prop::collection::vec(0_u8..=14, 0..120),
+    ) {
+        let mut simulation = Simulation::new(if rollback { "rollback" } else { "pause" }, down);
+        simulation.settle();
+        for choice in choices {
+            simulation.happen(choice);
+            assert_success_is_true(&simulation.deployment);
+        }
+        for _ in 0..150 {
+            if simulation.deployment.outcome.is_some() {
+                break;
+            }
+            simulation.happen(0);
+        }
+        prop_assert!(simulation.deployment.outcome.is_some(), "{:#?}", simulation.deployment);
+        assert_success_is_true(&simulation.deployment);
+        prop_assert!(decide(&simulation.deployment, &simulation.world, simulation.now).is_empty());
+    }
+
+    #[test]
+    fn an_event_out_of_place_is_a_typed_error_and_changes_nothing(
+        choices in prop::collection::vec(0_u8..=14, 0..60),
+        places in prop::collection::vec((0_u32..4, 0_usize..12, 1_u32..4, 0_u8..12), 1..40),
+    ) {
+        let mut simulation = Simulation::new("rollback", true);
+        simulation.settle();
+        for choice in choices {
+            simulation.happen(choice);
+        }
+        for (stage, step, attempt, kind) in places {
+            let event = arbitrary_event(&simulation.deployment, stage, step, attempt, kind);
+            let mut tried = simulation.deployment.clone();
+            let seq = tried.seq.next();
+            let record = Record { deployment: tried.id.clone(), seq, at: simulation.now, event };
+            if tried.apply(&record).is_err() {
+                prop_assert_eq!(&tried, &simulation.deployment);
+            }
+        }
+    }
+}
+
+fn arbitrary_event(deployment: &Deployment, stage: u32, step: usize, attempt: u32, kind: u8) -> Event {
+    let stage = StageIndex(stage);
+    let database = "eu".parse().unwrap();
+    let keys = deployment
+        .stage(stage)
+        .and_then(|s| s.targets.first())
+        .map_or_else(|| vec![StepKey::target(stage, &database, StepKind::Inspect)], |t| t.keys(stage));
+    let key = keys[step % keys.len()].clone();
+    let attempt = Attempt(attempt);
+    match kind {
+        0 => Event::StageStarted { stage, databases: vec![database] },
+        1 => Event::StepStarted { step: key, attempt, epoch: Epoch(1), agent: "agent".parse().unwrap() },
+        2 => Event::StepFinished { outcome: sample::success(&key, vec![]), step: key, attempt },
+        3 => Event::SoakStarted { stage, until: sample::at(5) },
+        4 => Event::StageFinished { stage, outcome: StageOutcome::Succeeded },
+        5 => Event::StageFinished { stage, outcome: StageOutcome::RolledBack },
+        6 => Event::Finished { outcome: DeploymentOutcome::Succeeded },
+        7 => Event::RollbackStarted { stage, cause: "x".into(), by: person() },
+        8 => Event::Resumed { by: person() },
+        9 => Event::Resolved { step: key, resolution: Resolution::Applied, by: person() },
+        10 => Event::CancelRequested { by: person() },
+        _ => Event::StageFinished { stage, outcome: StageOutcome::Failed },
+    }
+}
+
+/// Heals until `stop` says so.
+fn until(simulation: &mut Simulation, stop: impl Fn(&Deployment) -> bool) {
+    for _ in 0..200 {
+        if stop(&simulation.deployment) {
+            return;
+        }
+        simulation.happen(0);
+    }
+    panic!("it never came to that: {:#?}", simulation.deployment);
+}
+
+fn running(simulation: &Simulation, kind: StepKind) -> Option<StepKey> {
+    simulation.deployment.running_steps().into_iter().find(|k| k.kind == kind)
+}
+
+#[test]
+fn all_goes_well_in_the_order_of_the_stages() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::Succeeded));
+}
+
+#[test]
+fn a_failed_migration_with_effects_is_rolled_back_in_its_stage_and_goes_no_further() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    simulation.happen(8);
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+    assert_eq!(simulation.deployment.stages[1].status, StageStatus::Pending);
+}
+
+#[test]
+fn a_transient_failure_is_tried_again_and_in_the_end_it_fails() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    for _ in 0..MOST_TRIES {
+        until(&mut simulation, |d| !d.running_steps().is_empty());
+        simulation.happen(7);
+    }
+    assert!(matches!(simulation.deployment.waiting, Some(Waiting::Person { .. })));
+    assert_eq!(simulation.deployment.stages[0].targets[0].inspect.attempts, MOST_TRIES);
+}
+
+#[test]
+fn an_unknown_outcome_waits_for_a_person_even_where_failures_roll_back() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    let key = running(&simulation, StepKind::Migrate).unwrap();
+    simulation.happen(12);
+    assert!(matches!(simulation.deployment.waiting, Some(Waiting::Person { .. })));
+    simulation.apply(Event::Resolved { step: key.clone(), resolution: Resolution::Applied, by: person() });
+    simulation.settle();
+    let step = simulation.deployment.step(&key).unwrap();
+    assert!(step.is_running() && step.resolution == Some(Resolution::Applied));
+}
+
+#[test]
+fn an_environment_without_agent_is_named_while_it_is_waited_for() {
+    let mut simulation = Simulation::new("pause", true);
+    let staging: EnvironmentName = "staging".parse().unwrap();
+    simulation.world.environments.get_mut(&staging).unwrap().databases.clear();
+    simulation.settle();
+    let waiting = Waiting::NoAgent { environment: staging.clone(), database: None };
+    assert_eq!(simulation.deployment.waiting, Some(waiting));
+    simulation
+        .world
+        .environments
+        .get_mut(&staging)
+        .unwrap()
+        .databases
+        .insert("eu".parse().unwrap(), connected());
+    simulation.settle();
+    assert_eq!(simulation.deployment.waiting, None);
+    assert!(running(&simulation, StepKind::Inspect).is_some());
+}
+
+#[test]
+fn a_monitor_that_does_not_hold_stops_the_promotion() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Monitor));
+    let key = running(&simulation, StepKind::Monitor).unwrap();
+    let StepState::Running { attempt, .. } = simulation.deployment.step(&key).unwrap().state else {
+        panic!()
+    };
+    let check = CheckResult {
+        name: "quiet".into(),
+        passed: false,
+        expected: "0".into(),
+        observed: "3".into(),
+        note: None,
+        took: std::time::Duration::ZERO,
+    };
+    let report = Some(StepReport::Verified(VerifyReport { checks: vec![check] }));
+    let error = StepError::new(ErrorClass::Check, "1 of 1 monitors failed");
+    simulation.world.in_flight.clear();
+    simulation.apply(Event::StepFinished { step: key, attempt, outcome: Outcome::Failed { error, report } });
+    simulation.settle();
+    assert!(
+        matches!(&simulation.deployment.waiting, Some(Waiting::Person { cause }) if cause.contains("monitors"))
+    );
+}
+
+#[test]
+fn the_soak_ends_after_its_time_and_a_last_look_of_every_monitor() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| matches!(d.stages[0].status, StageStatus::Ended { .. }));
+    let staging = &simulation.deployment.stages[0];
+    for target in &staging.targets {
+        let last = target.migrations[0].monitored["quiet"];
+        let StageStatus::Ended { at, .. } = staging.status else { panic!() };
+        assert!(last >= at.checked_sub(std::time::Duration::from_secs(2)).unwrap());
+        assert!(target.migrations[0].monitor.attempts >= 3, "at the start, between, and at the end");
+    }
+}
+
+#[test]
+fn a_cancelled_migration_whose_agent_is_away_is_unknown() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    let key = running(&simulation, StepKind::Migrate).unwrap();
+    simulation.agents_leave();
+    simulation.apply(Event::CancelRequested { by: person() });
+    simulation.settle();
+    assert!(matches!(simulation.deployment.step(&key).unwrap().state, StepState::Unknown { .. }));
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::Cancelled));
+}
+
+#[test]
+fn a_rollback_after_success_takes_the_named_stage_back_only() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    let stage = simulation.deployment.last_stage_with_effects().unwrap();
+    assert_eq!(stage, StageIndex(1));
+    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+    assert!(simulation.deployment.stages[0].has_effects());
+    assert!(!simulation.deployment.stages[1].has_effects());
+}
