@@ -49,10 +49,7 @@ impl JoinToken {
     /// Makes a token out of 32 bytes that must come from a cryptographic random generator.
     #[must_use]
     pub fn new(random: [u8; 32], authority: AuthorityFingerprint) -> Self {
-        Self {
-            secret: Secret(random),
-            authority,
-        }
+        Self { secret: Secret(random), authority }
     }
 
     #[must_use]
@@ -200,13 +197,7 @@ impl Secret {
 
     /// The prefix is hashed along, so that one kind of token can never pass for the other.
     fn hash(&self, prefix: &str) -> TokenHash {
-        TokenHash(
-            Sha256::new()
-                .chain_update(prefix)
-                .chain_update(self.0)
-                .finalize()
-                .into(),
-        )
+        TokenHash(Sha256::new().chain_update(prefix).chain_update(self.0).finalize().into())
     }
 }
 
@@ -269,24 +260,15 @@ mod tests {
             JoinToken::new([7; 32], join_token().authority()).hash(),
             OperatorToken::new([7; 32]).hash()
         );
-        assert_eq!(
-            join_token().expose().parse::<OperatorToken>(),
-            Err(InvalidToken::Operator)
-        );
-        assert_eq!(
-            OperatorToken::new([7; 32]).expose().parse::<JoinToken>(),
-            Err(InvalidToken::Join)
-        );
+        assert_eq!(join_token().expose().parse::<OperatorToken>(), Err(InvalidToken::Operator));
+        assert_eq!(OperatorToken::new([7; 32]).expose().parse::<JoinToken>(), Err(InvalidToken::Join));
     }
 
     #[test]
     fn a_damaged_token_is_refused() {
         let text = join_token().expose();
         for length in 0..text.len() {
-            assert!(
-                text[..length].parse::<JoinToken>().is_err(),
-                "{length} characters"
-            );
+            assert!(text[..length].parse::<JoinToken>().is_err(), "{length} characters");
         }
         assert!(format!("{text}0").parse::<JoinToken>().is_err());
         assert!(text.replace("stj_", "stj_ü").parse::<JoinToken>().is_err());

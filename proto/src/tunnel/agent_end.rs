@@ -27,10 +27,7 @@ impl OpenTunnel {
         let pieces = outbound.filter_map(|piece| future::ready(piece.ok()));
         let mut client = TunnelClient::new(outer).max_decoding_message_size(MAX_MESSAGE);
         let inbound = client.open(pieces).await?.into_inner();
-        Ok(Self {
-            io: prepared.with_inbound(inbound),
-            state,
-        })
+        Ok(Self { io: prepared.with_inbound(inbound), state })
     }
 
     /// Serves `routes` until the tunnel ends, or until `shutdown` fires: then the calls in it have `grace` to finish.

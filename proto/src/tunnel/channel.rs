@@ -37,9 +37,7 @@ impl Service<http::Request<Body>> for AgentChannel {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         let state = &self.state;
-        self.inner
-            .poll_ready(cx)
-            .map_err(|error| status_of(state, Box::new(error)))
+        self.inner.poll_ready(cx).map_err(|error| status_of(state, Box::new(error)))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
@@ -61,9 +59,7 @@ fn status_of(state: &State, error: Box<dyn Error + Send + Sync>) -> Status {
     let status = Status::from_error(error);
     // A call that is cancelled without anyone here having cancelled it lost its connection just before the tunnel's end shows.
     if connection_lost || status.code() == Code::Cancelled {
-        let why = state
-            .reason()
-            .map_or_else(|| status.message().to_owned(), ToString::to_string);
+        let why = state.reason().map_or_else(|| status.message().to_owned(), ToString::to_string);
         return Status::unavailable(format!("the agent's tunnel ended during the call: {why}"));
     }
     status

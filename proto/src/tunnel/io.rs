@@ -89,14 +89,7 @@ pub(super) fn prepare() -> (Prepared, Outbound, Arc<State>) {
         state: Arc::clone(&state),
         finished: false,
     };
-    (
-        Prepared {
-            outbound: PollSender::new(sender),
-            state: Arc::clone(&state),
-        },
-        outbound,
-        state,
-    )
+    (Prepared { outbound: PollSender::new(sender), state: Arc::clone(&state) }, outbound, state)
 }
 
 impl Prepared {
@@ -114,10 +107,9 @@ impl Prepared {
 impl TunnelIo {
     fn poll_closed_here(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match self.closed_here.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the tunnel was closed here",
-            )),
+            Poll::Ready(()) => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel was closed here"))
+            }
             Poll::Pending => Ok(()),
         }
     }
@@ -168,9 +160,7 @@ impl AsyncWrite for TunnelIo {
         self.poll_closed_here(cx)?;
         ready!(self.outbound.poll_reserve(cx)).map_err(|_| no_reader())?;
         let piece = &buf[..buf.len().min(MAX_PIECE)];
-        self.outbound
-            .send_item(Bytes::copy_from_slice(piece))
-            .map_err(|_| no_reader())?;
+        self.outbound.send_item(Bytes::copy_from_slice(piece)).map_err(|_| no_reader())?;
         Poll::Ready(Ok(piece.len()))
     }
 
@@ -195,23 +185,16 @@ impl Stream for Outbound {
             self.finished = true;
             return Poll::Ready(self.state.farewell.get().cloned().map(Err));
         }
-        self.pieces
-            .poll_recv(cx)
-            .map(|piece| piece.map(|data| Ok(Chunk { data })))
+        self.pieces.poll_recv(cx).map(|piece| piece.map(|data| Ok(Chunk { data })))
     }
 }
 
 impl std::fmt::Debug for Outbound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbound")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Outbound").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
 fn no_reader() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::BrokenPipe,
-        "the outer stream of the tunnel is gone",
-    )
+    io::Error::new(io::ErrorKind::BrokenPipe, "the outer stream of the tunnel is gone")
 }

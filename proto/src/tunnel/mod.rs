@@ -41,10 +41,7 @@ pub struct KeepAlive {
 
 impl Default for KeepAlive {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(10),
-        }
+        Self { interval: Duration::from_secs(10), timeout: Duration::from_secs(10) }
     }
 }
 

@@ -26,10 +26,8 @@ use crate::v1::{Chunk, JoinRequest, JoinResponse, RenewRequest, RenewResponse};
 
 const LIMIT: usize = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
-const BRISK: KeepAlive = KeepAlive {
-    interval: Duration::from_millis(100),
-    timeout: Duration::from_millis(200),
-};
+const BRISK: KeepAlive =
+    KeepAlive { interval: Duration::from_millis(100), timeout: Duration::from_millis(200) };
 
 /// The server of the outer connection: hands each tunnel that it takes to the test.
 struct Door {
@@ -42,14 +40,8 @@ impl Tunnel for Door {
     type OpenStream = super::Outbound;
 
     async fn open(&self, request: Request<Streaming<Chunk>>) -> Result<Response<Self::OpenStream>, Status> {
-        let Accepted {
-            outbound,
-            channel,
-            handle,
-        } = accept(request.into_inner(), self.keep_alive).await?;
-        self.taken
-            .send((channel, handle))
-            .map_err(|_| Status::aborted("the test is over"))?;
+        let Accepted { outbound, channel, handle } = accept(request.into_inner(), self.keep_alive).await?;
+        self.taken.send((channel, handle)).map_err(|_| Status::aborted("the test is over"))?;
         Ok(Response::new(outbound))
     }
 }
@@ -73,10 +65,7 @@ impl Enrolment for Inner {
                 std::future::pending().await
             }
             JoinRequest { csr, .. } => {
-                let mut answer = JoinResponse {
-                    environment: "echo".into(),
-                    ..JoinResponse::default()
-                };
+                let mut answer = JoinResponse { environment: "echo".into(), ..JoinResponse::default() };
                 answer.identity.get_or_insert_default().certificate = csr;
                 Ok(Response::new(answer))
             }
@@ -127,11 +116,7 @@ impl Network {
                 () = freeze.cancelled() => std::future::pending().await,
             }
         });
-        Self {
-            address,
-            relay,
-            frozen,
-        }
+        Self { address, relay, frozen }
     }
 }
 
@@ -151,60 +136,37 @@ impl Bench {
         let (taken, mut tunnels) = mpsc::unbounded_channel();
         let door = TunnelServer::new(Door { taken, keep_alive }).max_decoding_message_size(MAX_MESSAGE);
         tokio::spawn(
-            Server::builder()
-                .add_service(door)
-                .serve_with_incoming(TcpListenerStream::new(listener)),
+            Server::builder().add_service(door).serve_with_incoming(TcpListenerStream::new(listener)),
         );
 
         let inner = Inner::default();
         let routes = Routes::new(EnrolmentServer::new(inner.clone()).max_decoding_message_size(LIMIT))
             .add_service(TunnelServer::new(inner.clone()));
-        let outer = Channel::from_shared(format!("http://{}", network.address))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
+        let outer =
+            Channel::from_shared(format!("http://{}", network.address)).unwrap().connect().await.unwrap();
         let tunnel = OpenTunnel::open(outer).await.unwrap();
         let shutdown = CancellationToken::new();
         let agent =
             tokio::spawn(tunnel.serve(routes, keep_alive, shutdown.clone(), Duration::from_millis(200)));
         let (channel, handle) = tunnels.recv().await.unwrap();
-        Self {
-            channel,
-            handle,
-            inner,
-            network,
-            agent,
-            shutdown,
-        }
+        Self { channel, handle, inner, network, agent, shutdown }
     }
 
     async fn join(&self, agent: &str, csr: Vec<u8>) -> Result<JoinResponse, Status> {
         let mut client = EnrolmentClient::new(self.channel.clone()).max_decoding_message_size(LIMIT);
-        let request = JoinRequest {
-            agent: agent.into(),
-            csr,
-            ..JoinRequest::default()
-        };
+        let request = JoinRequest { agent: agent.into(), csr, ..JoinRequest::default() };
         client.join(request).await.map(Response::into_inner)
     }
 
     async fn endless_stream(&self) -> Streaming<Chunk> {
-        TunnelClient::new(self.channel.clone())
-            .open(stream::empty())
-            .await
-            .unwrap()
-            .into_inner()
+        TunnelClient::new(self.channel.clone()).open(stream::empty()).await.unwrap().into_inner()
     }
 
     /// Starts a call that the agent never answers, and waits until the agent works on it.
     async fn endless_call(&self) -> JoinHandle<Result<JoinResponse, Status>> {
         let mut client = EnrolmentClient::new(self.channel.clone());
         let call = tokio::spawn(async move {
-            let request = JoinRequest {
-                agent: "endless".into(),
-                ..JoinRequest::default()
-            };
+            let request = JoinRequest { agent: "endless".into(), ..JoinRequest::default() };
             client.join(request).await.map(Response::into_inner)
         });
         soon("the agent's work", self.inner.started.cancelled()).await;
@@ -213,39 +175,21 @@ impl Bench {
 }
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("{what} did not happen in time"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen in time"))
 }
 
 #[tokio::test]
 async fn calls_streams_and_refusals_pass_through() {
     let bench = Bench::start(KeepAlive::default()).await;
 
-    assert_eq!(
-        bench
-            .join("a", vec![1, 2, 3])
-            .await
-            .unwrap()
-            .identity
-            .unwrap()
-            .certificate,
-        [1, 2, 3]
-    );
-    assert_eq!(
-        bench.join("refused", vec![]).await.unwrap_err().code(),
-        Code::PermissionDenied
-    );
+    assert_eq!(bench.join("a", vec![1, 2, 3]).await.unwrap().identity.unwrap().certificate, [1, 2, 3]);
+    assert_eq!(bench.join("refused", vec![]).await.unwrap_err().code(), Code::PermissionDenied);
     let mut pieces = bench.endless_stream().await;
     for _ in 0..200 {
         assert_eq!(pieces.message().await.unwrap().unwrap().data.len(), 32 * 1024);
     }
     drop(pieces);
-    soon(
-        "cancelling the agent's work with the dropped stream",
-        bench.inner.cancelled.cancelled(),
-    )
-    .await;
+    soon("cancelling the agent's work with the dropped stream", bench.inner.cancelled.cancelled()).await;
     assert!(!bench.handle.has_ended());
 }
 
@@ -256,10 +200,7 @@ async fn a_message_of_eight_megabytes_passes() {
 
     let answer = bench.join("a", large.clone()).await.unwrap();
 
-    assert!(
-        answer.identity.unwrap().certificate == large,
-        "the message came back changed"
-    );
+    assert!(answer.identity.unwrap().certificate == large, "the message came back changed");
 }
 
 #[tokio::test]
@@ -270,14 +211,8 @@ async fn a_cut_connection_ends_both_ends_and_the_work_in_between() {
 
     bench.network.relay.abort();
 
-    assert!(matches!(
-        soon("the server's end", bench.handle.ended()).await,
-        Ended::Broken(_)
-    ));
-    assert!(matches!(
-        soon("the agent's end", bench.agent).await.unwrap(),
-        Ended::Broken(_)
-    ));
+    assert!(matches!(soon("the server's end", bench.handle.ended()).await, Ended::Broken(_)));
+    assert!(matches!(soon("the agent's end", bench.agent).await.unwrap(), Ended::Broken(_)));
     soon("cancelling the work", bench.inner.cancelled.cancelled()).await;
     let cut = soon("the stream's end", async {
         loop {
@@ -312,18 +247,9 @@ async fn a_peer_that_falls_silent_is_noticed_by_both_ends() {
 
     bench.network.frozen.cancel();
 
-    assert!(matches!(
-        soon("the server's end", bench.handle.ended()).await,
-        Ended::Silent
-    ));
-    assert!(matches!(
-        soon("the agent's end", bench.agent).await.unwrap(),
-        Ended::Silent
-    ));
-    assert_eq!(
-        soon("the call's end", during).await.unwrap().unwrap_err().code(),
-        Code::Unavailable
-    );
+    assert!(matches!(soon("the server's end", bench.handle.ended()).await, Ended::Silent));
+    assert!(matches!(soon("the agent's end", bench.agent).await.unwrap(), Ended::Silent));
+    assert_eq!(soon("the call's end", during).await.unwrap().unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]
@@ -331,26 +257,15 @@ async fn the_server_can_close_a_tunnel_and_say_why() {
     let bench = Bench::start(KeepAlive::default()).await;
     let during = bench.endless_call().await;
 
-    bench
-        .handle
-        .close(Status::permission_denied("this agent was revoked"));
+    bench.handle.close(Status::permission_denied("this agent was revoked"));
 
     let Ended::Broken(status) = soon("the agent's end", bench.agent).await.unwrap() else {
         panic!("the agent was not told why");
     };
-    assert_eq!(
-        (status.code(), status.message()),
-        (Code::PermissionDenied, "this agent was revoked")
-    );
-    assert!(matches!(
-        soon("the server's end", bench.handle.ended()).await,
-        Ended::Here
-    ));
+    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "this agent was revoked"));
+    assert!(matches!(soon("the server's end", bench.handle.ended()).await, Ended::Here));
     soon("cancelling the work", bench.inner.cancelled.cancelled()).await;
-    assert_eq!(
-        soon("the call's end", during).await.unwrap().unwrap_err().code(),
-        Code::Unavailable
-    );
+    assert_eq!(soon("the call's end", during).await.unwrap().unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]
@@ -360,19 +275,10 @@ async fn an_agent_that_shuts_down_leaves_in_good_order_even_with_a_call_that_nev
 
     bench.shutdown.cancel();
 
-    assert!(matches!(
-        soon("the agent's end", &mut bench.agent).await.unwrap(),
-        Ended::Here
-    ));
+    assert!(matches!(soon("the agent's end", &mut bench.agent).await.unwrap(), Ended::Here));
     soon("the server's end", bench.handle.ended()).await;
-    assert_eq!(
-        soon("the call's end", during).await.unwrap().unwrap_err().code(),
-        Code::Unavailable
-    );
-    assert_eq!(
-        bench.join("a", vec![]).await.unwrap_err().code(),
-        Code::Unavailable
-    );
+    assert_eq!(soon("the call's end", during).await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert_eq!(bench.join("a", vec![]).await.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]
@@ -393,18 +299,9 @@ async fn a_reader_that_does_not_read_stops_the_writer() {
 
     let produced = soon("backpressure", stalled).await;
 
-    assert!(
-        produced < 16 * 1024 * 1024,
-        "{produced} bytes were buffered for a reader that does not read"
-    );
+    assert!(produced < 16 * 1024 * 1024, "{produced} bytes were buffered for a reader that does not read");
     assert_eq!(
-        bench
-            .join("a", vec![9])
-            .await
-            .unwrap()
-            .identity
-            .unwrap()
-            .certificate,
+        bench.join("a", vec![9]).await.unwrap().identity.unwrap().certificate,
         [9],
         "other calls go on"
     );

@@ -1,0 +1,5 @@
+//! Being written.
+
+pub mod authority;
+pub mod listener;
+pub mod store;
