@@ -2,6 +2,7 @@
 //!
 //! It never decides anything, keeps no state and touches no database.
 
+pub mod convert;
 pub mod token;
 pub mod tunnel;
 

@@ -1,0 +1,58 @@
+//! The events of a deployment and their records.
+
+use stopover_model::event::{Actor, DeploymentOutcome, Event, Record, StageOutcome};
+
+use super::error::InvalidWire;
+use super::field::{
+    digest, enumeration, from_one, message, messages, name, names, optional_message, plain, timestamp,
+};
+use super::step::{attempt, epoch, seq, stage};
+use crate::v1;
+
+wire_message!(Record { deployment: name, seq: seq, at: timestamp, event: message });
+
+wire_choice!(Event, event {
+    "created" Created { pipeline: message, migrations: messages, digest: digest, by: name },
+    "stage_started" StageStarted { stage: stage, databases: names },
+    "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },
+    "step_logged" StepLogged { step: message, attempt: attempt, run: name, line_number: from_one, line: message },
+    "step_finished" StepFinished { step: message, attempt: attempt, outcome: message },
+    "planned" Planned { stage: stage, plan: message },
+    "plan_refused" PlanRefused { stage: stage, database: name, error: message },
+    "soak_started" SoakStarted { stage: stage, until: timestamp },
+    "rollback_started" RollbackStarted { stage: stage, cause: plain, by: message },
+    "stage_finished" StageFinished { stage: stage, outcome: enumeration },
+    "waiting_changed" WaitingChanged { waiting: optional_message },
+    "paused" Paused { cause: plain, by: message },
+    "resumed" Resumed { by: message },
+    "resolved" Resolved { step: message, resolution: enumeration, by: message },
+    "cancel_requested" CancelRequested { by: message },
+    "finished" Finished { outcome: enumeration },
+});
+
+wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });
+wire_enum!(DeploymentOutcome { Succeeded, Failed, Cancelled, RolledBack, RollbackFailed });
+
+impl From<Actor> for v1::Actor {
+    fn from(actor: Actor) -> Self {
+        let kind = match actor {
+            Actor::Operator(operator) => v1::actor::Kind::Operator(name::write(operator)),
+            Actor::Pipeline => v1::actor::Kind::Pipeline(true),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Actor> for Actor {
+    type Error = InvalidWire;
+
+    fn try_from(wire: v1::Actor) -> Result<Self, InvalidWire> {
+        match wire.kind.ok_or_else(|| InvalidWire::missing("kind"))? {
+            v1::actor::Kind::Operator(operator) => Ok(Self::Operator(name::read(operator, "operator")?)),
+            v1::actor::Kind::Pipeline(true) => Ok(Self::Pipeline),
+            v1::actor::Kind::Pipeline(false) => {
+                Err(InvalidWire::new("pipeline", "is false; when set, it is true"))
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The state of a database before anything happens.
+
+use stopover_model::report::{
+    ExistingObject, Inspection, LedgerEntry, LedgerState, Session, TableInspection, TableLock,
+};
+
+use super::field::{digest, duration, enumeration, message, messages, name, plain, timestamp};
+use crate::v1;
+
+wire_message!(Inspection {
+    server_version: plain,
+    server_version_num: plain,
+    in_recovery: plain,
+    system_identifier: plain,
+    database: plain,
+    database_bytes: plain,
+    tables: messages,
+    long_running: messages,
+    locks: messages,
+    existing: messages,
+    ledger: messages,
+    warnings: plain,
+});
+
+wire_message!(TableInspection {
+    table: plain,
+    exists: plain,
+    rows: plain,
+    rows_counted: plain,
+    total_bytes: plain,
+});
+
+wire_message!(Session {
+    pid: plain,
+    user: plain,
+    application: plain,
+    state: plain,
+    transaction_age: duration,
+});
+
+wire_message!(TableLock { table: plain, mode: plain, granted: plain, holder: message });
+
+wire_message!(ExistingObject { migration: name, object: plain });
+
+wire_message!(LedgerEntry {
+    migration: name,
+    digest: digest,
+    state: enumeration,
+    variant: enumeration,
+    deployment: name,
+    at: timestamp,
+});
+
+wire_enum!(LedgerState { Running, Applied });

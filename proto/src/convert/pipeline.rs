@@ -1,0 +1,71 @@
+//! Pipelines. What a pipeline file may not say, a message may not say either.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use stopover_model::pipeline::{OnFailure, Pipeline, StageSpec};
+
+use super::error::InvalidWire;
+use super::field::{duration, enumeration, messages, name, names, plain};
+use crate::v1;
+
+wire_message!(StageSpec {
+    environment: name,
+    databases: names,
+    soak: duration,
+    backup: enumeration,
+    on_failure: enumeration,
+    lock_timeout: lock_timeout,
+});
+
+wire_enum!(OnFailure { Rollback, Pause });
+
+impl From<Pipeline> for v1::Pipeline {
+    fn from(pipeline: Pipeline) -> Self {
+        Self {
+            name: name::write(pipeline.name),
+            contacts: pipeline.contacts,
+            stages: messages::write(pipeline.stages),
+        }
+    }
+}
+
+impl TryFrom<v1::Pipeline> for Pipeline {
+    type Error = InvalidWire;
+
+    fn try_from(wire: v1::Pipeline) -> Result<Self, InvalidWire> {
+        let pipeline = Self {
+            name: name::read(wire.name, "name")?,
+            contacts: plain::read(wire.contacts, "contacts")?,
+            stages: messages::read(wire.stages, "stages")?,
+        };
+        if pipeline.stages.is_empty() {
+            return Err(InvalidWire::new("stages", "is empty; a pipeline has at least one stage"));
+        }
+        let mut seen = BTreeSet::new();
+        for (i, stage) in pipeline.stages.iter().enumerate() {
+            if !seen.insert(&stage.environment) {
+                let why = format!("{} has a stage already; it can have one", stage.environment);
+                return Err(InvalidWire::new(format!("stages[{i}].environment"), why));
+            }
+        }
+        Ok(pipeline)
+    }
+}
+
+/// To PostgreSQL a lock_timeout of nothing means to wait for ever.
+pub(super) mod lock_timeout {
+    use super::{Duration, InvalidWire, duration};
+
+    pub(super) fn write(timeout: Duration) -> Option<prost_types::Duration> {
+        duration::write(timeout)
+    }
+
+    pub(super) fn read(wire: Option<prost_types::Duration>, field: &str) -> Result<Duration, InvalidWire> {
+        let timeout = duration::read(wire, field)?;
+        if timeout < Duration::from_millis(1) {
+            return Err(InvalidWire::new(field, "is less than 1 ms; it would wait for ever"));
+        }
+        Ok(timeout)
+    }
+}

@@ -1,0 +1,113 @@
+//! Every value of the model comes back from its bytes, and what no message may hold is refused by its field's name.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use prost::Message;
+use stopover_model::event::{
+    Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
+};
+use stopover_model::migration::{Expectation, Manifest, Scalar};
+use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline};
+use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
+use stopover_model::report::{
+    Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
+};
+
+use super::field::optional_enumeration;
+use super::{AgentCommand, InvalidWire, WireEnum};
+use crate::v1;
+
+mod bundle;
+mod refusals;
+mod samples;
+
+/// Implemented with [`wire_choice!`], whose matches know every variant: a sample of each of these is a sample of all.
+pub(super) trait Choice {
+    const TAGS: &'static [&'static str];
+
+    fn tag(&self) -> &'static str;
+}
+
+fn come_back<M, W>(samples: Vec<M>)
+where
+    M: Clone + PartialEq + Debug + TryFrom<W, Error = InvalidWire>,
+    W: From<M> + Message + Default,
+{
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let bytes = W::from(sample.clone()).encode_to_vec();
+        let read = M::try_from(W::decode(&bytes[..]).unwrap());
+        assert_eq!(read.as_ref(), Ok(&sample));
+    }
+}
+
+fn all_come_back<M, W>(samples: Vec<M>)
+where
+    M: Choice + Clone + PartialEq + Debug + TryFrom<W, Error = InvalidWire>,
+    W: From<M> + Message + Default,
+{
+    let sampled: BTreeSet<_> = samples.iter().map(Choice::tag).collect();
+    let missing: Vec<_> = M::TAGS.iter().filter(|tag| !sampled.contains(*tag)).collect();
+    assert!(missing.is_empty(), "there is no sample of {missing:?}");
+    come_back::<M, W>(samples);
+}
+
+fn every_value_comes_back<M: WireEnum + PartialEq + Debug>() {
+    for (i, value) in M::ALL.iter().enumerate() {
+        assert_eq!(value.to_wire(), i32::try_from(i).unwrap() + 1, "{value:?}");
+        assert_eq!(M::from_wire(value.to_wire()).as_ref(), Ok(value));
+        assert_eq!(optional_enumeration::read(value.to_wire(), "x"), Ok(Some(*value)));
+    }
+    assert_eq!(optional_enumeration::read::<M>(0, "x"), Ok(None));
+    assert_eq!(M::from_wire(0).unwrap_err().why, "is not set");
+    assert_eq!(M::from_wire(99).unwrap_err().why, "99 is unknown to this version of Stopover");
+}
+
+#[test]
+fn enums() {
+    every_value_comes_back::<StepKind>();
+    every_value_comes_back::<Variant>();
+    every_value_comes_back::<BackupLevel>();
+    every_value_comes_back::<Resolution>();
+    every_value_comes_back::<ErrorClass>();
+    every_value_comes_back::<Effect>();
+    every_value_comes_back::<LedgerState>();
+    every_value_comes_back::<ProgressUnit>();
+    every_value_comes_back::<StageOutcome>();
+    every_value_comes_back::<DeploymentOutcome>();
+    every_value_comes_back::<OnFailure>();
+}
+
+#[test]
+fn events() {
+    all_come_back::<Event, v1::Event>(samples::events());
+    come_back::<Record, v1::Record>(samples::records());
+    all_come_back::<Waiting, v1::Waiting>(samples::waitings());
+    come_back::<Actor, v1::Actor>(samples::actors());
+    come_back::<StepKey, v1::StepKey>(samples::step_keys());
+}
+
+#[test]
+fn reports() {
+    all_come_back::<Outcome, v1::Outcome>(samples::outcomes());
+    all_come_back::<StepReport, v1::StepReport>(samples::step_reports());
+    come_back::<Inspection, v1::Inspection>(samples::inspections());
+    all_come_back::<LogLine, v1::LogLine>(samples::log_lines());
+    come_back::<Progress, v1::Progress>(samples::progress());
+}
+
+#[test]
+fn pipelines_migrations_and_plans() {
+    come_back::<Pipeline, v1::Pipeline>(vec![samples::pipeline()]);
+    come_back::<Manifest, v1::Manifest>(samples::manifests());
+    all_come_back::<Expectation, v1::Expectation>(samples::expectations());
+    all_come_back::<Scalar, v1::Scalar>(samples::scalars());
+    come_back::<MigrationSummary, v1::MigrationSummary>(samples::migration_summaries());
+    come_back::<TargetPlan, v1::TargetPlan>(vec![samples::target_plan()]);
+}
+
+#[test]
+fn commands() {
+    come_back::<AgentCommand, v1::Command>(samples::commands());
+}

@@ -1,0 +1,260 @@
+//! A value of everything that travels, full and bare.
+
+use std::fmt::Debug;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stopover_model::digest::Digest;
+use stopover_model::event::{
+    Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind, Waiting,
+};
+use stopover_model::id::{Attempt, Epoch, Seq};
+use stopover_model::migration::{
+    Check, Expectation, FollowUp, Manifest, Monitor, Rerun, Scalar, ScriptSummary, StatementSummary,
+};
+use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline, StageSpec};
+use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
+use stopover_model::report::Progress;
+
+use super::{AgentCommand, ProgressUnit, WireEnum};
+
+mod reports;
+
+pub(super) use reports::{inspections, log_lines, outcomes, step_reports};
+
+fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest::from_bytes([byte; 32])
+}
+
+fn at() -> Timestamp {
+    "2025-03-01T12:30:00.123456789Z".parse().unwrap()
+}
+
+pub(super) fn step() -> StepKey {
+    StepKey::migration(StageIndex(2), &id("users"), StepKind::Migrate, &id("001_Onboarding.v2"))
+}
+
+pub(super) fn step_keys() -> Vec<StepKey> {
+    let key = |kind: &StepKind| match kind {
+        StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => {
+            StepKey::target(StageIndex(0), &id("users"), *kind)
+        }
+        StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback => {
+            StepKey { kind: *kind, ..step() }
+        }
+    };
+    StepKind::ALL.iter().map(key).collect()
+}
+
+pub(super) fn actors() -> Vec<Actor> {
+    let sample = |actor: &Actor| match actor {
+        Actor::Operator(_) | Actor::Pipeline => actor.clone(),
+    };
+    [Actor::Operator(id("ada")), Actor::Pipeline].iter().map(sample).collect()
+}
+
+pub(super) fn waitings() -> Vec<Waiting> {
+    let environment = || id("staging");
+    vec![
+        Waiting::EnvironmentMissing { environment: environment() },
+        Waiting::NoAgent { environment: environment(), database: None },
+        Waiting::NoAgent { environment: environment(), database: Some(id("users")) },
+        Waiting::AgentAway { environment: environment(), database: id("users"), agent: id("agent-1") },
+        Waiting::EnvironmentHeld { environment: environment(), by: id("0123456789") },
+        Waiting::Soak { environment: environment(), until: at() },
+        Waiting::Retry { step: step(), at: Timestamp::MIN },
+        Waiting::Person { cause: "the outcome is unknown".into() },
+    ]
+}
+
+pub(super) fn events() -> Vec<Event> {
+    let (stage, attempt) = (StageIndex(2), Attempt(1));
+    let by = || Actor::Operator(id("ada"));
+    let mut events = vec![
+        Event::Created {
+            pipeline: pipeline(),
+            migrations: migration_summaries(),
+            digest: digest(7),
+            by: id("ada"),
+        },
+        Event::StageStarted { stage, databases: vec![id("users"), id("orders")] },
+        Event::StepStarted { step: step(), attempt, epoch: Epoch(u64::MAX), agent: id("agent-1") },
+        Event::Planned { stage, plan: target_plan() },
+        Event::PlanRefused { stage, database: id("users"), error: reports::step_error() },
+        Event::SoakStarted { stage, until: at() },
+        Event::RollbackStarted { stage, cause: "verification failed".into(), by: Actor::Pipeline },
+        Event::WaitingChanged { waiting: None },
+        Event::Paused { cause: "a person looks".into(), by: by() },
+        Event::Resumed { by: by() },
+        Event::CancelRequested { by: by() },
+    ];
+    let waitings = waitings().into_iter().map(Some);
+    events.extend(waitings.map(|waiting| Event::WaitingChanged { waiting }));
+    events.extend(log_lines().into_iter().map(|line| Event::StepLogged {
+        step: step(),
+        attempt,
+        run: id("0195f1c2-7d3e-7000-8000-000000000001"),
+        line_number: 1,
+        line,
+    }));
+    events.extend(outcomes().into_iter().map(|outcome| Event::StepFinished {
+        step: step(),
+        attempt,
+        outcome,
+    }));
+    events.extend(StageOutcome::ALL.iter().map(|outcome| Event::StageFinished { stage, outcome: *outcome }));
+    events.extend(DeploymentOutcome::ALL.iter().map(|outcome| Event::Finished { outcome: *outcome }));
+    events.extend(Resolution::ALL.iter().map(|resolution| Event::Resolved {
+        step: step(),
+        resolution: *resolution,
+        by: by(),
+    }));
+    events
+}
+
+pub(super) fn records() -> Vec<Record> {
+    let record = |(seq, event)| Record { deployment: id("0123456789"), seq: Seq(seq), at: at(), event };
+    (1..).zip(events()).map(record).collect()
+}
+
+pub(super) fn pipeline() -> Pipeline {
+    let stage = |environment, databases, backup, on_failure| StageSpec {
+        environment: id(environment),
+        databases,
+        soak: Duration::from_hours(24),
+        backup,
+        on_failure,
+        lock_timeout: Duration::from_millis(100),
+    };
+    Pipeline {
+        name: id("default"),
+        contacts: vec!["dba@example.org".into()],
+        stages: vec![
+            stage("staging", vec![], BackupLevel::Recorded, OnFailure::Rollback),
+            stage("production", vec![id("users"), id("orders")], BackupLevel::Decoded, OnFailure::Pause),
+        ],
+    }
+}
+
+pub(super) fn scalars() -> Vec<Scalar> {
+    vec![
+        Scalar::Bool(false),
+        Scalar::Bool(true),
+        Scalar::Int(i64::MIN),
+        Scalar::Int(0),
+        Scalar::Float(-0.5),
+        Scalar::Text(String::new()),
+        Scalar::Text("boolean".into()),
+    ]
+}
+
+pub(super) fn expectations() -> Vec<Expectation> {
+    let mut expectations = vec![
+        Expectation::Rows(0),
+        Expectation::Rows(u64::MAX),
+        Expectation::Between { min: None, max: Some(0.0) },
+        Expectation::Between { min: Some(-1.5), max: None },
+        Expectation::Row([].into()),
+        Expectation::Row(scalars().into_iter().map(|value| (format!("{value:?}"), value)).collect()),
+        Expectation::UsesIndex("users_onboarding".into()),
+    ];
+    expectations.extend(scalars().into_iter().map(Expectation::Value));
+    expectations
+}
+
+pub(super) fn manifests() -> Vec<Manifest> {
+    let check = |expect| Check { name: "a check".into(), sql: "SELECT 1".into(), expect };
+    let monitor = |expect| Monitor { every: Duration::from_mins(5), check: check(expect) };
+    let follow_up = |expect| FollowUp {
+        name: "the day after".into(),
+        after: Duration::from_hours(24),
+        sql: "SELECT 1".into(),
+        expect,
+    };
+    let mut follow_ups: Vec<_> = expectations().into_iter().map(|expect| follow_up(Some(expect))).collect();
+    follow_ups.push(follow_up(None));
+    let manifest = |rerun| match rerun {
+        Rerun::Unknown => Manifest::default(),
+        Rerun::Safe => Manifest {
+            description: Some("adds a column".into()),
+            table: Some("public.users".into()),
+            batch_above_rows: Some(0),
+            rerun,
+            verify: expectations().into_iter().map(check).collect(),
+            monitors: expectations().into_iter().map(monitor).collect(),
+            follow_ups: follow_ups.clone(),
+        },
+    };
+    [Rerun::Unknown, Rerun::Safe].map(manifest).into()
+}
+
+pub(super) fn migration_summaries() -> Vec<MigrationSummary> {
+    let script = || ScriptSummary {
+        one_transaction: false,
+        statements: vec![
+            StatementSummary { line: 1, text: "ALTER TABLE t ADD a int".into(), own_transaction: None },
+            StatementSummary {
+                line: 9,
+                text: "CREATE INDEX CONCURRENTLY i ON t (a)".into(),
+                own_transaction: Some("CREATE INDEX CONCURRENTLY".into()),
+            },
+        ],
+    };
+    let summary = |(manifest, further): (Manifest, Option<ScriptSummary>)| MigrationSummary {
+        id: id("001_Onboarding.v2"),
+        digest: digest(1),
+        manifest,
+        standard: script(),
+        batched: further.clone(),
+        down: further,
+    };
+    manifests().into_iter().zip([None, Some(script())]).map(summary).collect()
+}
+
+pub(super) fn target_plan() -> TargetPlan {
+    let estimate = Estimate { duration: Duration::from_millis(1), basis: "300 rows took 1 ms".into() };
+    let actions = [
+        Action::Skip,
+        Action::Apply { variant: Variant::Standard, estimate: None },
+        Action::Apply { variant: Variant::Batched, estimate: Some(estimate) },
+    ];
+    let plan = |action| match &action {
+        Action::Skip | Action::Apply { .. } => {
+            MigrationPlan { id: id("001_x"), action, reason: "users has 9 rows".into() }
+        }
+    };
+    TargetPlan {
+        database: id("users"),
+        migrations: actions.map(plan).into(),
+        warnings: vec!["pid 7 holds a lock".into()],
+    }
+}
+
+pub(super) fn progress() -> Vec<Progress> {
+    let progress = |unit: &ProgressUnit| Progress {
+        doing: "copying public.users".into(),
+        done: 3,
+        total: 0,
+        unit: *unit,
+    };
+    ProgressUnit::ALL.iter().map(progress).collect()
+}
+
+pub(super) fn commands() -> Vec<AgentCommand> {
+    let command = |resume| AgentCommand {
+        environment: id("staging"),
+        deployment: id("0123456789"),
+        step: step(),
+        attempt: Attempt(3),
+        epoch: Epoch(9),
+        plan_digest: digest(7),
+        not_after: at(),
+        resume,
+    };
+    vec![command(None), command(Some((id("0195f1c2-7d3e-7000-8000-000000000001"), 17)))]
+}

@@ -1,0 +1,163 @@
+//! What agents report.
+
+use std::time::Duration;
+
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::plan::Variant;
+use stopover_model::report::{
+    BackupReport, CheckResult, Effect, ErrorClass, ExistingObject, Inspection, LedgerEntry, LedgerState,
+    LogLine, MigrateReport, Outcome, RollbackReport, Session, SqlPlace, StepError, StepReport,
+    TableInspection, TableLock, VerifyReport,
+};
+
+use super::{at, digest, id};
+
+pub(in crate::convert::tests) fn outcomes() -> Vec<Outcome> {
+    let bare = StepError::new(ErrorClass::Transient, "the database is away").with_effect(Effect::Possible);
+    let mut outcomes = vec![
+        Outcome::Failed { error: step_error(), report: None },
+        Outcome::Failed { error: step_error(), report: Some(verified()) },
+        Outcome::Unknown { error: bare },
+    ];
+    outcomes.extend(step_reports().into_iter().map(|report| Outcome::Succeeded { report }));
+    outcomes
+}
+
+pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
+    let migrated = |variant, fingerprint| MigrateReport {
+        variant,
+        already_applied: true,
+        statements: 2,
+        rows: 300_000,
+        took: Duration::from_millis(85),
+        lock_retries: 1,
+        fingerprint_before: fingerprint,
+        fingerprint_after: fingerprint,
+    };
+    let rolled_back = |schema_restored| RollbackReport {
+        nothing_to_do: false,
+        statements: 1,
+        took: Duration::ZERO,
+        schema_restored,
+        differences: vec!["index users.i is missing".into()],
+    };
+    let backed_up = BackupReport {
+        path: "/backups/users.dump".into(),
+        bytes: 1 << 40,
+        sha256: digest(5),
+        level: BackupLevel::Decoded,
+        database_bytes: 1 << 41,
+        took: Duration::new(61, 5),
+        restore_command: "pg_restore users.dump".into(),
+    };
+    let mut reports = vec![
+        StepReport::BackedUp(backed_up),
+        StepReport::Migrated(migrated(Variant::Standard, None)),
+        StepReport::Migrated(migrated(Variant::Batched, Some(digest(6)))),
+        verified(),
+    ];
+    reports.extend(inspections().into_iter().map(StepReport::Inspected));
+    reports.extend(
+        [None, Some(false), Some(true)].map(|restored| StepReport::RolledBack(rolled_back(restored))),
+    );
+    reports
+}
+
+pub(super) fn step_error() -> StepError {
+    StepError {
+        class: ErrorClass::Sql,
+        message: "could not run up.sql: relation \"user\" does not exist".into(),
+        hint: Some("did you mean users?".into()),
+        sqlstate: Some("42P01".into()),
+        place: Some(SqlPlace {
+            file: "up.sql".into(),
+            line: 3,
+            column: 13,
+            text: "ALTER TABLE user ADD a int".into(),
+        }),
+        effect: Effect::Partial,
+    }
+}
+
+pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
+    let table = |exists| TableInspection {
+        table: "users".into(),
+        exists,
+        rows: 300_000,
+        rows_counted: exists,
+        total_bytes: u64::MAX,
+    };
+    let entry = |state| LedgerEntry {
+        migration: id("001_x"),
+        digest: digest(1),
+        state,
+        variant: Variant::Batched,
+        deployment: id("0123456789"),
+        at: at(),
+    };
+    let lock = TableLock {
+        table: "users".into(),
+        mode: "AccessExclusiveLock".into(),
+        granted: true,
+        holder: session(),
+    };
+    let bare = Inspection {
+        server_version: "15.18".into(),
+        server_version_num: 150_018,
+        in_recovery: true,
+        system_identifier: "7300000000000000000".into(),
+        database: "app users".into(),
+        database_bytes: 0,
+        tables: vec![],
+        long_running: vec![],
+        locks: vec![],
+        existing: vec![],
+        ledger: vec![],
+        warnings: vec![],
+    };
+    let full = Inspection {
+        tables: vec![table(true), table(false)],
+        long_running: vec![session()],
+        locks: vec![lock],
+        existing: vec![ExistingObject { migration: id("001_x"), object: "column users.a (int)".into() }],
+        ledger: vec![entry(LedgerState::Running), entry(LedgerState::Applied)],
+        warnings: vec!["plpgsql doesn't load".into()],
+        ..bare.clone()
+    };
+    vec![bare, full]
+}
+
+pub(in crate::convert::tests) fn log_lines() -> Vec<LogLine> {
+    let took = Duration::from_micros(17);
+    vec![
+        LogLine::Message { text: String::new() },
+        LogLine::Notice { severity: "WARNING".into(), code: "01000".into(), text: "take care".into() },
+        LogLine::StatementStarted { index: 0 },
+        LogLine::StatementFinished { index: 1, rows: 12, took },
+        LogLine::LockWait { index: 1, retry: 1, again_in: took, blockers: vec![session()] },
+    ]
+}
+
+fn verified() -> StepReport {
+    let check = |passed, note| CheckResult {
+        name: "no user is lost".into(),
+        passed,
+        expected: "0".into(),
+        observed: "3".into(),
+        note,
+        took: Duration::from_millis(2),
+    };
+    StepReport::Verified(VerifyReport {
+        checks: vec![check(true, None), check(false, Some("small table".into()))],
+    })
+}
+
+fn session() -> Session {
+    Session {
+        pid: 4711,
+        user: "app".into(),
+        application: String::new(),
+        state: "idle in transaction".into(),
+        transaction_age: Duration::from_secs(90),
+    }
+}

@@ -1,0 +1,16 @@
+//! What a deployment waits for.
+
+use stopover_model::event::Waiting;
+
+use super::field::{message, name, optional_name, plain, timestamp};
+use crate::v1;
+
+wire_choice!(Waiting, waiting {
+    "environment_missing" EnvironmentMissing { environment = name },
+    "no_agent" NoAgent { environment: name, database: optional_name },
+    "agent_away" AgentAway { environment: name, database: name, agent: name },
+    "environment_held" EnvironmentHeld { environment: name, by: name },
+    "soak" Soak { environment: name, until: timestamp },
+    "retry" Retry { step: message, at: timestamp },
+    "person" Person { cause: plain },
+});
