@@ -1,0 +1,191 @@
+//! The logs of deployments, append-only, and what is true as of their last events: the environments that they hold,
+//! the epochs that were drawn.
+
+use std::collections::BTreeMap;
+
+use stopover_model::event::{DeploymentOutcome, Record};
+use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
+
+use super::db::{Row, Tx, sql};
+use super::deployments::text_of;
+use super::error::{Cause, attempt};
+use super::{AppendError, Store, StoreError};
+
+/// What the list of deployments shows of one after an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Projection {
+    pub outcome: Option<DeploymentOutcome>,
+    /// Where it is, for people: "production: migrate".
+    pub at: String,
+}
+
+/// What an append does to the deployment's hold on an environment, in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold<'a> {
+    Keep,
+    /// Fails where another deployment has it. Taking what one has does nothing.
+    Take(&'a EnvironmentName),
+    /// Letting go of what one has not does nothing.
+    Release(&'a EnvironmentName),
+}
+
+/// Why an append came to nothing, before it is known whose it was.
+enum Refusal {
+    Conflict(Seq),
+    Held(DeploymentId),
+    Cause(Cause),
+}
+
+impl Store {
+    /// Appends records of one deployment, whose seqs go on from its last without a gap: all of them or none.
+    pub async fn append(
+        &self,
+        records: &[Record],
+        projection: &Projection,
+        hold: Hold<'_>,
+    ) -> Result<(), AppendError> {
+        let Some((first, rest)) = records.split_first() else {
+            return Err(AppendError::Malformed("there are none"));
+        };
+        if first.seq <= Seq(1) {
+            return Err(AppendError::Malformed("the first event of a log comes with its creation"));
+        }
+        let follows = |(a, b): (&Record, &Record)| a.seq.next() == b.seq && a.deployment == b.deployment;
+        if !records.iter().zip(rest).all(follows) {
+            return Err(AppendError::Malformed("they are not one deployment's, in order and without a gap"));
+        }
+        let deployment = &first.deployment;
+        self.append_all(records, projection, hold).await.map_err(|refusal| match refusal {
+            Refusal::Conflict(found) => AppendError::Conflict { deployment: deployment.clone(), found },
+            Refusal::Held(by) => AppendError::Held { by },
+            Refusal::Cause(cause) => {
+                attempt(format_args!("append events of deployment {deployment}"))(cause).into()
+            }
+        })
+    }
+
+    /// At most `limit` records after a seq, in order.
+    pub async fn records(
+        &self,
+        id: &DeploymentId,
+        after: Seq,
+        limit: u32,
+    ) -> Result<Vec<Record>, StoreError> {
+        let query = sql("SELECT deployment, seq, at, body FROM events WHERE deployment = $1 AND seq > $2 \
+                         ORDER BY seq LIMIT $3")
+        .bind(id.as_str())
+        .bind(after)
+        .bind(limit);
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.iter().map(record).collect())
+            .map_err(attempt(format_args!("read the events of deployment {id}")))
+    }
+
+    /// Draws an epoch. None is drawn twice, and each is higher than those before it.
+    pub async fn next_epoch(&self) -> Result<Epoch, StoreError> {
+        let query = sql("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value");
+        let rows = self.db.write(query).await;
+        rows.and_then(|rows| match rows.first() {
+            Some(row) => Ok(Epoch(row.count("value")?)),
+            None => Err(Cause::row("the counter of epochs", "it is missing")),
+        })
+        .map_err(attempt("draw an epoch"))
+    }
+
+    /// The deployment that is in each environment that one is in.
+    pub async fn holds(&self) -> Result<BTreeMap<EnvironmentName, DeploymentId>, StoreError> {
+        let rows = self.db.read(sql("SELECT environment, deployment FROM holds")).await;
+        rows.and_then(|rows| {
+            rows.iter().map(|row| Ok((row.parsed("environment")?, row.parsed("deployment")?))).collect()
+        })
+        .map_err(attempt("find who is in which environment"))
+    }
+
+    async fn append_all(
+        &self,
+        records: &[Record],
+        projection: &Projection,
+        hold: Hold<'_>,
+    ) -> Result<(), Refusal> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let mut tx = self.db.begin().await?;
+        advance(&mut tx, first, last, projection).await?;
+        apply_hold(&mut tx, &first.deployment, hold).await?;
+        for record in records {
+            insert(&mut tx, record).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Moves the deployment's last seq, which only one of several writers can do: the row is locked until the commit.
+async fn advance(tx: &mut Tx, first: &Record, last: &Record, projection: &Projection) -> Result<(), Refusal> {
+    let id = first.deployment.as_str();
+    let moved = sql("UPDATE deployments SET last_seq = $1, updated_at = $2, outcome = $3, place = $4 \
+                     WHERE id = $5 AND last_seq + 1 = $6")
+    .bind(last.seq)
+    .bind(last.at)
+    .bind(projection.outcome.map(text_of).transpose()?)
+    .bind(projection.at.as_str())
+    .bind(id)
+    .bind(first.seq);
+    if tx.execute(moved).await? == 1 {
+        return Ok(());
+    }
+    let found = tx.first(sql("SELECT last_seq FROM deployments WHERE id = $1").bind(id)).await?;
+    let found = found.map_or(Ok(0), |row| row.count("last_seq"))?;
+    Err(Refusal::Conflict(Seq(found)))
+}
+
+async fn apply_hold(tx: &mut Tx, deployment: &DeploymentId, hold: Hold<'_>) -> Result<(), Refusal> {
+    match hold {
+        Hold::Keep => Ok(()),
+        Hold::Release(environment) => {
+            let release = sql("DELETE FROM holds WHERE environment = $1 AND deployment = $2")
+                .bind(environment.as_str())
+                .bind(deployment.as_str());
+            tx.execute(release).await?;
+            Ok(())
+        }
+        Hold::Take(environment) => {
+            // The update changes nothing; it is there so that one statement answers who has it in either case.
+            let take = sql("INSERT INTO holds (environment, deployment) VALUES ($1, $2) \
+                            ON CONFLICT (environment) DO UPDATE SET environment = excluded.environment \
+                            RETURNING deployment")
+            .bind(environment.as_str())
+            .bind(deployment.as_str());
+            let row = tx.first(take).await?;
+            let holder = row.map(|row| row.parsed("deployment")).transpose()?;
+            match holder {
+                Some(by) if by != *deployment => Err(Refusal::Held(by)),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<(), Cause> {
+    let body = serde_json::to_string(&record.event).map_err(|error| Cause::row("a new event", error))?;
+    let query = sql("INSERT INTO events (deployment, seq, at, body) VALUES ($1, $2, $3, $4)")
+        .bind(record.deployment.as_str())
+        .bind(record.seq)
+        .bind(record.at)
+        .bind(body);
+    tx.execute(query).await?;
+    Ok(())
+}
+
+fn record(row: &Row) -> Result<Record, Cause> {
+    Ok(Record {
+        deployment: row.parsed("deployment")?,
+        seq: Seq(row.count("seq")?),
+        at: row.time("at")?,
+        event: row.json("body")?,
+    })
+}
+
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        Self::Cause(cause)
+    }
+}

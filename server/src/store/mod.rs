@@ -1,0 +1,42 @@
+//! What the server remembers: deployments and their events, environments, agents, tokens, pipelines. All SQL is here.
+//!
+//! The same text runs on SQLite (one file, one server) and on PostgreSQL. Rows never leave this module, and what is read
+//! is checked as it is read. It decides nothing: which event follows which is the model's business, and an append only
+//! makes sure that nobody else appended in between.
+//!
+//! Times are kept in whole microseconds; whoever makes a [`Record`](stopover_model::event::Record) rounds its time so.
+
+mod agents;
+mod bundles;
+mod db;
+mod deployments;
+mod environments;
+mod error;
+mod events;
+mod open;
+mod operators;
+mod pipelines;
+
+use db::Db;
+
+pub use agents::{AgentRow, CertificateRow, Redeemed};
+pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
+pub use error::{AppendError, StoreError};
+pub use events::{Hold, Projection};
+pub use pipelines::{PipelineRow, PutPipeline};
+
+/// The open store. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Waits for what is under way and closes the connections. Calls that come later fail.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
