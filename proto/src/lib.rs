@@ -9,6 +9,7 @@ pub mod tunnel;
 /// The code generated from `stopover/v1/*.proto`.
 #[expect(
     clippy::allow_attributes,
+    clippy::large_enum_variant,
     clippy::pedantic,
     reason = "the generator's output; the lints of hand-written code do not fit it"
 )]

@@ -53,7 +53,7 @@ impl TryFrom<v1::Pipeline> for Pipeline {
     }
 }
 
-/// To PostgreSQL a lock_timeout of nothing means to wait for ever.
+/// To PostgreSQL a `lock_timeout` of nothing means to wait for ever.
 pub(super) mod lock_timeout {
     use super::{Duration, InvalidWire, duration};
 

@@ -47,8 +47,8 @@ where
     M: Choice + Clone + PartialEq + Debug + TryFrom<W, Error = InvalidWire>,
     W: From<M> + Message + Default,
 {
-    let sampled: BTreeSet<_> = samples.iter().map(Choice::tag).collect();
-    let missing: Vec<_> = M::TAGS.iter().filter(|tag| !sampled.contains(*tag)).collect();
+    let tags: BTreeSet<_> = samples.iter().map(Choice::tag).collect();
+    let missing: Vec<_> = M::TAGS.iter().filter(|tag| !tags.contains(*tag)).collect();
     assert!(missing.is_empty(), "there is no sample of {missing:?}");
     come_back::<M, W>(samples);
 }

@@ -23,16 +23,15 @@ pub(super) fn duration_to_wire(duration: Duration) -> prost_types::Duration {
 
 pub(super) fn duration_from_wire(wire: prost_types::Duration) -> Result<Duration, InvalidWire> {
     let seconds = u64::try_from(wire.seconds).ok().filter(|seconds| *seconds <= LONGEST_SECONDS);
-    match (seconds, nanos_from_wire(wire.nanos)) {
-        (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos.cast_unsigned())),
-        _ => {
-            let why = format!(
-                "{} s and {} ns is not a duration: it must lie between 0 and 10,000 years",
-                wire.seconds, wire.nanos
-            );
-            Err(InvalidWire::new("", why))
-        }
-    }
+    let nanos = nanos_from_wire(wire.nanos);
+    seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos.cast_unsigned())).ok_or_else(
+        || {
+            let (seconds, nanos) = (wire.seconds, wire.nanos);
+            let why =
+                format!("{seconds} s and {nanos} ns is not a duration: it lies between 0 and 10,000 years");
+            InvalidWire::new("", why)
+        },
+    )
 }
 
 pub(super) fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {

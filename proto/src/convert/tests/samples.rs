@@ -52,6 +52,7 @@ pub(super) fn step_keys() -> Vec<StepKey> {
 }
 
 pub(super) fn actors() -> Vec<Actor> {
+    // A new kind of actor stops the compiler here: give it a sample below.
     let sample = |actor: &Actor| match actor {
         Actor::Operator(_) | Actor::Pipeline => actor.clone(),
     };
@@ -223,6 +224,7 @@ pub(super) fn target_plan() -> TargetPlan {
         Action::Apply { variant: Variant::Standard, estimate: None },
         Action::Apply { variant: Variant::Batched, estimate: Some(estimate) },
     ];
+    // A new action stops the compiler here: give it a sample above.
     let plan = |action| match &action {
         Action::Skip | Action::Apply { .. } => {
             MigrationPlan { id: id("001_x"), action, reason: "users has 9 rows".into() }
