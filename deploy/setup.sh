@@ -8,21 +8,20 @@ give_up() {
     exit 1
 }
 
-# Runs apt-get as root; the package lists are fetched once, and only when something is to be installed.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The package lists are fetched once, and only when something is to be installed.
 install_packages() {
-    local as_root=()
     command -v apt-get >/dev/null || give_up "please install $* (there is no apt-get here to do it)"
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || give_up "please install $* (as root: apt-get install $*)"
-        as_root=(sudo)
-    fi
-    printf 'Installing %s with %s\n' "$*" "${as_root[*]:+${as_root[*]} }apt-get"
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || give_up "please install $* (as root: apt-get install $*)"
+    printf 'Installing %s from the distribution\n' "$*"
     if [ -z "${package_lists_are_fresh:-}" ]; then
-        "${as_root[@]}" apt-get update -qq || give_up "apt-get update failed; its words are above"
+        as_root apt-get update -qq || give_up "apt-get update failed; its words are above"
         package_lists_are_fresh=yes
     fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "$@" >/dev/null ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null ||
         give_up "apt-get could not install $*; its words are above"
 }
 
@@ -61,17 +60,21 @@ postgresql_is_there() {
     return 1
 }
 
+# The package starts a cluster of its own, unless it is told for this one installation that nobody needs it.
+install_postgresql() {
+    local overrides=/etc/postgresql-common/createcluster.d
+    trap 'as_root rm -f /etc/postgresql-common/createcluster.d/stopover-setup.conf' EXIT
+    as_root mkdir -p "$overrides"
+    echo "create_main_cluster = false" | as_root tee "$overrides/stopover-setup.conf" >/dev/null
+    install_packages postgresql postgresql-client
+}
+
 need_postgresql() {
     postgresql_is_there && return
-    local as_root=() overrides=/etc/postgresql-common/createcluster.d
-    local ours=$overrides/stopover-setup.conf
-    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    # The package would start a cluster of its own, which nobody here needs. Said for this installation only.
     if command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }; then
-        "${as_root[@]}" mkdir -p "$overrides"
-        echo "create_main_cluster = false" | "${as_root[@]}" tee "$ours" >/dev/null
+        (install_postgresql) || exit 1
+    else
+        give_up "please install PostgreSQL's server and client (Debian, Ubuntu: apt-get install postgresql)"
     fi
-    install_packages postgresql postgresql-client
-    "${as_root[@]}" rm -f "$ours"
     postgresql_is_there || give_up "PostgreSQL is installed, but initdb, postgres and pg_dump are not found together"
 }
