@@ -1,3 +1,5 @@
 //! Being written.
 
 pub mod connection;
+pub mod postgres;
+pub mod step;
