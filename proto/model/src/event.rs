@@ -133,7 +133,7 @@ pub enum StepKind {
     Migrate,
     /// Of one migration.
     Verify,
-    /// All monitors of the deployment's migrations, again and again through the soak.
+    /// Of one migration: its monitors, again and again through the soak.
     Monitor,
     /// The backup before a rollback.
     RollbackBackup,

@@ -1,0 +1,77 @@
+//! How a deployment begins.
+
+use std::collections::BTreeSet;
+
+use stopover_model::deployment::Deployment;
+use stopover_model::digest::Digest;
+use stopover_model::event::{Event, Record};
+use stopover_model::id::{DeploymentId, OperatorName, Seq};
+use stopover_model::migration::Migration;
+use stopover_model::pipeline::Pipeline;
+use stopover_model::plan::MigrationSummary;
+use uuid::Uuid;
+
+use super::{ConductError, Conductor};
+use crate::store::{Bundle, Creation, NewDeployment};
+
+/// What an operator wants deployed.
+#[derive(Debug)]
+pub struct Create {
+    pub pipeline: Pipeline,
+    /// In the order in which they are to be applied.
+    pub migrations: Vec<Migration>,
+    pub by: OperatorName,
+    /// The same request sent twice makes one deployment.
+    pub request_id: Uuid,
+    /// Refused unless the deployment has this digest.
+    pub expected_digest: Option<Digest>,
+}
+
+impl Conductor {
+    /// Writes a deployment's first event and takes it up.
+    pub async fn create(&self, new: Create) -> Result<(DeploymentId, Digest), ConductError> {
+        check_migrations(&new.migrations)?;
+        let migrations: Vec<_> = new.migrations.iter().map(MigrationSummary::of).collect();
+        let digest = Deployment::digest_of(&new.pipeline, &migrations);
+        if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
+            return Err(ConductError::Digest { expected, found: digest });
+        }
+        let bundles: Vec<_> =
+            new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
+        let event = Event::Created { pipeline: new.pipeline, migrations, digest, by: new.by };
+        let mut record = Record {
+            deployment: DeploymentId::from_random(rand::random()),
+            seq: Seq(1),
+            at: (self.shared.clock)(),
+            event,
+        };
+        loop {
+            let request = NewDeployment { record: &record, bundles: &bundles, request_id: new.request_id };
+            match self.shared.store.create_deployment(request).await? {
+                Creation::Created => break,
+                Creation::Existing(id) => return self.known(id).await,
+                Creation::IdTaken => record.deployment = DeploymentId::from_random(rand::random()),
+            }
+        }
+        tracing::info!(deployment = %record.deployment, digest = %digest.short(), "deployment created");
+        self.shared.actor(&record.deployment);
+        Ok((record.deployment, digest))
+    }
+
+    async fn known(&self, id: DeploymentId) -> Result<(DeploymentId, Digest), ConductError> {
+        let records = self.shared.store.records(&id, Seq::ZERO, 1).await?;
+        let deployment = Deployment::fold(&records)?.ok_or_else(|| ConductError::NoDeployment(id.to_string()))?;
+        Ok((id, deployment.digest))
+    }
+}
+
+pub(super) fn check_migrations(migrations: &[Migration]) -> Result<(), ConductError> {
+    if migrations.is_empty() {
+        return Err(ConductError::NoMigration);
+    }
+    let mut seen = BTreeSet::new();
+    match migrations.iter().find(|m| !seen.insert(&m.id)) {
+        Some(twice) => Err(ConductError::TwiceGiven(twice.id.clone())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The request that a step is, put together from the deployment and the stored migrations.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stopover_model::decide::due_monitors;
+use stopover_model::deployment::{Deployment, StepState, Target};
+use stopover_model::digest::Digest;
+use stopover_model::event::{StepKey, StepKind};
+use stopover_model::id::{MigrationId, RunId};
+use stopover_model::migration::Check;
+use stopover_model::plan::{Action, MigrationSummary};
+use stopover_proto::convert::{AgentCommand, field};
+use stopover_proto::v1;
+use tonic::{Status, Streaming};
+
+use crate::registry::AgentLink;
+use crate::store::Store;
+
+/// How long an agent may take to begin: a command that was held up longer is refused, and asked for anew.
+const BEGIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// A call that is ready but for the migrations' files.
+pub(super) enum Ask {
+    Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>),
+    Backup(v1::BackupRequest),
+    Migrate(v1::MigrateRequest, (MigrationId, Digest)),
+    Verify(v1::VerifyRequest),
+    Rollback(v1::RollbackRequest, (MigrationId, Digest)),
+}
+
+/// None where the step is not running, or its deployment lacks what the step is about.
+pub(super) fn ask(
+    deployment: &Deployment,
+    key: &StepKey,
+    now: Timestamp,
+    resume: Option<(RunId, u64)>,
+) -> Option<Ask> {
+    let stage = deployment.stage(key.stage)?;
+    let target = stage.target(&key.database)?;
+    let step = deployment.step(key)?;
+    let command = Some(command(deployment, key, now, resume)?);
+    let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
+    let system_identifier = system_identifier(target);
+    let lock_timeout = field::duration::write(stage.spec.lock_timeout);
+    Some(match key.kind {
+        StepKind::Inspect => {
+            let migrations = deployment.migrations.iter().map(|m| (m.id.clone(), m.digest)).collect();
+            Ask::Inspect(v1::InspectRequest { command, migrations: Vec::new() }, migrations)
+        }
+        StepKind::Backup | StepKind::RollbackBackup => {
+            let level = field::enumeration::write(stage.spec.backup);
+            Ask::Backup(v1::BackupRequest { command, level, system_identifier })
+        }
+        StepKind::Migrate => {
+            let migration = migration?;
+            let Some(Action::Apply { variant, .. }) = target.action(&migration.id) else { return None };
+            let request = v1::MigrateRequest {
+                command,
+                migration: None,
+                migration_digest: field::digest::write(migration.digest),
+                variant: field::enumeration::write(*variant),
+                lock_timeout,
+                system_identifier,
+                resolution: field::optional_enumeration::write(step.resolution),
+            };
+            Ask::Migrate(request, named(migration))
+        }
+        StepKind::Verify => {
+            let checks = migration?.manifest.verify.iter();
+            Ask::Verify(v1::VerifyRequest { command, checks: wire(checks), system_identifier })
+        }
+        StepKind::Monitor => {
+            let monitors = due_monitors(deployment, key, since(&step.state).unwrap_or(now));
+            let checks = wire(monitors.into_iter().map(|m| &m.check));
+            Ask::Verify(v1::VerifyRequest { command, checks, system_identifier })
+        }
+        StepKind::Rollback => {
+            let migration = migration?;
+            let request = v1::RollbackRequest {
+                command,
+                migration: None,
+                migration_digest: field::digest::write(migration.digest),
+                lock_timeout,
+                system_identifier,
+            };
+            Ask::Rollback(request, named(migration))
+        }
+    })
+}
+
+impl Ask {
+    /// Adds the files and makes the call.
+    pub(super) async fn send(self, store: &Store, link: &AgentLink) -> Result<Streaming<v1::StepUpdate>, Status> {
+        let mut client = link.client();
+        let updates = match self {
+            Self::Inspect(mut request, migrations) => {
+                for (id, digest) in migrations {
+                    request.migrations.push(bundle(store, &id, &digest).await?);
+                }
+                client.inspect(request).await
+            }
+            Self::Backup(request) => client.backup(request).await,
+            Self::Migrate(mut request, (id, digest)) => {
+                request.migration = Some(bundle(store, &id, &digest).await?);
+                client.migrate(request).await
+            }
+            Self::Verify(request) => client.verify(request).await,
+            Self::Rollback(mut request, (id, digest)) => {
+                request.migration = Some(bundle(store, &id, &digest).await?);
+                client.rollback(request).await
+            }
+        };
+        updates.map(tonic::Response::into_inner)
+    }
+}
+
+fn command(
+    deployment: &Deployment,
+    key: &StepKey,
+    now: Timestamp,
+    resume: Option<(RunId, u64)>,
+) -> Option<v1::Command> {
+    let StepState::Running { attempt, epoch, .. } = deployment.step(key)?.state else { return None };
+    let command = AgentCommand {
+        environment: deployment.stage(key.stage)?.spec.environment.clone(),
+        deployment: deployment.id.clone(),
+        step: key.clone(),
+        attempt,
+        epoch,
+        plan_digest: deployment.digest,
+        not_after: now.checked_add(BEGIN_WITHIN).unwrap_or(Timestamp::MAX),
+        resume,
+    };
+    Some(command.into())
+}
+
+/// An agent whose role may not read it reports none; then nothing is compared.
+fn system_identifier(target: &Target) -> String {
+    target.inspection().map(|i| i.system_identifier.clone()).unwrap_or_default()
+}
+
+fn since(state: &StepState) -> Option<Timestamp> {
+    match state {
+        StepState::Running { since, .. } => Some(*since),
+        _ => None,
+    }
+}
+
+fn named(migration: &MigrationSummary) -> (MigrationId, Digest) {
+    (migration.id.clone(), migration.digest)
+}
+
+fn wire<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<v1::Check> {
+    checks.cloned().map(v1::Check::from).collect()
+}
+
+async fn bundle(store: &Store, id: &MigrationId, digest: &Digest) -> Result<v1::MigrationBundle, Status> {
+    let files = store.bundle(digest).await.map_err(|e| Status::unavailable(e.to_string()))?;
+    let files = files.ok_or_else(|| Status::internal(format!("the store has lost the files of {id}")))?;
+    let files = files.into_iter().map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
+    Ok(v1::MigrationBundle { id: id.to_string(), files })
+}

@@ -1,0 +1,36 @@
+//! What can go wrong between an operator's request and the log.
+
+use stopover_model::deployment::IllegalEvent;
+use stopover_model::digest::Digest;
+use stopover_model::id::DeploymentId;
+
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConductError {
+    #[error("there is no deployment {0}; `stopover list` shows them")]
+    NoDeployment(String),
+    /// It makes no sense in the deployment's present state.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    #[error("the environment {environment} is in use by deployment {by}; wait for it, or cancel it: stopover cancel {by}")]
+    Held { environment: String, by: DeploymentId },
+    #[error("nothing of deployment {0} is in any database: there is nothing to roll back")]
+    NothingToRollBack(DeploymentId),
+    #[error("no step of deployment {0} has an UNKNOWN outcome")]
+    NothingUnknown(DeploymentId),
+    #[error("several steps of deployment {0} have an UNKNOWN outcome; name one")]
+    SeveralUnknown(DeploymentId),
+    #[error("the plan was to have the digest {expected}, and has {found}: the migration or the pipeline has changed; look at `stopover plan` again")]
+    Digest { expected: Digest, found: Digest },
+    #[error("the migration {0} is given twice")]
+    TwiceGiven(stopover_model::id::MigrationId),
+    #[error("no migration was given")]
+    NoMigration,
+    #[error("the server is stopping; ask again in a moment")]
+    Stopping,
+    #[error("the deployment's log has changed under this request; ask again")]
+    Conflict,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,165 @@
+//! Carries deployments on: load, decide, append, dispatch.
+//!
+//! Each deployment that goes on has one task, which alone appends to its log. It never decides anything itself: what is
+//! due comes from [`stopover_model::decide`], and what happened is in the log before anybody hears of it.
+//!
+//! ```text
+//! request, agent's update, time, world changed -> actor -> decide -> append -> hub -> watchers
+//!                                                            \-> dispatch -> agent (through its tunnel)
+//! ```
+
+mod actor;
+mod create;
+mod dispatch;
+mod error;
+mod plan;
+mod projection;
+mod request;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::Stream;
+use jiff::Timestamp;
+use stopover_model::event::{Resolution, StageIndex, StepKey};
+use stopover_model::id::{DeploymentId, OperatorName, Seq};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use create::Create;
+pub use error::ConductError;
+pub use plan::{StagePlan, TargetResult};
+
+use crate::hub::{Hub, WatchItem};
+use crate::registry::Registry;
+use crate::store::{Store, StoreError};
+use actor::Message;
+
+/// Where the time comes from.
+pub type Clock = fn() -> Timestamp;
+
+/// What an operator asks of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    Cancel,
+    Rollback {
+        /// None: the last stage in which something of the deployment is.
+        stage: Option<StageIndex>,
+    },
+    Pause {
+        reason: String,
+    },
+    Resume,
+    Resolve {
+        /// None: the only one that is UNKNOWN.
+        step: Option<StepKey>,
+        resolution: Resolution,
+    },
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Conductor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    registry: Registry,
+    hub: Hub,
+    clock: Clock,
+    actors: Mutex<BTreeMap<DeploymentId, mpsc::Sender<Message>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Conductor {
+    /// Takes up every deployment that has not ended.
+    pub async fn start(store: Store, registry: Registry, clock: Clock) -> Result<Self, StoreError> {
+        let conductor = Self {
+            shared: Arc::new(Shared {
+                store,
+                registry,
+                hub: Hub::default(),
+                clock,
+                actors: Mutex::default(),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        };
+        for id in conductor.shared.store.open_deployments().await? {
+            tracing::info!(deployment = %id, "taking the deployment up again");
+            conductor.shared.actor(&id);
+        }
+        Ok(conductor)
+    }
+
+    /// Asks something of a deployment; answers with the seq of the event that it became.
+    pub async fn request(
+        &self,
+        id: &DeploymentId,
+        by: OperatorName,
+        request: Request,
+    ) -> Result<Seq, ConductError> {
+        let (reply, answer) = oneshot::channel();
+        let mut message = Message::Request { by, request, reply };
+        // An actor may end between being found and being asked; the next one takes the request then.
+        loop {
+            match self.shared.actor(id).send(message).await {
+                Ok(()) => break,
+                Err(_) if self.shared.stop.is_cancelled() => return Err(ConductError::Stopping),
+                Err(mpsc::error::SendError(unsent)) => message = unsent,
+            }
+        }
+        answer.await.unwrap_or(Err(ConductError::Stopping))
+    }
+
+    /// The log after `after`, then what happens, to the deployment's end.
+    pub async fn watch(
+        &self,
+        id: &DeploymentId,
+        after: Seq,
+    ) -> Result<impl Stream<Item = Result<WatchItem, StoreError>> + Send + use<>, ConductError> {
+        if self.shared.store.records(id, Seq::ZERO, 1).await?.is_empty() {
+            return Err(ConductError::NoDeployment(id.to_string()));
+        }
+        let (out, items) = mpsc::channel(256);
+        let shared = Arc::clone(&self.shared);
+        let id = id.clone();
+        self.shared.tasks.spawn(async move {
+            let watching = shared.hub.watch(shared.store.clone(), id, after, out);
+            shared.stop.run_until_cancelled(watching).await;
+        });
+        Ok(ReceiverStream::new(items))
+    }
+
+    /// Ends the tasks. Agents go on with their work, and report to the next server.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    /// The deployment's actor; begun when there is none.
+    fn actor(self: &Arc<Self>, id: &DeploymentId) -> mpsc::Sender<Message> {
+        let mut actors = self.actors();
+        if let Some(actor) = actors.get(id).filter(|a| !a.is_closed()) {
+            return actor.clone();
+        }
+        let (sender, inbox) = mpsc::channel(1024);
+        actors.insert(id.clone(), sender.clone());
+        let run = actor::run(Arc::clone(self), id.clone(), sender.downgrade(), inbox);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(run).await });
+        sender
+    }
+
+    fn actors(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, mpsc::Sender<Message>>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,162 @@
+//! A plan without a deployment: each stage's databases are looked at now, and nothing is changed.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use jiff::Timestamp;
+use stopover_model::deployment::Deployment;
+use stopover_model::digest::Digest;
+use stopover_model::event::{StageIndex, StepKey, StepKind};
+use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch};
+use stopover_model::migration::Migration;
+use stopover_model::pipeline::{Pipeline, StageSpec};
+use stopover_model::plan::{MigrationSummary, TargetPlan};
+use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
+use stopover_proto::convert::AgentCommand;
+use stopover_proto::v1;
+use tonic::Status;
+
+use super::create::check_migrations;
+use super::{ConductError, Conductor};
+use crate::registry::AgentLink;
+
+/// What a stage's inspection may take.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is planned for one stage.
+#[derive(Debug)]
+pub struct StagePlan {
+    pub environment: EnvironmentName,
+    /// Why nothing is known of its databases.
+    pub unavailable: Option<String>,
+    pub targets: Vec<TargetResult>,
+}
+
+/// What was found in a database, and what would happen there or why nothing may.
+#[derive(Debug)]
+pub struct TargetResult {
+    pub database: DatabaseName,
+    pub inspection: Option<Inspection>,
+    pub plan: Result<TargetPlan, StepError>,
+}
+
+impl Conductor {
+    /// Plans every stage of a pipeline from what is live in its databases.
+    pub async fn plan(
+        &self,
+        pipeline: &Pipeline,
+        migrations: &[Migration],
+    ) -> Result<Vec<StagePlan>, ConductError> {
+        check_migrations(migrations)?;
+        let summaries: Vec<_> = migrations.iter().map(MigrationSummary::of).collect();
+        let look = Look {
+            id: DeploymentId::from_random(rand::random()),
+            digest: Deployment::digest_of(pipeline, &summaries),
+            summaries,
+            bundles: migrations.iter().map(v1::MigrationBundle::from).collect(),
+        };
+        let served = self.shared.store.environment_databases().await?;
+        let existing = self.shared.store.environments().await?;
+        let stages = (0..).map(StageIndex).zip(&pipeline.stages).map(|(index, spec)| {
+            let (look, served, existing) = (&look, &served, &existing);
+            async move {
+                let environment = spec.environment.clone();
+                if !existing.contains(&environment) {
+                    let why = format!("the environment does not exist yet: stopover environment create {environment}");
+                    return StagePlan { environment, unavailable: Some(why), targets: Vec::new() };
+                }
+                let databases: Vec<DatabaseName> = match served.get(&environment) {
+                    _ if !spec.databases.is_empty() => spec.databases.clone(),
+                    Some(databases) => databases.keys().cloned().collect(),
+                    None => Vec::new(),
+                };
+                if databases.is_empty() {
+                    let why = format!("no agent has joined it yet: stopover agent token {environment}");
+                    return StagePlan { environment, unavailable: Some(why), targets: Vec::new() };
+                }
+                let targets = databases.into_iter().map(|database| self.look(look, index, spec, database));
+                StagePlan { environment, unavailable: None, targets: join_all(targets).await }
+            }
+        });
+        Ok(join_all(stages).await)
+    }
+
+    async fn look(&self, look: &Look, stage: StageIndex, spec: &StageSpec, database: DatabaseName) -> TargetResult {
+        let found = match self.shared.registry.agent_of(&spec.environment, &database) {
+            Some(link) => {
+                let inspect = look.inspect(&link, stage, spec, &database, (self.shared.clock)());
+                tokio::time::timeout(LONGEST, inspect).await.unwrap_or_else(|_| {
+                    let message = format!("the inspection of {database} did not end within a minute");
+                    Err(StepError::new(ErrorClass::Transient, message))
+                })
+            }
+            None => {
+                let message = format!("no agent that serves {database} is connected");
+                let hint = "see `stopover agent list`; start the agent, or correct `databases` in the pipeline";
+                Err(StepError::new(ErrorClass::Transient, message).with_hint(hint))
+            }
+        };
+        match found {
+            Ok(inspection) => {
+                let plan = TargetPlan::make(&database, &look.summaries, &inspection, &[]);
+                TargetResult { database, inspection: Some(inspection), plan }
+            }
+            Err(error) => TargetResult { database, inspection: None, plan: Err(error) },
+        }
+    }
+}
+
+/// What all inspections of one plan share.
+struct Look {
+    /// Of no deployment: an inspection under it is nobody else's.
+    id: DeploymentId,
+    digest: Digest,
+    summaries: Vec<MigrationSummary>,
+    bundles: Vec<v1::MigrationBundle>,
+}
+
+impl Look {
+    async fn inspect(
+        &self,
+        link: &AgentLink,
+        stage: StageIndex,
+        spec: &StageSpec,
+        database: &DatabaseName,
+        now: Timestamp,
+    ) -> Result<Inspection, StepError> {
+        let command = AgentCommand {
+            environment: spec.environment.clone(),
+            deployment: self.id.clone(),
+            step: StepKey::target(stage, database, StepKind::Inspect),
+            attempt: Attempt(1),
+            // Looking is not fenced.
+            epoch: Epoch(1),
+            plan_digest: self.digest,
+            not_after: now.checked_add(LONGEST).unwrap_or(Timestamp::MAX),
+            resume: None,
+        };
+        let request = v1::InspectRequest { command: Some(command.into()), migrations: self.bundles.clone() };
+        let outcome = outcome_of(link, request).await.map_err(|status| {
+            let message = format!("the agent {} could not be asked: {}", link.agent, status.message());
+            StepError::new(ErrorClass::Transient, message)
+        })?;
+        match outcome {
+            Outcome::Succeeded { report: StepReport::Inspected(inspection) } => Ok(inspection),
+            Outcome::Succeeded { .. } => {
+                Err(StepError::new(ErrorClass::Internal, "the agent answered with another step's report"))
+            }
+            Outcome::Failed { error, .. } | Outcome::Unknown { error } => Err(error),
+        }
+    }
+}
+
+async fn outcome_of(link: &AgentLink, request: v1::InspectRequest) -> Result<Outcome, Status> {
+    let mut updates = link.client().inspect(request).await?.into_inner();
+    while let Some(update) = updates.next().await {
+        if let Some(v1::step_update::Kind::Outcome(outcome)) = update?.kind {
+            return Outcome::try_from(outcome).map_err(|e| Status::internal(e.to_string()));
+        }
+    }
+    Err(Status::unavailable("its answer ended without an outcome"))
+}

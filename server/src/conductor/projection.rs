@@ -1,0 +1,50 @@
+//! Where a deployment is, in a few words, for lists.
+
+use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState};
+use stopover_model::event::Waiting;
+
+use crate::store::Projection;
+
+/// What the store keeps of a deployment beside its log.
+pub(super) fn of(deployment: &Deployment) -> Projection {
+    Projection { outcome: deployment.outcome, at: place(deployment) }
+}
+
+fn place(deployment: &Deployment) -> String {
+    if let Some(outcome) = deployment.outcome {
+        let stage = deployment.indexed_stages().rev().find(|(_, s)| s.status != StageStatus::Pending);
+        return match stage {
+            Some((_, stage)) => format!("{}: {outcome}", stage.spec.environment),
+            None => outcome.to_string(),
+        };
+    }
+    if deployment.cancelling.is_some() {
+        return "cancelling".to_owned();
+    }
+    let Some((index, stage)) = deployment.indexed_stages().find(|(_, s)| s.is_open()) else {
+        return match &deployment.waiting {
+            Some(Waiting::EnvironmentHeld { environment, by }) => format!("{environment}: waiting for {by}"),
+            Some(Waiting::NoAgent { environment, .. }) => format!("{environment}: waiting for an agent"),
+            Some(Waiting::EnvironmentMissing { environment }) => format!("{environment}: not created"),
+            _ => "beginning".to_owned(),
+        };
+    };
+    if deployment.paused.is_some() {
+        return format!("{}: paused", stage.spec.environment);
+    }
+    let running = stage.targets.iter().flat_map(|t| t.keys(index)).find(|key| {
+        deployment.step(key).is_some_and(|s: &Step| matches!(s.state, StepState::Running { .. }))
+    });
+    let doing = running.map_or_else(|| phase(stage), |key| key.kind.as_str());
+    format!("{}: {doing}", stage.spec.environment)
+}
+
+fn phase(stage: &Stage) -> &'static str {
+    match stage.status {
+        StageStatus::Pending => "not begun",
+        StageStatus::Running { .. } => "running",
+        StageStatus::Soaking { .. } => "soaking",
+        StageStatus::RollingBack { .. } => "rolling back",
+        StageStatus::Ended { .. } => "ended",
+    }
+}

@@ -1,0 +1,45 @@
+//! From what an operator asks to the event that says so.
+
+use stopover_model::deployment::{Deployment, StepState};
+use stopover_model::event::{Actor, Event, StepKey};
+use stopover_model::id::OperatorName;
+
+use super::{ConductError, Request};
+
+/// The event that a request becomes in the deployment's present state; `apply` says whether it is legal.
+pub(super) fn event_of(
+    deployment: &Deployment,
+    by: OperatorName,
+    request: Request,
+) -> Result<Event, ConductError> {
+    let by = Actor::Operator(by);
+    Ok(match request {
+        Request::Cancel => Event::CancelRequested { by },
+        Request::Rollback { stage } => {
+            let stage = stage
+                .or_else(|| deployment.last_stage_with_effects())
+                .ok_or_else(|| ConductError::NothingToRollBack(deployment.id.clone()))?;
+            Event::RollbackStarted { stage, cause: format!("{by} asked for it"), by }
+        }
+        Request::Pause { reason } => Event::Paused { cause: reason, by },
+        Request::Resume => Event::Resumed { by },
+        Request::Resolve { step, resolution } => {
+            let step = step.map_or_else(|| only_unknown(deployment), Ok)?;
+            Event::Resolved { step, resolution, by }
+        }
+    })
+}
+
+fn only_unknown(deployment: &Deployment) -> Result<StepKey, ConductError> {
+    let is_unknown =
+        |key: &StepKey| matches!(deployment.step(key).map(|s| &s.state), Some(StepState::Unknown { .. }));
+    let mut unknown = deployment
+        .indexed_stages()
+        .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
+        .filter(is_unknown);
+    match (unknown.next(), unknown.next()) {
+        (Some(step), None) => Ok(step),
+        (None, _) => Err(ConductError::NothingUnknown(deployment.id.clone())),
+        _ => Err(ConductError::SeveralUnknown(deployment.id.clone())),
+    }
+}

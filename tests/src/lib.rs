@@ -1,0 +1,19 @@
+//! What the end-to-end tests run on: real processes, real PostgreSQL, real TLS, and the means to break them.
+//!
+//! ```text
+//! Stack: a server, environments each with a database on a throwaway cluster and an agent that joined by token
+//! Process: a child that can be killed at any instant and never outlives its test
+//! Cutter: a TCP proxy that can cut, swallow and delay
+//! ```
+
+pub mod cli;
+pub mod cutter;
+pub mod process;
+pub mod stack;
+pub mod wait;
+
+pub use cli::{Cli, Finished};
+pub use cutter::Cutter;
+pub use process::Process;
+pub use stack::{AgentOptions, Stack};
+pub use wait::eventually;
