@@ -1,5 +1,15 @@
-//! Being written.
+//! Stopover's control plane: it sequences deployments through their environments and streams their progress.
+//!
+//! It never sees a database password or a row of data, and never decides what the model decides.
+//!
+//! ```text
+//! listener (TLS) -> rpc -> conductor -> store (log)
+//!                     \-> registry (tunnels) <- conductor
+//! ```
 
 pub mod authority;
 pub mod listener;
 pub mod store;
+pub mod conductor;
+pub mod hub;
+pub mod registry;
