@@ -66,9 +66,9 @@ wait_for_all_users() {
         idle=$((idle + 1))
         if [ "$idle" -ge "$grace" ] && flock -n -x 8; then
             if flock -n -x 9; then
-                if [ "$(head -n 1 "$meeting/current" 2>/dev/null)" = "$directory" ]; then
-                    rm -rf "$meeting"
-                fi
+                # Unless a successor's address is there, or this cluster never came to leave its own.
+                current=$(head -n 1 "$meeting/current" 2>/dev/null)
+                if [ "$current" = "$directory" ] || [ ! -d "$current" ]; then rm -rf "$meeting"; fi
                 flock -u 8
                 return
             fi

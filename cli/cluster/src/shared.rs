@@ -49,6 +49,7 @@ fn enter(meeting: &Path) -> Result<File, ClusterError> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make")(error)),
             _ => {}
         }
+        check_owner(meeting)?;
         let path = meeting.join("lock");
         let file = match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
             Ok(file) => file,
@@ -56,7 +57,6 @@ fn enter(meeting: &Path) -> Result<File, ClusterError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed("lock")(error)),
         };
-        check_owner(meeting)?;
         flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed("lock")(errno.into()))?;
         let ours = file.metadata().map_err(failed("lock"))?.ino();
         if fs::metadata(&path).is_ok_and(|found| found.ino() == ours) {
