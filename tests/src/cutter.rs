@@ -62,7 +62,12 @@ impl Cutter {
     }
 }
 
-async fn pass(client: TcpStream, target: SocketAddr, mut cut: watch::Receiver<u64>, swallow: Arc<AtomicBool>) {
+async fn pass(
+    client: TcpStream,
+    target: SocketAddr,
+    mut cut: watch::Receiver<u64>,
+    swallow: Arc<AtomicBool>,
+) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_read, client_write) = client.into_split();

@@ -125,7 +125,12 @@ impl Stack {
     }
 
     /// The same on a database that the test has made.
-    pub async fn environment_on(&mut self, name: &str, database: TestDatabase, options: AgentOptions) -> usize {
+    pub async fn environment_on(
+        &mut self,
+        name: &str,
+        database: TestDatabase,
+        options: AgentOptions,
+    ) -> usize {
         self.cli.ok(&["environment", "create", name]).await;
         let directory = self.directory.path().join(name);
         fs::create_dir_all(directory.join("backups")).expect("a directory");
@@ -212,7 +217,13 @@ async fn join(cli: &Cli, environment: &str, server: &str, directory: &Path) {
     assert!(status.success(), "the agent could not join: {}", joining.output());
 }
 
-fn write_config(config: &Path, directory: &Path, server: &str, database: &TestDatabase, options: &AgentOptions) {
+fn write_config(
+    config: &Path,
+    directory: &Path,
+    server: &str,
+    database: &TestDatabase,
+    options: &AgentOptions,
+) {
     let settings = database.config();
     let own_password = settings.get_password().unwrap_or_default();
     let password = options.password.as_ref().map_or(own_password, |p| p.as_bytes());

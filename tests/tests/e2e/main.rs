@@ -1,0 +1,10 @@
+//! Whole paths through real processes: a server, agents that joined by token, the command line, PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod faults;
+mod identity;
+mod path;
+mod refusals;
+mod support;
+mod waits;
