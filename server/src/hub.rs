@@ -59,7 +59,9 @@ impl Hub {
     }
 
     fn subscribe(&self, id: &DeploymentId) -> broadcast::Receiver<WatchItem> {
-        self.topics().entry(id.clone()).or_insert_with(|| broadcast::Sender::new(LIVE)).subscribe()
+        let mut topics = self.topics();
+        topics.retain(|_, topic| topic.receiver_count() > 0);
+        topics.entry(id.clone()).or_insert_with(|| broadcast::Sender::new(LIVE)).subscribe()
     }
 
     fn topics(&self) -> MutexGuard<'_, HashMap<DeploymentId, broadcast::Sender<WatchItem>>> {

@@ -8,11 +8,13 @@ use stopover_tests::stack::{AgentOptions, own_cluster};
 
 use crate::support::{Running, deploy, is_event, number, one_stage};
 
+/// File name and text.
+type Files = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn what_is_wrong_with_a_migration_is_said_with_its_place_before_anything_is_sent() {
     let stack = Stack::start().await;
     stack.pipeline(&one_stage("staging", "pause")).await;
-    type Files = &'static [(&'static str, &'static str)];
     let cases: [(&str, Files, &str); 7] = [
         ("no-up", &[("down.sql", "SELECT 1;")], "up.sql"),
         ("empty", &[("up.sql", "-- nothing\n")], "up.sql"),

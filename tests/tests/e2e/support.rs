@@ -7,7 +7,7 @@ use stopover_tests::{Cli, Finished, Process, Stack, eventually};
 use tokio_postgres::Client;
 
 /// Staging, then production; a short soak, a decoded backup, failures roll back.
-pub const PIPELINE: &str = r##"
+pub(crate) const PIPELINE: &str = r##"
 name = "users-db"
 contacts = ["#db-oncall"]
 [[stage]]
@@ -22,17 +22,17 @@ lock_timeout = "200ms"
 "##;
 
 /// One stage only.
-pub fn one_stage(environment: &str, on_failure: &str) -> String {
+pub(crate) fn one_stage(environment: &str, on_failure: &str) -> String {
     format!("name = \"p\"\n[[stage]]\nenvironment = \"{environment}\"\non_failure = \"{on_failure}\"\n")
 }
 
 /// One number out of a database.
-pub async fn number(client: &Client, sql: &str) -> i64 {
+pub(crate) async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
 }
 
 /// Counts every update of a row of `users` from here on.
-pub async fn count_updates(client: &Client) {
+pub(crate) async fn count_updates(client: &Client) {
     let sql = "CREATE TABLE touched (id bigint NOT NULL);
          CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN INSERT INTO touched VALUES (NEW.id); RETURN NULL; END $$;
@@ -41,7 +41,7 @@ pub async fn count_updates(client: &Client) {
 }
 
 /// Asserts that each row of `users` was updated exactly once since [`count_updates`].
-pub async fn assert_each_row_updated_once(client: &Client) {
+pub(crate) async fn assert_each_row_updated_once(client: &Client) {
     let users = number(client, "SELECT count(*) FROM users").await;
     assert_eq!(
         number(client, "SELECT count(DISTINCT id) FROM touched").await,
@@ -52,7 +52,7 @@ pub async fn assert_each_row_updated_once(client: &Client) {
 }
 
 /// What must not stay behind in a database, whatever happened: sessions, locks, invalid indexes.
-pub async fn assert_nothing_left(client: &Client) {
+pub(crate) async fn assert_nothing_left(client: &Client) {
     let sessions = "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name LIKE 'stopover%'";
     eventually("the end of the agent's sessions", || async {
@@ -70,19 +70,19 @@ pub async fn assert_nothing_left(client: &Client) {
 }
 
 /// A deployment in the background, with its events as they come.
-pub struct Running {
-    pub process: Process,
+pub(crate) struct Running {
+    pub(crate) process: Process,
 }
 
 impl Running {
     /// `stopover deploy --json DIR`
-    pub fn deploy(stack: &Stack, directory: &str) -> Self {
+    pub(crate) fn deploy(stack: &Stack, directory: &str) -> Self {
         let log = unused_log(stack);
         Self { process: stack.cli.start(&log, &["--json", "deploy", directory]) }
     }
 
     /// What has been printed so far.
-    pub fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         // The last line may be half written.
         let output = self.process.output();
         let whole = output.rfind('\n').map_or("", |end| &output[..end]);
@@ -94,64 +94,64 @@ impl Running {
     }
 
     /// Waits for a record.
-    pub async fn until(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || async { self.records().into_iter().find(|r| fits(r)) }).await
     }
 
     /// The deployment's id.
-    pub async fn id(&self) -> String {
+    pub(crate) async fn id(&self) -> String {
         let first = self.until("the first event", |_| true).await;
         first["deployment"].as_str().expect("an id").to_owned()
     }
 
     /// Waits for the end; gives the exit code.
-    pub async fn ended(&mut self) -> i32 {
+    pub(crate) async fn ended(&mut self) -> i32 {
         self.process.ended().await.code().expect("stopover was killed")
     }
 }
 
 fn unused_log(stack: &Stack) -> PathBuf {
-    (0..)
+    (0..1_000)
         .map(|n| stack.directory().join(format!("deploy-{n}.log")))
         .find(|path| !path.exists())
         .expect("a free name")
 }
 
 /// A NOTICE line of a step, as `deploy --json` shows it.
-pub fn is_notice(record: &Value) -> bool {
+pub(crate) fn is_notice(record: &Value) -> bool {
     record["event"]["line"]["line"] == "notice"
 }
 
-pub fn is_event(record: &Value, kind: &str) -> bool {
+pub(crate) fn is_event(record: &Value, kind: &str) -> bool {
     record["event"]["event"] == kind
 }
 
 /// The start of a step of this kind in the pipeline's stage.
-pub fn is_start(record: &Value, kind: &str, stage: u64) -> bool {
+pub(crate) fn is_start(record: &Value, kind: &str, stage: u64) -> bool {
     let event = &record["event"];
     event["event"] == "step_started" && event["step"]["kind"] == kind && event["step"]["stage"] == stage
 }
 
 /// The last event's outcome.
-pub fn outcome(records: &[Value]) -> String {
+pub(crate) fn outcome(records: &[Value]) -> String {
     let last = records.last().expect("an event");
     last["event"]["outcome"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Asserts that the records are 1, 2, 3 … without gap or double.
-pub fn assert_contiguous(records: &[Value]) {
+pub(crate) fn assert_contiguous(records: &[Value]) {
     let seqs: Vec<_> = records.iter().map(|r| r["seq"].as_u64().expect("a seq")).collect();
     let wanted: Vec<_> = (1..=seqs.len() as u64).collect();
     assert_eq!(seqs, wanted);
 }
 
 /// The whole log, as the server has it.
-pub async fn log(cli: &Cli, id: &str) -> Vec<Value> {
+pub(crate) async fn log(cli: &Cli, id: &str) -> Vec<Value> {
     cli.run(&["--json", "watch", id]).await.json().into_iter().filter(|v| v.get("seq").is_some()).collect()
 }
 
 /// `stopover deploy --json DIR` to its end.
-pub async fn deploy(stack: &Stack, directory: &str) -> (Finished, Vec<Value>) {
+pub(crate) async fn deploy(stack: &Stack, directory: &str) -> (Finished, Vec<Value>) {
     let finished = stack.cli.run(&["--json", "deploy", directory]).await;
     let records = finished.json().into_iter().filter(|v| v.get("seq").is_some()).collect();
     (finished, records)

@@ -192,7 +192,7 @@ impl Simulation {
         });
         match unknown {
             Some(step) => {
-                self.apply(Event::Resolved { step, resolution: Resolution::NotApplied, by: person() })
+                self.apply(Event::Resolved { step, resolution: Resolution::NotApplied, by: person() });
             }
             None => self.apply(Event::Resumed { by: person() }),
         }

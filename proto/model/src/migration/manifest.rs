@@ -345,7 +345,7 @@ mod tests {
         .unwrap();
         assert_eq!(manifest.verify.len(), 5);
         assert_eq!(manifest.verify[2].expect, Expectation::Between { min: Some(1.0), max: None });
-        assert_eq!(manifest.monitors[0].every, Duration::from_secs(600));
+        assert_eq!(manifest.monitors[0].every, Duration::from_mins(10));
         assert_eq!(manifest.follow_ups[0].expect, None);
     }
 
