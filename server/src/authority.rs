@@ -145,6 +145,11 @@ impl Authority {
         Ok(roots)
     }
 
+    /// Whether [`Self::issue_agent`] will take this request.
+    pub fn check_request(&self, csr_der: &[u8]) -> Result<(), IssueError> {
+        request(csr_der).map(|_| ())
+    }
+
     /// Certifies the key of a request for an agent. Nothing but the key is taken from the request.
     pub fn issue_agent(
         &self,
@@ -153,8 +158,7 @@ impl Authority {
         agent: &AgentName,
         now: Timestamp,
     ) -> Result<AgentCertificate, IssueError> {
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))
-            .map_err(IssueError::Request)?;
+        let request = request(csr_der)?;
         let serial = CertificateSerial::random();
         let mut params = self.leaf(now, AGENT_LIFE, agent.as_str(), ExtendedKeyUsagePurpose::ClientAuth);
         params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
@@ -205,6 +209,11 @@ impl Authority {
     ) -> Result<Certificate, rcgen::Error> {
         params.signed_by(key, &self.issuer)
     }
+}
+
+fn request(csr_der: &[u8]) -> Result<CertificateSigningRequestParams, IssueError> {
+    CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))
+        .map_err(IssueError::Request)
 }
 
 fn make_authority(key: &KeyPair, now: Timestamp) -> Result<Certificate, rcgen::Error> {

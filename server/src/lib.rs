@@ -8,8 +8,12 @@
 //! ```
 
 pub mod authority;
-pub mod listener;
-pub mod store;
 pub mod conductor;
+pub mod config;
+pub mod data_dir;
+pub mod first_start;
 pub mod hub;
+pub mod listener;
 pub mod registry;
+pub mod rpc;
+pub mod store;

@@ -1,5 +1,7 @@
 //! Opening the store by its URL, and bringing its tables up to date.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,8 +45,11 @@ impl Store {
         }
     }
 
-    /// Opens the SQLite file at this path, whatever characters it holds.
+    /// Opens the SQLite file at this path, whatever characters that holds; a new file is its owner's alone.
     pub async fn open_file(path: &Path) -> Result<Self, StoreError> {
+        // SQLite gives the files that it puts beside this one the same mode.
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        made.map_err(|source| open_error(&path.display().to_string(), SQLITE_HINT, source))?;
         let options = SqliteConnectOptions::new().filename(path);
         open_sqlite(&path.display().to_string(), options).await
     }
@@ -132,5 +137,24 @@ mod tests {
     async fn an_unknown_url_says_what_to_write() {
         let error = Store::open("mysql://me:s3cret@host/db").await.unwrap_err().to_string();
         assert!(error.contains("mysql://me@host/db: write it as sqlite:///"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_new_file_is_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_file(&dir.path().join("a ?%20#é.db")).await.unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        }
+        store.close().await;
+        let error = Store::open_file(Path::new("/nowhere/a.db")).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("could not open the store /nowhere/a.db: see that its directory"),
+            "{error}"
+        );
     }
 }

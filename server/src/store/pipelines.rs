@@ -61,17 +61,14 @@ impl Store {
         .bind(toml)
         .bind(at);
         let changed = tx.first(put).await?;
-        let row = match &changed {
-            Some(row) => row.count("revision")?,
-            None => {
-                let same = sql("SELECT revision FROM pipelines WHERE name = $1").bind(name.as_str());
-                tx.first(same)
-                    .await?
-                    .ok_or_else(|| Cause::row("a pipeline", "it has gone"))?
-                    .count("revision")?
-            }
+        let revision = if let Some(row) = &changed {
+            row.count("revision")?
+        } else {
+            let same = sql("SELECT revision FROM pipelines WHERE name = $1").bind(name.as_str());
+            let row = tx.first(same).await?;
+            row.ok_or_else(|| Cause::row("a pipeline", "it has gone"))?.count("revision")?
         };
         tx.commit().await?;
-        Ok(PutPipeline { revision: row, changed: changed.is_some() })
+        Ok(PutPipeline { revision, changed: changed.is_some() })
     }
 }

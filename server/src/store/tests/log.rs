@@ -105,7 +105,7 @@ async fn an_environment_is_held_by_one(place: Place) {
     assert!(
         results
             .iter()
-            .flat_map(|result| result.as_ref().err())
+            .filter_map(|result| result.as_ref().err())
             .all(|error| matches!(error, AppendError::Held { by } if *by == winner)),
         "{results:?}"
     );

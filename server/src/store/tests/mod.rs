@@ -42,7 +42,7 @@ use on_both;
 /// Where a store is; gone at the test's end.
 pub(super) enum Place {
     Sqlite(TempDir),
-    Postgres(TestDatabase),
+    Postgres(Box<TestDatabase>),
 }
 
 impl Place {
@@ -51,7 +51,7 @@ impl Place {
     }
 
     pub(super) async fn postgres() -> Self {
-        Self::Postgres(TestDatabase::shared().await.unwrap())
+        Self::Postgres(Box::new(TestDatabase::shared().await.unwrap()))
     }
 
     pub(super) async fn open(&self) -> Store {

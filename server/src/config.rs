@@ -1,0 +1,262 @@
+//! What a server is told on its command line and in server.toml, checked and with the defaults filled in.
+//!
+//! Nothing is opened or made here.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::Deserialize;
+use stopover_model::config::{self, ConfigError};
+
+/// The store's file in the data directory, where no other store is named.
+const STORE_FILE: &str = "stopover.db";
+
+/// Stopover's server: sequences database migrations through their environments.
+///
+/// Its first start prints the token of the operator `admin`, once.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "stopover-server", version, about)]
+pub struct Arguments {
+    /// Settings; see deploy/samples/server.toml. Without it, everything has its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the authority's key and the SQLite file are; made where it is missing. Goes before the setting `data_dir`.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The address and port to serve on; port 0 takes a free one. Goes before the setting `listen`.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The first start writes the admin's token there (mode 0600), and does not print it.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// The address and port are written there once the server takes connections.
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// What is logged: `info`, `debug`, `stopover_server=debug,info`.
+    #[arg(long, value_name = "FILTER", env = "STOPOVER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// What the server's certificate is for.
+    pub names: Vec<String>,
+    pub store: StorePlace,
+    pub reflection: bool,
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// SQLite, in the data directory.
+    File(PathBuf),
+    Url(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("could not read the settings in `{path}`")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Invalid(#[from] ConfigError),
+    #[error("there is no place for the server's data: name one with --data-dir, or set HOME")]
+    NoDataDirectory,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    listen: Option<toml::Spanned<String>>,
+    data_dir: Option<PathBuf>,
+    names: Option<toml::Spanned<Vec<String>>>,
+    store: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    reflection: bool,
+    #[serde(default)]
+    log_format: LogFormat,
+}
+
+impl Config {
+    /// Reads the file that the arguments name, if they name one. The arguments go before the file, the file before the
+    /// defaults.
+    pub fn load(
+        arguments: &Arguments,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
+        let (file, text) = match &arguments.config {
+            Some(path) => {
+                let failed = |source| SettingsError::Read { path: path.clone(), source };
+                (path.clone(), std::fs::read_to_string(path).map_err(failed)?)
+            }
+            None => (PathBuf::new(), String::new()),
+        };
+        let name = file.display().to_string();
+        let raw: Raw = config::parse(&name, &text)?;
+        // A path in the file means the same wherever the server is started.
+        let from_file = raw.data_dir.as_ref().map(|dir| file.parent().unwrap_or(Path::new("")).join(dir));
+        let data_dir = arguments
+            .data_dir
+            .clone()
+            .or(from_file)
+            .or_else(|| default_data_dir(environment))
+            .ok_or(SettingsError::NoDataDirectory)?;
+        let at = |span, message: &str| ConfigError::at(&name, &text, Some(span), message);
+        Ok(Self {
+            listen: match (arguments.listen, &raw.listen) {
+                (Some(address), _) => address,
+                (None, None) => SocketAddr::from(([0, 0, 0, 0], 7443)),
+                (None, Some(text)) => text.get_ref().parse().map_err(|_| {
+                    at(
+                        text.span(),
+                        "this is no address and port; write it as \"0.0.0.0:7443\" or \"[::]:7443\"",
+                    )
+                })?,
+            },
+            names: match raw.names {
+                None => default_names(),
+                Some(names) if names.get_ref().is_empty() => {
+                    let message =
+                        "the server needs a name: give those by which agents and operators reach it";
+                    return Err(at(names.span(), message).into());
+                }
+                Some(names) => names.into_inner(),
+            },
+            store: match raw.store {
+                None => StorePlace::File(data_dir.join(STORE_FILE)),
+                Some(url) if has_known_scheme(url.get_ref()) => StorePlace::Url(url.into_inner()),
+                Some(url) => {
+                    let message = "write it as \"postgres://user@host:5432/database\" or \"sqlite:///absolute/path.db\"";
+                    return Err(at(url.span(), message).into());
+                }
+            },
+            data_dir,
+            reflection: raw.reflection,
+            log_format: raw.log_format,
+        })
+    }
+}
+
+fn has_known_scheme(url: &str) -> bool {
+    ["postgres://", "postgresql://", "sqlite://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else where the user's own data belongs.
+fn default_data_dir(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // It may name several, one after the other.
+    let state = environment("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
+    state.filter(|dir| !dir.as_os_str().is_empty()).or_else(|| {
+        let share = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
+        Some(share.join("stopover-server"))
+    })
+}
+
+/// This machine, as it is called here.
+fn default_names() -> Vec<String> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    if rustls::pki_types::DnsName::try_from(host).is_ok() && !names.iter().any(|name| name == host) {
+        names.push(host.to_owned());
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(name: &str) -> Option<OsString> {
+        (name == "HOME").then(|| OsString::from("/home/anna"))
+    }
+
+    fn load(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.toml");
+        std::fs::write(&file, text).unwrap();
+        let arguments = Arguments { config: Some(file), ..Arguments::default() };
+        Config::load(&arguments, home)
+            .map_err(|error| error.to_string().replace(&dir.path().display().to_string(), ""))
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let config = Config::load(&Arguments::default(), home).unwrap();
+        assert_eq!(config.listen.to_string(), "0.0.0.0:7443");
+        assert_eq!(config.data_dir, Path::new("/home/anna/.local/share/stopover-server"));
+        let file = config.data_dir.join("stopover.db");
+        assert_eq!(
+            (config.store, config.reflection, config.log_format),
+            (StorePlace::File(file), false, LogFormat::Text)
+        );
+        assert_eq!(config.names[..3], ["localhost", "127.0.0.1", "::1"]);
+        assert!(matches!(Config::load(&Arguments::default(), |_| None), Err(SettingsError::NoDataDirectory)));
+    }
+
+    #[test]
+    fn arguments_go_before_the_file_and_paths_are_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.toml");
+        std::fs::write(
+            &file,
+            "listen = \"[::1]:1\"\ndata_dir = \"data\"\nnames = [\"s.example.com\"]\nreflection = true\n\
+             store = \"postgres://me@db/stopover\"\nlog_format = \"json\"\n",
+        )
+        .unwrap();
+        let mut arguments = Arguments { config: Some(file), ..Arguments::default() };
+        let config = Config::load(&arguments, home).unwrap();
+        assert_eq!(config.listen.to_string(), "[::1]:1");
+        assert_eq!(config.data_dir, dir.path().join("data"));
+        assert_eq!(config.store, StorePlace::Url("postgres://me@db/stopover".to_owned()));
+        assert_eq!((config.reflection, config.log_format), (true, LogFormat::Json));
+
+        arguments.listen = Some("127.0.0.1:0".parse().unwrap());
+        arguments.data_dir = Some("/elsewhere".into());
+        let config = Config::load(&arguments, home).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(config.data_dir, Path::new("/elsewhere"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_in_its_place() {
+        for (text, expected) in [
+            ("lisen = \"x\"", "/server.toml:1:1: unknown field `lisen`"),
+            ("listen = \"7443\"", "/server.toml:1:10: this is no address and port; write it as"),
+            ("names = []", "/server.toml:1:9: the server needs a name"),
+            ("store = \"mysql://x\"", "/server.toml:1:9: write it as \"postgres://"),
+            ("log_format = \"xml\"", "unknown variant `xml`"),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.contains(expected), "{text} gave {error}");
+        }
+        let missing = Arguments { config: Some("/nowhere/server.toml".into()), ..Arguments::default() };
+        let error = Config::load(&missing, home).unwrap_err();
+        assert_eq!(error.to_string(), "could not read the settings in `/nowhere/server.toml`");
+    }
+
+    #[test]
+    fn the_sample_is_what_it_says() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/samples/server.toml");
+        let config = Config::load(&Arguments { config: Some(sample), ..Arguments::default() }, home).unwrap();
+        assert_eq!(config.names, ["stopover.example.com"]);
+        assert_eq!(config.store, StorePlace::File("/var/lib/stopover-server/stopover.db".into()));
+    }
+}

@@ -1,0 +1,95 @@
+//! Deploy, and what deployments there are.
+
+use stopover_model::event::{Event, Record};
+use stopover_model::id::{DeploymentId, OperatorName, Seq};
+use stopover_model::pipeline::Pipeline;
+use stopover_proto::convert::InvalidWire;
+use stopover_proto::convert::field::{
+    digest, messages, name, names, optional_digest, optional_enumeration, timestamp,
+};
+use stopover_proto::v1;
+use uuid::Uuid;
+
+use super::Api;
+use crate::conductor::{ConductError, Create};
+use crate::rpc::status::RpcError;
+use crate::store::{DeploymentRow, Found};
+
+const USUAL_LIST: u32 = 20;
+const LONGEST_LIST: u32 = 200;
+/// Records read at a time.
+const PAGE: u32 = 1000;
+
+impl Api {
+    pub(super) async fn create_deployment(
+        &self,
+        by: OperatorName,
+        request: v1::DeployRequest,
+    ) -> Result<v1::DeployResponse, RpcError> {
+        let request_id = Uuid::parse_str(&request.request_id).map_err(|_| {
+            InvalidWire::new("request_id", "is not a UUID; draw one for each deployment that you want")
+        })?;
+        let expected_digest = optional_digest::read(request.expected_digest, "expected_digest")?;
+        let migrations = messages::read(request.migrations, "migrations")?;
+        let pipeline = self.pipeline_named(&request.pipeline).await?.pipeline;
+        let new = Create { pipeline, migrations, by, request_id, expected_digest };
+        let (deployment, found) = self.services.conductor.create(new).await?;
+        Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
+    }
+
+    pub(super) async fn whole_log(&self, deployment: &str) -> Result<v1::GetDeploymentResponse, RpcError> {
+        let id = self.deployment_named(deployment).await?;
+        let mut records = Vec::new();
+        let mut after = Seq::ZERO;
+        loop {
+            let page = self.services.store.records(&id, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(v1::GetDeploymentResponse { records }) };
+            after = last.seq;
+            records.extend(page.into_iter().map(v1::Record::from));
+        }
+    }
+
+    pub(super) async fn newest_deployments(
+        &self,
+        limit: u32,
+    ) -> Result<v1::ListDeploymentsResponse, RpcError> {
+        let limit = if limit == 0 { USUAL_LIST } else { limit.min(LONGEST_LIST) };
+        let rows = self.services.store.list_deployments(limit).await?;
+        Ok(v1::ListDeploymentsResponse { deployments: rows.into_iter().map(summary).collect() })
+    }
+
+    /// The deployment whose id is given, or begins so.
+    pub(super) async fn deployment_named(&self, given: &str) -> Result<DeploymentId, RpcError> {
+        let given = given.trim();
+        if given.is_empty() {
+            return Err(InvalidWire::missing("deployment").into());
+        }
+        match self.services.store.find_deployment(given).await? {
+            Found::One(id) => Ok(id),
+            Found::None => Err(ConductError::NoDeployment(given.escape_debug().to_string()).into()),
+            Found::Many => Err(RpcError::SeveralDeployments(given.to_owned())),
+        }
+    }
+
+    /// The pipeline that the deployment began with.
+    pub(super) async fn pipeline_of(&self, id: &DeploymentId) -> Result<Pipeline, RpcError> {
+        let first = self.services.store.records(id, Seq::ZERO, 1).await?.into_iter().next();
+        match first {
+            Some(Record { event: Event::Created { pipeline, .. }, .. }) => Ok(pipeline),
+            _ => Err(ConductError::NoDeployment(id.to_string()).into()),
+        }
+    }
+}
+
+fn summary(row: DeploymentRow) -> v1::DeploymentSummary {
+    v1::DeploymentSummary {
+        deployment: name::write(row.id),
+        pipeline: name::write(row.pipeline),
+        migrations: names::write(row.migrations),
+        by: name::write(row.by),
+        created_at: timestamp::write(row.created_at),
+        updated_at: timestamp::write(row.updated_at),
+        outcome: optional_enumeration::write(row.outcome),
+        at: row.at,
+    }
+}

@@ -1,0 +1,146 @@
+//! What operators ask for: one file a group of verbs. Here is only which method is which verb.
+
+mod deployments;
+mod environments;
+mod pipelines;
+mod plan;
+mod requests;
+mod watch;
+
+use futures::stream::BoxStream;
+use stopover_proto::v1;
+use stopover_proto::v1::control_server::Control;
+use tonic::{Request, Response, Status};
+
+use super::Services;
+use super::auth::Operator;
+use super::status::RpcError;
+
+/// The Control service.
+#[derive(Clone)]
+pub(super) struct Api {
+    services: Services,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Api {
+    pub(super) fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+fn answer<T>(made: Result<T, RpcError>) -> Answer<T> {
+    Ok(Response::new(made?))
+}
+
+#[tonic::async_trait]
+impl Control for Api {
+    type WatchStream = BoxStream<'static, Result<v1::WatchUpdate, Status>>;
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Answer<v1::PlanResponse> {
+        answer(self.show_plan(request.into_inner()).await)
+    }
+
+    async fn deploy(&self, request: Request<v1::DeployRequest>) -> Answer<v1::DeployResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.create_deployment(by, request.into_inner()).await)
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        answer(self.follow(request.into_inner()).await)
+    }
+
+    async fn get_deployment(
+        &self,
+        request: Request<v1::GetDeploymentRequest>,
+    ) -> Answer<v1::GetDeploymentResponse> {
+        answer(self.whole_log(&request.into_inner().deployment).await)
+    }
+
+    async fn list_deployments(
+        &self,
+        request: Request<v1::ListDeploymentsRequest>,
+    ) -> Answer<v1::ListDeploymentsResponse> {
+        answer(self.newest_deployments(request.into_inner().limit).await)
+    }
+
+    async fn cancel_deployment(
+        &self,
+        request: Request<v1::CancelDeploymentRequest>,
+    ) -> Answer<v1::CancelDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.cancel(by, request.into_inner()).await)
+    }
+
+    async fn rollback_deployment(
+        &self,
+        request: Request<v1::RollbackDeploymentRequest>,
+    ) -> Answer<v1::RollbackDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.roll_back(by, request.into_inner()).await)
+    }
+
+    async fn pause_deployment(
+        &self,
+        request: Request<v1::PauseDeploymentRequest>,
+    ) -> Answer<v1::PauseDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.pause(by, request.into_inner()).await)
+    }
+
+    async fn resume_deployment(
+        &self,
+        request: Request<v1::ResumeDeploymentRequest>,
+    ) -> Answer<v1::ResumeDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.resume(by, request.into_inner()).await)
+    }
+
+    async fn resolve_deployment(
+        &self,
+        request: Request<v1::ResolveDeploymentRequest>,
+    ) -> Answer<v1::ResolveDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.resolve(by, request.into_inner()).await)
+    }
+
+    async fn create_environment(
+        &self,
+        request: Request<v1::CreateEnvironmentRequest>,
+    ) -> Answer<v1::CreateEnvironmentResponse> {
+        answer(self.make_environment(request.into_inner()).await)
+    }
+
+    async fn list_environments(
+        &self,
+        _: Request<v1::ListEnvironmentsRequest>,
+    ) -> Answer<v1::ListEnvironmentsResponse> {
+        answer(self.environments().await)
+    }
+
+    async fn create_join_token(
+        &self,
+        request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Answer<v1::CreateJoinTokenResponse> {
+        answer(self.make_join_token(request.into_inner()).await)
+    }
+
+    async fn list_agents(&self, _: Request<v1::ListAgentsRequest>) -> Answer<v1::ListAgentsResponse> {
+        answer(self.agents().await)
+    }
+
+    async fn apply_pipeline(
+        &self,
+        request: Request<v1::ApplyPipelineRequest>,
+    ) -> Answer<v1::ApplyPipelineResponse> {
+        answer(self.store_pipeline(request.into_inner()).await)
+    }
+
+    async fn get_pipeline(
+        &self,
+        request: Request<v1::GetPipelineRequest>,
+    ) -> Answer<v1::GetPipelineResponse> {
+        answer(self.show_pipeline(&request.into_inner().name).await)
+    }
+}

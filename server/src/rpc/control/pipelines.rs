@@ -1,0 +1,72 @@
+//! Pipelines: stored as people wrote them.
+
+use stopover_model::id::PipelineName;
+use stopover_model::pipeline::Pipeline;
+use stopover_proto::v1;
+
+use super::Api;
+use crate::rpc::status::RpcError;
+
+/// A stored pipeline, read again.
+pub(super) struct Stored {
+    pub(super) pipeline: Pipeline,
+    toml: String,
+    revision: u64,
+}
+
+impl Api {
+    pub(super) async fn store_pipeline(
+        &self,
+        request: v1::ApplyPipelineRequest,
+    ) -> Result<v1::ApplyPipelineResponse, RpcError> {
+        let file = if request.file.is_empty() { "pipeline.toml" } else { &request.file };
+        let pipeline = Pipeline::parse(file, &request.toml)?;
+        let now = (self.services.clock)();
+        let put = self.services.store.put_pipeline(&pipeline.name, &request.toml, now).await?;
+        Ok(v1::ApplyPipelineResponse {
+            pipeline: Some(pipeline.into()),
+            revision: put.revision,
+            changed: put.changed,
+        })
+    }
+
+    pub(super) async fn show_pipeline(&self, given: &str) -> Result<v1::GetPipelineResponse, RpcError> {
+        let Stored { pipeline, toml, revision } = self.pipeline_named(given).await?;
+        Ok(v1::GetPipelineResponse { pipeline: Some(pipeline.into()), revision, toml })
+    }
+
+    /// The stored pipeline of that name; the only one, where no name is given.
+    pub(super) async fn pipeline_named(&self, given: &str) -> Result<Stored, RpcError> {
+        let store = &self.services.store;
+        let name: PipelineName = if given.is_empty() {
+            only(store.pipeline_names().await?)?
+        } else {
+            given.parse().map_err(RpcError::id("pipeline"))?
+        };
+        let Some(row) = store.pipeline(&name).await? else {
+            let names = store.pipeline_names().await?;
+            return Err(if names.is_empty() {
+                RpcError::NoPipelines
+            } else {
+                RpcError::NoPipeline(name, listed(&names))
+            });
+        };
+        let pipeline = Pipeline::parse(&format!("pipeline {name}"), &row.toml)?;
+        Ok(Stored { pipeline, toml: row.toml, revision: row.revision })
+    }
+}
+
+fn only(mut names: Vec<PipelineName>) -> Result<PipelineName, RpcError> {
+    match (names.pop(), names.is_empty()) {
+        (Some(name), true) => Ok(name),
+        (None, _) => Err(RpcError::NoPipelines),
+        (Some(last), false) => {
+            names.push(last);
+            Err(RpcError::SeveralPipelines(listed(&names)))
+        }
+    }
+}
+
+fn listed(names: &[PipelineName]) -> String {
+    names.iter().map(PipelineName::as_str).collect::<Vec<_>>().join(", ")
+}

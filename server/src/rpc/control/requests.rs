@@ -1,0 +1,101 @@
+//! What is asked of a deployment that exists: cancel, roll back, pause, resume, resolve.
+
+use stopover_model::event::{Event, StageIndex};
+use stopover_model::id::{EnvironmentName, OperatorName, Seq};
+use stopover_model::pipeline::Pipeline;
+use stopover_proto::convert::field::{enumeration, name, optional_message, optional_name};
+use stopover_proto::v1;
+
+use super::Api;
+use crate::conductor::Request;
+use crate::rpc::status::RpcError;
+
+impl Api {
+    pub(super) async fn cancel(
+        &self,
+        by: OperatorName,
+        request: v1::CancelDeploymentRequest,
+    ) -> Result<v1::CancelDeploymentResponse, RpcError> {
+        self.ask(&request.deployment, by, Request::Cancel).await?;
+        Ok(v1::CancelDeploymentResponse {})
+    }
+
+    pub(super) async fn pause(
+        &self,
+        by: OperatorName,
+        request: v1::PauseDeploymentRequest,
+    ) -> Result<v1::PauseDeploymentResponse, RpcError> {
+        self.ask(&request.deployment, by, Request::Pause { reason: request.reason }).await?;
+        Ok(v1::PauseDeploymentResponse {})
+    }
+
+    pub(super) async fn resume(
+        &self,
+        by: OperatorName,
+        request: v1::ResumeDeploymentRequest,
+    ) -> Result<v1::ResumeDeploymentResponse, RpcError> {
+        self.ask(&request.deployment, by, Request::Resume).await?;
+        Ok(v1::ResumeDeploymentResponse {})
+    }
+
+    pub(super) async fn resolve(
+        &self,
+        by: OperatorName,
+        request: v1::ResolveDeploymentRequest,
+    ) -> Result<v1::ResolveDeploymentResponse, RpcError> {
+        let resolve = Request::Resolve {
+            step: optional_message::read(request.step, "step")?,
+            resolution: enumeration::read(request.resolution, "resolution")?,
+        };
+        self.ask(&request.deployment, by, resolve).await?;
+        Ok(v1::ResolveDeploymentResponse {})
+    }
+
+    pub(super) async fn roll_back(
+        &self,
+        by: OperatorName,
+        request: v1::RollbackDeploymentRequest,
+    ) -> Result<v1::RollbackDeploymentResponse, RpcError> {
+        let id = self.deployment_named(&request.deployment).await?;
+        let pipeline = self.pipeline_of(&id).await?;
+        let given: Option<EnvironmentName> = optional_name::read(request.environment, "environment")?;
+        let stage = given.map(|environment| stage_in(&pipeline, id.as_str(), &environment)).transpose()?;
+        let seq = self.services.conductor.request(&id, by, Request::Rollback { stage }).await?;
+
+        let began = self.services.store.records(&id, Seq(seq.0.saturating_sub(1)), 1).await?;
+        let stage = began.first().and_then(|record| match record.event {
+            Event::RollbackStarted { stage, .. } => Some(stage),
+            _ => stage,
+        });
+        let environment = stage
+            .and_then(|stage| pipeline.stages.get(stage.0 as usize))
+            .map(|spec| spec.environment.clone());
+        Ok(v1::RollbackDeploymentResponse {
+            environment: environment.map(name::write).unwrap_or_default(),
+            seq: seq.0,
+        })
+    }
+
+    async fn ask(&self, deployment: &str, by: OperatorName, request: Request) -> Result<Seq, RpcError> {
+        let id = self.deployment_named(deployment).await?;
+        Ok(self.services.conductor.request(&id, by, request).await?)
+    }
+}
+
+fn stage_in(
+    pipeline: &Pipeline,
+    deployment: &str,
+    environment: &EnvironmentName,
+) -> Result<StageIndex, RpcError> {
+    let stages = (0..).map(StageIndex).zip(&pipeline.stages);
+    stages.into_iter().find(|(_, spec)| spec.environment == *environment).map(|(index, _)| index).ok_or_else(
+        || {
+            let stages: Vec<_> = pipeline.stages.iter().map(|spec| spec.environment.as_str()).collect();
+            RpcError::NoStage {
+                deployment: deployment.to_owned(),
+                given: environment.to_string(),
+                stages: stages.join(", "),
+            }
+        },
+    )
+}

@@ -1,0 +1,92 @@
+//! The services on the port: what comes over the wire is checked here, once, and what goes wrong becomes a status here.
+//!
+//! Nothing is decided here: requests go to the conductor and to the store.
+
+mod auth;
+mod control;
+mod enrolment;
+mod limit;
+mod status;
+mod tunnel;
+
+use std::sync::Arc;
+
+use stopover_proto::DESCRIPTOR_SET;
+use stopover_proto::tunnel::MAX_MESSAGE;
+use stopover_proto::v1::control_server::ControlServer;
+use stopover_proto::v1::enrolment_server::EnrolmentServer;
+use stopover_proto::v1::tunnel_server::TunnelServer;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
+
+use crate::authority::Authority;
+use crate::conductor::{Clock, Conductor};
+use crate::registry::Registry;
+use crate::store::Store;
+use auth::Authenticated;
+use control::Api;
+use enrolment::Enrolling;
+use limit::{Limited, SMALL_REQUEST, WHOLE_MIGRATIONS};
+use tunnel::Tunnels;
+
+/// What the services work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    pub store: Store,
+    pub authority: Arc<Authority>,
+    pub registry: Registry,
+    pub conductor: Conductor,
+    pub clock: Clock,
+    /// Fires when the server begins to stop: watchers are sent away.
+    pub stopping: CancellationToken,
+    /// Fires when no deployment is conducted any more: tunnels are closed.
+    pub stopped: CancellationToken,
+}
+
+/// What `grpc.health.v1` says.
+#[derive(Debug, Clone)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    pub async fn not_serving(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in ["", "stopover.v1.Control", "stopover.v1.Enrolment", "stopover.v1.Tunnel"] {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// All services of the port.
+pub async fn routes(
+    services: Services,
+    reflection: bool,
+) -> Result<(Routes, Health), tonic_reflection::server::Error> {
+    let control = ControlServer::new(Api::new(services.clone())).max_decoding_message_size(WHOLE_MIGRATIONS);
+    let control = Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), services.store.clone());
+    let enrolment =
+        EnrolmentServer::new(Enrolling::new(services.clone())).max_decoding_message_size(SMALL_REQUEST);
+    let tunnel = TunnelServer::new(Tunnels::new(services)).max_decoding_message_size(MAX_MESSAGE);
+    let (reporter, health) = health_reporter();
+    let status = Health(reporter);
+    status.set(ServingStatus::Serving).await;
+    let routes = Routes::new(control)
+        .add_service(Limited::new(enrolment, SMALL_REQUEST))
+        .add_service(tunnel)
+        .add_service(health);
+    if !reflection {
+        return Ok((routes, status));
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Ok((routes.add_service(reflection), status))
+}
+
+#[cfg(test)]
+mod tests;

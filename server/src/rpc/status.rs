@@ -1,0 +1,181 @@
+//! The only place that turns what went wrong into a gRPC status: a code, a message that tells the way out, and a stable
+//! name for programs in the metadata `stopover-code`.
+
+use std::error::Error;
+
+use stopover_model::config::ConfigError;
+use stopover_model::id::{AgentName, EnvironmentName, InvalidId, PipelineName};
+use stopover_proto::convert::{AtField as _, InvalidBundle, InvalidWire};
+use stopover_proto::token::InvalidToken;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+
+use crate::authority::IssueError;
+use crate::conductor::ConductError;
+use crate::store::StoreError;
+
+/// The name of the metadata in which an error has its stable name.
+const CODE: &str = "stopover-code";
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RpcError {
+    #[error(
+        "this call needs an operator's token; set STOPOVER_TOKEN (in gRPC: the metadata `authorization: Bearer TOKEN`)"
+    )]
+    NoToken,
+    #[error("the operator's token is not known here; check STOPOVER_TOKEN and STOPOVER_SERVER")]
+    BadToken,
+    #[error("the request is larger than {} KiB, which is the most that this call takes", limit / 1024)]
+    TooLarge { limit: usize },
+    #[error("{0}")]
+    Field(#[from] InvalidWire),
+    #[error(transparent)]
+    Bundle(#[from] InvalidBundle),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("several deployments begin with `{0}`; write more of the id")]
+    SeveralDeployments(String),
+    #[error("deployment {deployment} has no stage in `{given}`; its stages are {stages}")]
+    NoStage { deployment: String, given: String, stages: String },
+    #[error("no pipeline is stored yet; `stopover pipeline apply FILE` stores one")]
+    NoPipelines,
+    #[error("there is no pipeline `{0}`; there is {1}")]
+    NoPipeline(PipelineName, String),
+    #[error("several pipelines are stored: {0}; name one")]
+    SeveralPipelines(String),
+    #[error("the environment {0} exists already")]
+    EnvironmentExists(EnvironmentName),
+    #[error("there is no environment {0}; `stopover environment create {0}` makes it")]
+    NoEnvironment(EnvironmentName),
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error("the join token is unknown, used or expired; `stopover agent token ENVIRONMENT` makes another")]
+    JoinRefused,
+    #[error("too many join tokens were wrong; try again in {seconds} s")]
+    Guessing { seconds: u64 },
+    #[error("an agent of another environment has the name {0}; choose another (the token is still good)")]
+    AgentNameTaken(AgentName),
+    #[error("this call needs an agent's certificate; `stopover-agent join` gets one")]
+    NotAnAgent,
+    #[error("the identity of agent {0} was revoked or replaced; let it join again with a new token")]
+    AgentRevoked(AgentName),
+    #[error(
+        "the agent's identity is for the environment {certified}, and its agent.toml says {described}; let it join the right one"
+    )]
+    OtherEnvironment { certified: EnvironmentName, described: String },
+    #[error("the server is stopping; come again in a moment")]
+    Stopping,
+    #[error(transparent)]
+    Conduct(#[from] ConductError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the agent's tunnel can't be used: {0}")]
+    Tunnel(Status),
+}
+
+impl RpcError {
+    /// An identifier in a field of the request.
+    pub(super) fn id(field: &'static str) -> impl FnOnce(InvalidId) -> Self {
+        move |error| Self::Field(InvalidWire::from(error).at_field(field))
+    }
+
+    fn code(&self) -> (Code, &'static str) {
+        match self {
+            Self::NoToken => (Code::Unauthenticated, "no_token"),
+            Self::BadToken => (Code::Unauthenticated, "bad_token"),
+            Self::TooLarge { .. } => (Code::ResourceExhausted, "too_large"),
+            Self::Field(_) | Self::Bundle(InvalidBundle::Wire(_)) => (Code::InvalidArgument, "bad_field"),
+            Self::Bundle(InvalidBundle::Migration(_)) => (Code::InvalidArgument, "bad_migration"),
+            Self::Config(_) => (Code::InvalidArgument, "bad_pipeline"),
+            Self::SeveralDeployments(_) => (Code::InvalidArgument, "several_deployments"),
+            Self::NoStage { .. } => (Code::InvalidArgument, "no_stage"),
+            Self::NoPipelines | Self::NoPipeline(..) => (Code::NotFound, "no_pipeline"),
+            Self::SeveralPipelines(_) => (Code::InvalidArgument, "several_pipelines"),
+            Self::EnvironmentExists(_) => (Code::AlreadyExists, "environment_exists"),
+            Self::NoEnvironment(_) => (Code::NotFound, "no_environment"),
+            Self::Token(_) => (Code::InvalidArgument, "bad_join_token"),
+            Self::Issue(IssueError::Request(_)) => (Code::InvalidArgument, "bad_csr"),
+            Self::Issue(IssueError::Sign(_)) => (Code::Internal, "not_signed"),
+            Self::JoinRefused => (Code::PermissionDenied, "join_refused"),
+            Self::Guessing { .. } => (Code::ResourceExhausted, "guessing"),
+            Self::AgentNameTaken(_) => (Code::AlreadyExists, "agent_name_taken"),
+            Self::NotAnAgent => (Code::Unauthenticated, "not_an_agent"),
+            Self::AgentRevoked(_) => (Code::PermissionDenied, "agent_revoked"),
+            Self::OtherEnvironment { .. } => (Code::PermissionDenied, "other_environment"),
+            Self::Stopping => (Code::Unavailable, "stopping"),
+            Self::Conduct(error) => conduct_code(error),
+            Self::Store(error) => store_code(error),
+            Self::Tunnel(status) => (status.code(), "tunnel"),
+        }
+    }
+}
+
+impl From<RpcError> for Status {
+    fn from(error: RpcError) -> Self {
+        let (code, name) = error.code();
+        let mut message = error.to_string();
+        if matches!(error, RpcError::Store(_) | RpcError::Conduct(ConductError::Store(_))) {
+            // What the database said may hold what is nobody's business over the wire.
+            tracing::error!(error = &error as &dyn Error, "a call failed");
+            message.push_str("; the server's log says why");
+        }
+        let mut metadata = MetadataMap::new();
+        metadata.insert(CODE, MetadataValue::from_static(name));
+        Self::with_metadata(code, message, metadata)
+    }
+}
+
+fn conduct_code(error: &ConductError) -> (Code, &'static str) {
+    match error {
+        ConductError::NoDeployment(_) => (Code::NotFound, "no_deployment"),
+        ConductError::Illegal(_) => (Code::FailedPrecondition, "illegal_now"),
+        ConductError::Held { .. } => (Code::FailedPrecondition, "environment_held"),
+        ConductError::NothingToRollBack(_) => (Code::FailedPrecondition, "nothing_to_roll_back"),
+        ConductError::NothingUnknown(_) => (Code::FailedPrecondition, "nothing_unknown"),
+        ConductError::SeveralUnknown(_) => (Code::FailedPrecondition, "several_unknown"),
+        ConductError::Digest { .. } => (Code::FailedPrecondition, "other_digest"),
+        ConductError::TwiceGiven(_) => (Code::InvalidArgument, "migration_twice"),
+        ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
+        ConductError::Stopping => (Code::Unavailable, "stopping"),
+        ConductError::Conflict => (Code::Unavailable, "conflict"),
+        ConductError::Store(error) => store_code(error),
+    }
+}
+
+fn store_code(error: &StoreError) -> (Code, &'static str) {
+    match error {
+        StoreError::Nonsense { .. } => (Code::Internal, "store_spoilt"),
+        StoreError::Open { .. } | StoreError::Failed { .. } => (Code::Unavailable, "store_failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_finds_the_name_a_person_the_message() {
+        let status = Status::from(RpcError::NoEnvironment("staging".parse().unwrap()));
+        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.metadata().get(CODE).unwrap(), "no_environment");
+        assert_eq!(
+            status.message(),
+            "there is no environment staging; `stopover environment create staging` makes it"
+        );
+    }
+
+    #[test]
+    fn a_failing_store_is_worth_another_try_and_keeps_its_details() {
+        let source = sqlx::Error::Protocol("password of db.internal".to_owned());
+        let error = StoreError::Failed { attempt: "list the agents".to_owned(), source };
+        let status = Status::from(RpcError::from(ConductError::from(error)));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(
+            status.message(),
+            "could not list the agents: the store failed; the server's log says why"
+        );
+    }
+}

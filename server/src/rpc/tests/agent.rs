@@ -1,0 +1,84 @@
+//! An agent that says what it serves, and does nothing else.
+
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use stopover_proto::tunnel::{Ended, KeepAlive, OpenTunnel};
+use stopover_proto::v1;
+use stopover_proto::v1::agent_server::{Agent, AgentServer};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+type Updates = BoxStream<'static, Result<v1::StepUpdate, Status>>;
+
+pub(super) struct Described(pub(super) v1::DescribeResponse);
+
+impl Described {
+    pub(super) fn new(environment: &str, databases: &[&str]) -> Self {
+        let databases = databases.iter().map(|name| (*name).to_owned()).collect();
+        Self(v1::DescribeResponse {
+            environment: environment.into(),
+            databases,
+            version: "0.1.0-test".into(),
+        })
+    }
+
+    /// Serves until the tunnel ends.
+    pub(super) async fn serve(self, outer: Channel) -> Result<Ended, Status> {
+        let tunnel = OpenTunnel::open(outer).await?;
+        let routes = Routes::new(AgentServer::new(self));
+        let never = CancellationToken::new();
+        Ok(tunnel.serve(routes, KeepAlive::default(), never, Duration::ZERO).await)
+    }
+}
+
+fn idle<T>() -> Result<Response<T>, Status> {
+    Err(Status::unimplemented("this agent does nothing"))
+}
+
+#[tonic::async_trait]
+impl Agent for Described {
+    type InspectStream = Updates;
+    type BackupStream = Updates;
+    type RehearseStream = Updates;
+    type MigrateStream = Updates;
+    type VerifyStream = Updates;
+    type RollbackStream = Updates;
+
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(self.0.clone()))
+    }
+
+    async fn inspect(&self, _: Request<v1::InspectRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn rehearse(&self, _: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn migrate(&self, _: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn rollback(&self, _: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        idle()
+    }
+}

@@ -1,0 +1,143 @@
+//! Takes the tunnels of agents, and keeps each in the registry for as long as it is open and its agent may have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stopover_model::id::{DatabaseName, EnvironmentName};
+use stopover_proto::convert::field::names;
+use stopover_proto::tunnel::{AgentChannel, Ended, KeepAlive, Outbound, TunnelHandle, accept};
+use stopover_proto::v1;
+use stopover_proto::v1::agent_client::AgentClient;
+use stopover_proto::v1::tunnel_server::Tunnel;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Services;
+use super::status::RpcError;
+use crate::authority::AgentIdentity;
+use crate::listener::PeerIdentity;
+use crate::registry::AgentLink;
+use crate::store::Store;
+
+/// How long an agent may take to say what it serves.
+const DESCRIBE: Duration = Duration::from_secs(20);
+/// How soon the tunnel of an agent that was revoked is closed, whichever server it was revoked on.
+const REVOCATION_CHECK: Duration = Duration::from_secs(4);
+
+/// The Tunnel service.
+#[derive(Clone)]
+pub(super) struct Tunnels {
+    services: Services,
+}
+
+impl Tunnels {
+    pub(super) fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+#[tonic::async_trait]
+impl Tunnel for Tunnels {
+    type OpenStream = Outbound;
+
+    async fn open(&self, request: Request<Streaming<v1::Chunk>>) -> Result<Response<Outbound>, Status> {
+        let identity = identity_of(&request)?;
+        if self.services.stopping.is_cancelled() {
+            return Err(RpcError::Stopping.into());
+        }
+        check(&self.services.store, &identity).await?;
+        let accepted = accept(request.into_inner(), KeepAlive::default()).await?;
+        let open = OpenTunnel { services: self.services.clone(), identity, handle: accepted.handle };
+        tokio::spawn(open.keep(accepted.channel));
+        Ok(Response::new(accepted.outbound))
+    }
+}
+
+/// The agent at the other end, by its certificate.
+pub(super) fn identity_of<T>(request: &Request<T>) -> Result<Arc<AgentIdentity>, RpcError> {
+    match request.extensions().get::<PeerIdentity>() {
+        Some(PeerIdentity::Agent(identity)) => Ok(Arc::clone(identity)),
+        Some(PeerIdentity::None) | None => Err(RpcError::NotAnAgent),
+    }
+}
+
+/// The certificate was given out by this server's store, to this agent, and was not taken back.
+pub(super) async fn check(store: &Store, identity: &AgentIdentity) -> Result<(), RpcError> {
+    let known = store.certificate(&identity.serial.to_string()).await?;
+    if known.is_some_and(|certificate| certificate.agent == identity.agent && !certificate.revoked) {
+        return Ok(());
+    }
+    Err(RpcError::AgentRevoked(identity.agent.clone()))
+}
+
+struct OpenTunnel {
+    services: Services,
+    identity: Arc<AgentIdentity>,
+    handle: TunnelHandle,
+}
+
+impl OpenTunnel {
+    /// Runs for as long as the tunnel does.
+    async fn keep(self, channel: AgentChannel) {
+        let agent = &self.identity.agent;
+        match self.introduce(channel).await {
+            Ok(link) => {
+                tracing::info!(%agent, environment = %link.environment, databases = link.databases.len(), "an agent's tunnel is open");
+                let connected = self.services.registry.connect(link);
+                let ended = self.watch_over().await;
+                drop(connected);
+                tracing::info!(%agent, %ended, "an agent's tunnel has ended");
+            }
+            Err(error) => {
+                tracing::warn!(%agent, error = &error as &dyn std::error::Error, "closed an agent's tunnel");
+                self.handle.close(error.into());
+            }
+        }
+        if let Err(error) = self.services.store.touch_agent(agent, (self.services.clock)()).await {
+            tracing::warn!(%agent, error = &error as &dyn std::error::Error, "could not note when an agent was seen");
+        }
+    }
+
+    /// Asks the agent what it serves, and writes it down.
+    async fn introduce(&self, channel: AgentChannel) -> Result<AgentLink, RpcError> {
+        let mut client = AgentClient::new(channel.clone());
+        let described = timeout(DESCRIBE, client.describe(v1::DescribeRequest {})).await;
+        let silent = || Status::deadline_exceeded("the agent did not say in time what it serves");
+        let described = described.map_err(|_| silent()).flatten().map_err(RpcError::Tunnel)?.into_inner();
+        let environment = &self.identity.environment;
+        if described.environment.parse::<EnvironmentName>().ok().as_ref() != Some(environment) {
+            return Err(RpcError::OtherEnvironment {
+                certified: environment.clone(),
+                described: described.environment.escape_debug().to_string(),
+            });
+        }
+        let databases: Vec<DatabaseName> = names::read(described.databases, "databases")?;
+        let (agent, now) = (&self.identity.agent, (self.services.clock)());
+        let version: String = described.version.chars().take(64).collect();
+        self.services.store.set_agent_databases(agent, &databases, &version, now).await?;
+        Ok(AgentLink { agent: agent.clone(), environment: environment.clone(), databases, version, channel })
+    }
+
+    async fn watch_over(&self) -> Ended {
+        let mut checks = interval(REVOCATION_CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ended = self.handle.ended() => return ended,
+                () = self.services.stopped.cancelled() => {
+                    self.handle.close(RpcError::Stopping.into());
+                    return self.handle.ended().await;
+                }
+                _ = checks.tick() => match check(&self.services.store, &self.identity).await {
+                    Ok(()) => {}
+                    Err(error @ RpcError::AgentRevoked(_)) => {
+                        self.handle.close(error.into());
+                        return self.handle.ended().await;
+                    }
+                    // A store that fails for a moment is no reason to send agents away.
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "could not check an agent's certificate"),
+                }
+            }
+        }
+    }
+}
