@@ -49,6 +49,9 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
 async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     let (stopping, stopped) = (stop_on_signal()?, CancellationToken::new());
     let data = DataDir::open(&config.data_dir)?;
+    if let Some(file) = &arguments.port_file {
+        forget(file).with_context(|| format!("could not remove the old `{}`", file.display()))?;
+    }
     let store = match &config.store {
         StorePlace::File(path) => Store::open_file(path).await?,
         StorePlace::Url(url) => Store::open(url).await?,
@@ -89,6 +92,14 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     serving.await.context("the listener ended with a panic")?;
     store.close().await;
     Ok(())
+}
+
+/// Whoever waits for the file must not find the address of the server before.
+fn forget(port_file: &Path) -> io::Result<()> {
+    match std::fs::remove_file(port_file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Tells whoever waits for it, on the terminal and in the file, that connections are taken.
