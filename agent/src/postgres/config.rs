@@ -44,11 +44,15 @@ pub enum InvalidDatabase {
     Url { source: tokio_postgres::Error },
     #[error("the url holds a %-escape that is none; write %25 for the percent sign itself")]
     Encoding,
-    #[error("the url is neither postgresql://… nor pairs of key=value; quote values with blanks as key='value'")]
+    #[error(
+        "the url is neither postgresql://… nor pairs of key=value; quote values with blanks as key='value'"
+    )]
     Pairs,
     #[error("sslmode is one of disable, allow, prefer, require, verify-ca and verify-full")]
     SslMode,
-    #[error("the url names no host; write postgresql://user@HOST/database, or ?host=/run/postgresql for a socket")]
+    #[error(
+        "the url names no host; write postgresql://user@HOST/database, or ?host=/run/postgresql for a socket"
+    )]
     NoHost,
     #[error("the url names no database; write postgresql://user@host/DATABASE")]
     NoDatabase,
@@ -58,6 +62,8 @@ pub enum InvalidDatabase {
     NoCommand,
     #[error("{key} is in the url and beside it; keep one of them")]
     Twice { key: &'static str },
-    #[error("sslrootcert = \"system\" trusts every certificate authority of the machine, so it needs sslmode = \"verify-full\"")]
+    #[error(
+        "sslrootcert = \"system\" trusts every certificate authority of the machine, so it needs sslmode = \"verify-full\""
+    )]
     WeakSystem,
 }

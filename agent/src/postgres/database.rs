@@ -49,15 +49,21 @@ pub enum ConnectError {
     Handshake { place: String, mode: SslMode, source: HandshakeError },
     #[error("look at the database that answered")]
     Check { source: QueryError },
-    #[error("the url leads to a connection pooler (PgBouncer, say), which gives each transaction to another session")]
+    #[error(
+        "the url leads to a connection pooler (PgBouncer, say), which gives each transaction to another session"
+    )]
     Pooler,
     #[error("PostgreSQL {version} is too old")]
     TooOld { version: String },
     #[error("the database is a standby (in recovery), where nothing can be written")]
     Standby,
-    #[error("another database cluster answered than the one that was inspected: system identifier {found}, expected {expected}")]
+    #[error(
+        "another database cluster answered than the one that was inspected: system identifier {found}, expected {expected}"
+    )]
     OtherSystem { expected: String, found: String },
-    #[error("the user {user} may not read the cluster's system identifier, so nothing proves that it is the one that was inspected")]
+    #[error(
+        "the user {user} may not read the cluster's system identifier, so nothing proves that it is the one that was inspected"
+    )]
     NoSystemIdentifier { user: String },
 }
 
@@ -328,33 +334,46 @@ fn class_and_hint(error: &ConnectError) -> (ErrorClass, Option<&'static str>) {
         ConnectError::Password(_) => (ErrorClass::Setup, None),
         ConnectError::Tls(_) => setup("see sslmode and sslrootcert of the database in agent.toml"),
         ConnectError::Handshake { mode, source, .. } => setup(handshake_hint(*mode, &source.0)),
-        ConnectError::Slow { .. } => {
-            (ErrorClass::Transient, Some("check that the database runs, and that nothing on the way swallows its packets"))
+        ConnectError::Slow { .. } => (
+            ErrorClass::Transient,
+            Some("check that the database runs, and that nothing on the way swallows its packets"),
+        ),
+        ConnectError::Pooler => {
+            setup("give the agent PostgreSQL's own host and port: session locks need a session")
         }
-        ConnectError::Pooler => setup("give the agent PostgreSQL's own host and port: session locks need a session"),
         ConnectError::TooOld { .. } => setup("PostgreSQL 12 is the oldest that is supported"),
-        ConnectError::Standby => {
-            setup("point the agent's url at the primary: add target_session_attrs=read-write, or its own host")
-        }
+        ConnectError::Standby => setup(
+            "point the agent's url at the primary: add target_session_attrs=read-write, or its own host",
+        ),
         ConnectError::OtherSystem { .. } => (
             ErrorClass::Drift,
             Some("the url leads elsewhere than at the inspection; check it in agent.toml, then deploy anew"),
         ),
-        ConnectError::NoSystemIdentifier { .. } => {
-            setup("as a superuser: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO the agent's user")
-        }
+        ConnectError::NoSystemIdentifier { .. } => setup(
+            "as a superuser: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO the agent's user",
+        ),
         ConnectError::Check { source } => match source {
             QueryError::Database(_) | QueryError::Answer(_) => (ErrorClass::Setup, None),
             QueryError::Lost(_) => (ErrorClass::Transient, None),
         },
         ConnectError::Refused { source, .. } => match source.sqlstate() {
-            Some("28P01") => setup("check the user in the url, and its password_file or password_command, in agent.toml"),
-            Some("28000") => setup("pg_hba.conf of the server does not let this user in from here in this way"),
+            Some("28P01") => {
+                setup("check the user in the url, and its password_file or password_command, in agent.toml")
+            }
+            Some("28000") => {
+                setup("pg_hba.conf of the server does not let this user in from here in this way")
+            }
             Some("3D000") => setup("check the database's name in the url in agent.toml"),
-            Some("53300") => (ErrorClass::Transient, Some("the server has no connection left; raise max_connections, or end some")),
+            Some("53300") => (
+                ErrorClass::Transient,
+                Some("the server has no connection left; raise max_connections, or end some"),
+            ),
             Some(state) if state.starts_with("57P") => (ErrorClass::Transient, None),
             Some(_) => (ErrorClass::Setup, None),
-            None => (ErrorClass::Transient, Some("check that the database runs and can be reached from the agent")),
+            None => (
+                ErrorClass::Transient,
+                Some("check that the database runs and can be reached from the agent"),
+            ),
         },
     }
 }

@@ -142,9 +142,13 @@ mod tests {
 
     #[test]
     fn a_url_gives_up_its_tls_parameters() {
-        let dsn = parse("postgresql://me:a?b@db.example:6432/users?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fetc%2Fca.pem");
+        let dsn = parse(
+            "postgresql://me:a?b@db.example:6432/users?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fetc%2Fca.pem",
+        );
         assert_eq!(dsn.ssl_mode, Some(SslMode::VerifyFull));
-        assert!(matches!(dsn.root_certificate, Some(RootCertificate::File(path)) if path.ends_with("etc/ca.pem")));
+        assert!(
+            matches!(dsn.root_certificate, Some(RootCertificate::File(path)) if path.ends_with("etc/ca.pem"))
+        );
         assert_eq!(dsn.config.get_password(), Some(&b"a?b"[..]));
         assert_eq!((dsn.config.get_dbname(), dsn.config.get_ports()), (Some("users"), &[6432][..]));
         assert!(dsn.config.get_connect_timeout().is_some());
@@ -160,7 +164,13 @@ mod tests {
 
     #[test]
     fn an_error_never_repeats_the_text() {
-        for bad in ["host", "host='x", "postgresql://u:secret@h/d?sslmode=verify", "host=h bogus=secret", "host=h sslmode=secure"] {
+        for bad in [
+            "host",
+            "host='x",
+            "postgresql://u:secret@h/d?sslmode=verify",
+            "host=h bogus=secret",
+            "host=h sslmode=secure",
+        ] {
             let error = Dsn::parse(bad).err().unwrap();
             let text = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
             assert!(!text.contains("secret"), "{text}");

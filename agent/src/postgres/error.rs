@@ -130,10 +130,16 @@ fn class_of(sqlstate: &str) -> ErrorClass {
 
 fn hint_of(sqlstate: &str) -> Option<&'static str> {
     match sqlstate {
-        "42501" => Some("grant the agent's database user what it lacks, or let it own the tables that are migrated"),
-        "25006" => Some("the session is read-only: point the agent's url at the primary, and check default_transaction_read_only"),
+        "42501" => {
+            Some("grant the agent's database user what it lacks, or let it own the tables that are migrated")
+        }
+        "25006" => Some(
+            "the session is read-only: point the agent's url at the primary, and check default_transaction_read_only",
+        ),
         "53100" => Some("make room on the database's disk; nothing of the failed statement is left"),
-        "57014" => Some("somebody cancelled the statement, or a statement_timeout that the script set has passed"),
+        "57014" => {
+            Some("somebody cancelled the statement, or a statement_timeout that the script set has passed")
+        }
         "58P01" => Some("was the server's package upgraded under a running server? restart PostgreSQL"),
         _ => None,
     }
@@ -186,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_line_of_a_block_is_found_in_any_language() {
-        let context = "SQL statement \"UPDATE t\"\nPL/pgSQL-Funktion inline_code_block Zeile 12 bei SQL-Anweisung";
+        let context =
+            "SQL statement \"UPDATE t\"\nPL/pgSQL-Funktion inline_code_block Zeile 12 bei SQL-Anweisung";
         assert_eq!(block_line(context), Some(12));
         assert_eq!(block_line("COPY t, line 3, column a: \"x\""), None);
     }

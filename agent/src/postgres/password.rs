@@ -28,11 +28,17 @@ pub enum PasswordError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the password_file {} is empty; write the password into its first line", path.display())]
     EmptyFile { path: PathBuf },
-    #[error("run the password_command `{program}`; give its absolute path, and let the agent's user execute it")]
+    #[error(
+        "run the password_command `{program}`; give its absolute path, and let the agent's user execute it"
+    )]
     Run { program: String, source: std::io::Error },
-    #[error("the password_command `{program}` ended with {status}; run it by hand as the agent's user to see why")]
+    #[error(
+        "the password_command `{program}` ended with {status}; run it by hand as the agent's user to see why"
+    )]
     Failed { program: String, status: ExitStatus },
-    #[error("the password_command `{program}` printed nothing on its standard output; it must print the password")]
+    #[error(
+        "the password_command `{program}` printed nothing on its standard output; it must print the password"
+    )]
     Silent { program: String },
     #[error("the password_command `{program}` gave no answer within {} s; run it by hand as the agent's user to see why", COMMAND_DEADLINE.as_secs())]
     Slow { program: String },
@@ -53,7 +59,8 @@ impl PasswordSource {
                 }
             }
             Self::Command(command) => {
-                let (program, arguments) = command.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+                let (program, arguments) =
+                    command.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
                 match tokio::time::timeout(COMMAND_DEADLINE, ask(program, arguments)).await {
                     Ok(answer) => answer.map(Some),
                     Err(_) => Err(PasswordError::Slow { program: program.to_owned() }),

@@ -51,7 +51,9 @@ impl FromStr for SessionName {
 
     fn from_str(name: &str) -> Result<Self, ForeignSession> {
         let parts: Vec<&str> = name.split('/').collect();
-        let ["stopover", deployment, step, attempt, epoch, run] = parts[..] else { return Err(ForeignSession) };
+        let ["stopover", deployment, step, attempt, epoch, run] = parts[..] else {
+            return Err(ForeignSession);
+        };
         Ok(Self {
             deployment: deployment.parse().map_err(|_| ForeignSession)?,
             step: step.to_owned(),

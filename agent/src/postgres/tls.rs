@@ -41,13 +41,17 @@ pub(super) enum RootCertificate {
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("sslmode = \"{mode}\" needs a root certificate to verify with; set sslrootcert to the file of the authority that signed the server's certificate, or to \"system\"")]
+    #[error(
+        "sslmode = \"{mode}\" needs a root certificate to verify with; set sslrootcert to the file of the authority that signed the server's certificate, or to \"system\""
+    )]
     NoRoot { mode: SslMode },
     #[error("read the root certificate {}", path.display())]
     Root { path: PathBuf, source: rustls::pki_types::pem::Error },
     #[error("{} holds no certificate; it must be a PEM file of the authority that signed the server's certificate", path.display())]
     EmptyRoot { path: PathBuf },
-    #[error("the machine has no trusted certificates; install the package ca-certificates, or name a file in sslrootcert")]
+    #[error(
+        "the machine has no trusted certificates; install the package ca-certificates, or name a file in sslrootcert"
+    )]
     NoSystemRoots,
     #[error("set up TLS")]
     Rustls(#[from] Error),
@@ -85,7 +89,10 @@ impl std::fmt::Display for SslMode {
 }
 
 /// The connector for one connection; files are read anew, so that a renewed authority needs no restart.
-pub(super) fn connector(mode: SslMode, root: Option<&RootCertificate>) -> Result<MakeRustlsConnect, TlsError> {
+pub(super) fn connector(
+    mode: SslMode,
+    root: Option<&RootCertificate>,
+) -> Result<MakeRustlsConnect, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let checks = match mode {
         SslMode::Disable | SslMode::Allow | SslMode::Prefer => None,
@@ -156,7 +163,13 @@ impl Checks {
             check_validity(end_entity, now)?;
         } else {
             let algorithms = provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+            verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                &self.roots,
+                intermediates,
+                now,
+                algorithms,
+            )?;
         }
         if self.name { verify_server_name(&certificate, name) } else { Ok(()) }
     }

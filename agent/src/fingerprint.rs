@@ -1,0 +1,79 @@
+//! What a database's schema looks like, so that two looks can be compared: the hash of each object's definition, and one
+//! digest over all of them.
+//!
+//! Data, owners, privileges and the order of columns are left out: adding a column and dropping it again gives the same
+//! fingerprint, as does a dump that was restored. The names in definitions don't depend on anybody's search_path.
+
+use std::collections::BTreeMap;
+
+use stopover_model::digest::{Digest, Digester};
+
+use crate::postgres::{QueryError, Session};
+
+/// How much of an object's hash is kept: enough to see a change.
+const HASH_DIGITS: usize = 16;
+
+/// One look at the schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// "index users.i" and the hash of its definition.
+    pub objects: BTreeMap<String, String>,
+    pub digest: Digest,
+}
+
+/// The objects that differ between two looks: their hash before and after, None where they were not there.
+pub type Changes = BTreeMap<String, (Option<String>, Option<String>)>;
+
+/// Looks at the schema, in one round trip and in a read-only transaction of its own.
+pub async fn take(session: &Session) -> Result<Fingerprint, QueryError> {
+    let client = session.client();
+    let (begun, rows, ended) = tokio::join!(
+        client.batch_execute("BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '2s'"),
+        client.query_typed(include_str!("fingerprint.sql"), &[]),
+        client.batch_execute("COMMIT"),
+    );
+    begun.map_err(|e| session.error(e))?;
+    let rows = rows.map_err(|e| session.error(e))?;
+    ended.map_err(|e| session.error(e))?;
+    let major = session.identity().version_num / 10_000;
+    let mut digester = Digester::new("stopover schema v1");
+    digester.part("server", major.to_string().as_bytes());
+    let mut objects = BTreeMap::new();
+    for row in &rows {
+        let (object, hash): (String, &str) = (row.get(0), row.get(1));
+        digester.part(&object, hash.as_bytes());
+        objects.insert(object, hash[..HASH_DIGITS].to_owned());
+    }
+    Ok(Fingerprint { objects, digest: digester.finish() })
+}
+
+/// What changed between two looks.
+#[must_use]
+pub fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Changes {
+    let gone_or_changed = before
+        .iter()
+        .filter(|(object, hash)| after.get(*object) != Some(hash))
+        .map(|(object, hash)| (object.clone(), (Some(hash.clone()), after.get(object).cloned())));
+    let new = after
+        .iter()
+        .filter(|(object, _)| !before.contains_key(*object))
+        .map(|(object, hash)| (object.clone(), (None, Some(hash.clone()))));
+    gone_or_changed.chain(new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(object, hash)| ((*object).to_owned(), (*hash).to_owned())).collect()
+    }
+
+    #[test]
+    fn changes_name_what_came_went_and_differs() {
+        let before = objects(&[("table a", "1"), ("table b", "1"), ("table c", "1")]);
+        let after = objects(&[("table b", "2"), ("table c", "1"), ("table d", "1")]);
+        let text = serde_json::to_string(&changes(&before, &after)).unwrap();
+        assert_eq!(text, r#"{"table a":["1",null],"table b":["1","2"],"table d":[null,"1"]}"#);
+    }
+}

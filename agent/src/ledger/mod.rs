@@ -1,0 +1,77 @@
+//! What the product knows of a database, kept in that database: which migrations took effect, how far an unfinished one
+//! got, and who may write now.
+//!
+//! The ledger is the authority. A row is written in the transaction of the effect that it stands for, so that a lost
+//! connection, a killed agent or a failover can't part them. Nothing here decides what runs next.
+//!
+//! ```text
+//! exclusion: session lock, orphans proven gone ──> fence: newest epoch wins ──> rows: migration, statement, history
+//! ```
+
+pub mod exclusion;
+mod fence;
+mod read;
+mod schema;
+mod write;
+
+use stopover_model::event::StepKey;
+use stopover_model::id::{AgentName, Attempt, DeploymentId, Epoch, RunId};
+
+pub use fence::{hold_fence, take_fence};
+pub use read::{
+    MigrationRow, MigrationState, Rolledback, StatementRow, entries, migration, rolled_back_by, statements,
+};
+pub use schema::{SCHEMA, ensure};
+pub use write::*;
+
+use crate::step::StepContext;
+
+/// In whose name a row is written.
+#[derive(Debug, Clone)]
+pub struct Author {
+    pub agent: AgentName,
+    pub deployment: DeploymentId,
+    pub step: StepKey,
+    pub attempt: Attempt,
+    pub epoch: Epoch,
+    pub run: RunId,
+}
+
+impl Author {
+    #[must_use]
+    pub fn of(context: &StepContext) -> Self {
+        Self {
+            agent: context.agent.clone(),
+            deployment: context.deployment.clone(),
+            step: context.step.clone(),
+            attempt: context.attempt,
+            epoch: context.epoch,
+            run: context.run.clone(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> i64 {
+        i64::try_from(self.epoch.0).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn attempt(&self) -> i64 {
+        i64::from(self.attempt.0)
+    }
+}
+
+/// Which way a script goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Up,
+    Down,
+}
+
+impl Direction {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}

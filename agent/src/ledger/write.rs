@@ -1,0 +1,296 @@
+//! Writes the ledger. Each function runs in the transaction that the caller has opened, unless it says otherwise.
+
+use stopover_model::digest::Digest;
+use stopover_model::id::MigrationId;
+use stopover_model::plan::Variant;
+use tokio_postgres::types::{Json, ToSql, Type};
+
+use super::{Author, Direction, MigrationState};
+use crate::fingerprint::{Changes, Fingerprint};
+use crate::postgres::{QueryError, Session};
+
+type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// What a migration's row says besides who wrote it.
+#[derive(Debug, Clone, Copy)]
+pub struct NewMigration<'a> {
+    pub id: &'a MigrationId,
+    pub digest: Digest,
+    pub variant: Variant,
+    pub state: MigrationState,
+    pub statements: u32,
+    pub before: Option<&'a Fingerprint>,
+}
+
+/// Adds a migration's row. 23505: it is there already; 55P03: an orphan's transaction has not ended.
+pub async fn insert_migration(
+    session: &Session,
+    author: &Author,
+    new: NewMigration<'_>,
+) -> Result<(), QueryError> {
+    let sql = "INSERT INTO stopover.migration \
+               (id, digest, state, variant, deployment, attempt, epoch, run, agent, statements, fingerprint_before, \
+                objects_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let statements = i32::try_from(new.statements).unwrap_or(i32::MAX);
+    let fingerprint = new.before.map(|b| b.digest.to_string());
+    let objects = new.before.map(|b| Json(&b.objects));
+    execute(
+        session,
+        sql,
+        &[
+            (&new.id.as_str(), Type::TEXT),
+            (&new.digest.to_string(), Type::TEXT),
+            (&new.state.as_str(), Type::TEXT),
+            (&variant(new.variant), Type::TEXT),
+            (&author.deployment.as_str(), Type::TEXT),
+            (&author.attempt(), Type::INT8),
+            (&author.epoch(), Type::INT8),
+            (&author.run.as_str(), Type::TEXT),
+            (&author.agent.as_str(), Type::TEXT),
+            (&statements, Type::INT4),
+            (&fingerprint, Type::TEXT),
+            (&objects, Type::JSONB),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Says that the migration has taken effect; false when its row is not there as this run knows it.
+pub async fn mark_applied(session: &Session, author: &Author, id: &MigrationId) -> Result<bool, QueryError> {
+    let sql = "UPDATE stopover.migration SET state = 'applied', applied_at = clock_timestamp(), deployment = $2, \
+               attempt = $3, epoch = $4, run = $5, agent = $6 WHERE id = $1 AND state IN ('running', 'applied')";
+    let changed = execute(
+        session,
+        sql,
+        &[
+            (&id.as_str(), Type::TEXT),
+            (&author.deployment.as_str(), Type::TEXT),
+            (&author.attempt(), Type::INT8),
+            (&author.epoch(), Type::INT8),
+            (&author.run.as_str(), Type::TEXT),
+            (&author.agent.as_str(), Type::TEXT),
+        ],
+    )
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Says that a rollback has begun statement by statement.
+pub async fn mark_reverting(session: &Session, id: &MigrationId) -> Result<bool, QueryError> {
+    let sql = "UPDATE stopover.migration SET state = 'reverting' WHERE id = $1";
+    Ok(execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
+}
+
+/// Takes the migration and its statements out of the ledger; false when somebody else has.
+pub async fn delete_migration(session: &Session, id: &MigrationId) -> Result<bool, QueryError> {
+    let sql = "DELETE FROM stopover.migration WHERE id = $1";
+    Ok(execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
+}
+
+/// What the history says besides who wrote it.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryEntry<'a> {
+    /// "applied", "rolled back", "resolved as applied".
+    pub what: &'a str,
+    pub id: &'a MigrationId,
+    pub digest: Digest,
+    pub variant: Variant,
+    pub fingerprint_before: Option<Digest>,
+    pub changes: Option<&'a Changes>,
+}
+
+pub async fn add_history(
+    session: &Session,
+    author: &Author,
+    entry: HistoryEntry<'_>,
+) -> Result<(), QueryError> {
+    let sql = "INSERT INTO stopover.history \
+               (what, migration, digest, variant, deployment, attempt, epoch, run, agent, fingerprint_before, changes) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    execute(
+        session,
+        sql,
+        &[
+            (&entry.what, Type::TEXT),
+            (&entry.id.as_str(), Type::TEXT),
+            (&entry.digest.to_string(), Type::TEXT),
+            (&variant(entry.variant), Type::TEXT),
+            (&author.deployment.as_str(), Type::TEXT),
+            (&author.attempt(), Type::INT8),
+            (&author.epoch(), Type::INT8),
+            (&author.run.as_str(), Type::TEXT),
+            (&author.agent.as_str(), Type::TEXT),
+            (&entry.fingerprint_before.map(|d| d.to_string()), Type::TEXT),
+            (&entry.changes.map(Json), Type::JSONB),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Replaces the list of all objects by what the migration changed, in a transaction of its own. Nothing but the words
+/// of a later rollback depends on it, so it does not wait for a standby.
+pub async fn settle(
+    session: &Session,
+    author: &Author,
+    id: &MigrationId,
+    after: &Fingerprint,
+    changes: Option<&Changes>,
+) -> Result<(), QueryError> {
+    let client = session.client();
+    client
+        .batch_execute(
+            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = local",
+        )
+        .await
+        .map_err(|e| session.error(e))?;
+    let sql = "UPDATE stopover.migration SET fingerprint_after = $2, changes = $3, \
+               objects_before = CASE WHEN $3 IS NULL THEN objects_before END \
+               WHERE id = $1 AND run = $4 AND state = 'applied'";
+    let parameters: Parameters<'_> = &[
+        (&id.as_str(), Type::TEXT),
+        (&after.digest.to_string(), Type::TEXT),
+        (&changes.map(Json), Type::JSONB),
+        (&author.run.as_str(), Type::TEXT),
+    ];
+    let updated = execute(session, sql, parameters).await;
+    let end = if updated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    client.batch_execute(end).await.map_err(|e| session.error(e))?;
+    updated.map(|_| ())
+}
+
+/// A statement's address in the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct StatementKey<'a> {
+    pub id: &'a MigrationId,
+    pub direction: Direction,
+    pub index: u32,
+}
+
+impl StatementKey<'_> {
+    fn index(&self) -> i32 {
+        i32::try_from(self.index).unwrap_or(i32::MAX)
+    }
+}
+
+/// Adds the row of a statement in that statement's own transaction. 23505: it took effect already.
+pub async fn statement_done_with_effect(
+    session: &Session,
+    author: &Author,
+    key: StatementKey<'_>,
+    rows: u64,
+) -> Result<(), QueryError> {
+    let sql = "INSERT INTO stopover.statement \
+               (migration, direction, index, state, epoch, run, pid, backend_start, done_at, rows) \
+               VALUES ($1, $2, $3, 'done', $4, $5, $6, $7, clock_timestamp(), $8)";
+    let identity = session.identity();
+    execute(
+        session,
+        sql,
+        &[
+            (&key.id.as_str(), Type::TEXT),
+            (&key.direction.as_str(), Type::TEXT),
+            (&key.index(), Type::INT4),
+            (&author.epoch(), Type::INT8),
+            (&author.run.as_str(), Type::TEXT),
+            (&identity.pid, Type::INT4),
+            (&identity.backend_start, Type::INT8),
+            (&i64::try_from(rows).unwrap_or(i64::MAX), Type::INT8),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Says that a statement is about to run outside a transaction, and what is there before it.
+pub async fn intend(
+    session: &Session,
+    author: &Author,
+    key: StatementKey<'_>,
+    noted: &[String],
+) -> Result<(), QueryError> {
+    let sql = "INSERT INTO stopover.statement AS s \
+               (migration, direction, index, state, epoch, run, pid, backend_start, noted) \
+               VALUES ($1, $2, $3, 'intent', $4, $5, $6, $7, $8) \
+               ON CONFLICT (migration, direction, index) DO UPDATE SET epoch = $4, run = $5, pid = $6, \
+               backend_start = $7, noted = $8, started_at = clock_timestamp(), failed = NULL WHERE s.state = 'intent'";
+    let identity = session.identity();
+    execute(
+        session,
+        sql,
+        &[
+            (&key.id.as_str(), Type::TEXT),
+            (&key.direction.as_str(), Type::TEXT),
+            (&key.index(), Type::INT4),
+            (&author.epoch(), Type::INT8),
+            (&author.run.as_str(), Type::TEXT),
+            (&identity.pid, Type::INT4),
+            (&identity.backend_start, Type::INT8),
+            (&noted, Type::TEXT_ARRAY),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Says that an intended statement has taken effect.
+pub async fn intent_done(session: &Session, key: StatementKey<'_>, rows: u64) -> Result<bool, QueryError> {
+    let sql = "UPDATE stopover.statement SET state = 'done', done_at = clock_timestamp(), rows = $4, failed = NULL \
+               WHERE migration = $1 AND direction = $2 AND index = $3";
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    let parameters: Parameters<'_> = &[
+        (&key.id.as_str(), Type::TEXT),
+        (&key.direction.as_str(), Type::TEXT),
+        (&key.index(), Type::INT4),
+        (&rows, Type::INT8),
+    ];
+    Ok(execute(session, sql, parameters).await? == 1)
+}
+
+/// Says that an intended statement failed, and may have committed something before.
+pub async fn intent_failed(
+    session: &Session,
+    key: StatementKey<'_>,
+    sqlstate: &str,
+) -> Result<(), QueryError> {
+    let sql = "UPDATE stopover.statement SET failed = $4 \
+               WHERE migration = $1 AND direction = $2 AND index = $3 AND state = 'intent'";
+    let parameters: Parameters<'_> = &[
+        (&key.id.as_str(), Type::TEXT),
+        (&key.direction.as_str(), Type::TEXT),
+        (&key.index(), Type::INT4),
+        (&sqlstate, Type::TEXT),
+    ];
+    execute(session, sql, parameters).await.map(|_| ())
+}
+
+/// Forgets an intent: nothing of the statement is left.
+pub async fn intent_gone(session: &Session, key: StatementKey<'_>) -> Result<(), QueryError> {
+    let sql = "DELETE FROM stopover.statement \
+               WHERE migration = $1 AND direction = $2 AND index = $3 AND state = 'intent'";
+    let parameters: Parameters<'_> =
+        &[(&key.id.as_str(), Type::TEXT), (&key.direction.as_str(), Type::TEXT), (&key.index(), Type::INT4)];
+    execute(session, sql, parameters).await.map(|_| ())
+}
+
+impl MigrationState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Applied => "applied",
+            Self::Reverting => "reverting",
+        }
+    }
+}
+
+fn variant(variant: Variant) -> &'static str {
+    match variant {
+        Variant::Standard => "standard",
+        Variant::Batched => "batched",
+    }
+}
+
+async fn execute(session: &Session, sql: &str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+    session.client().execute_typed(sql, parameters).await.map_err(|e| session.error(e))
+}

@@ -1,0 +1,121 @@
+//! Indexes and partitions as the catalogs know them, by the names that a script uses.
+
+use std::time::Duration;
+
+use stopover_model::sql::Name;
+use tokio_postgres::types::Type;
+
+use super::stop::Stop;
+use crate::postgres::Session;
+
+/// Where to look for indexes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    Table(Name),
+    TableOfIndex(Name),
+    Schema(String),
+    Database,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Index {
+    pub(super) oid: String,
+    pub(super) name: String,
+    /// With its schema, quoted.
+    qualified: String,
+    pub(super) valid: bool,
+    pub(super) definition: String,
+    /// The session that builds it at this moment.
+    pub(super) built_by: Option<i32>,
+}
+
+impl Index {
+    /// An interrupted REINDEX CONCURRENTLY leaves these: `users_pkey_ccnew`, `users_pkey_ccold1`.
+    pub(super) fn is_reindex_leftover(&self) -> bool {
+        let stem = self.name.trim_end_matches(|c: char| c.is_ascii_digit());
+        !self.valid && (stem.ends_with("_ccnew") || stem.ends_with("_ccold"))
+    }
+}
+
+const COLUMNS: &str = "SELECT c.oid::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname), \
+        i.indisvalid, pg_catalog.pg_get_indexdef(c.oid), \
+        (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index p \
+         WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid() LIMIT 1) \
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+
+pub(super) async fn indexes(session: &Session, scope: &Scope) -> Result<Vec<Index>, Stop> {
+    let (condition, name) = match scope {
+        Scope::Table(name) => ("i.indrelid = pg_catalog.to_regclass($1)", quoted(name)),
+        Scope::TableOfIndex(name) => (
+            "i.indrelid = (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1))",
+            quoted(name),
+        ),
+        Scope::Schema(name) => ("n.nspname = $1", name.clone()),
+        Scope::Database => ("n.nspname <> 'pg_toast' AND $1 = ''", String::new()),
+    };
+    find(session, &format!("{COLUMNS} WHERE {condition} ORDER BY c.relname"), &name).await
+}
+
+pub(super) async fn index_named(session: &Session, name: &Name) -> Result<Option<Index>, Stop> {
+    let sql = format!("{COLUMNS} WHERE c.oid = pg_catalog.to_regclass($1)");
+    Ok(find(session, &sql, &quoted(name)).await?.pop())
+}
+
+async fn find(session: &Session, sql: &str, name: &str) -> Result<Vec<Index>, Stop> {
+    let rows = session.client().query_typed(sql, &[(&name, Type::TEXT)]).await;
+    let rows = rows.map_err(|e| Stop::query(session.error(e), "look at the indexes"))?;
+    let read = rows.iter().map(|row| Index {
+        oid: row.get(0),
+        name: row.get(1),
+        qualified: row.get(2),
+        valid: row.get(3),
+        definition: row.get::<_, Option<String>>(4).unwrap_or_default(),
+        built_by: row.get(5),
+    });
+    Ok(read.collect())
+}
+
+/// Drops an index without standing in anybody's way.
+pub(super) async fn drop_index(session: &Session, index: &Index, lock_timeout: Duration) -> Result<(), Stop> {
+    let doing = format!("drop the invalid index {}", index.name);
+    let client = session.client();
+    let set = format!("SET lock_timeout = {}", lock_timeout.as_millis().max(1));
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.qualified);
+    client.batch_execute(&set).await.map_err(|e| Stop::query(session.error(e), &doing))?;
+    client.batch_execute(&drop).await.map_err(|e| Stop::query(session.error(e), &doing))
+}
+
+/// Whether the partition is attached, and if so, whether an interrupted detaching is pending.
+pub(super) async fn partition(
+    session: &Session,
+    table: &Name,
+    partition: &Name,
+) -> Result<Option<bool>, Stop> {
+    // The column is as young as the statement.
+    let sql = "SELECT inhdetachpending FROM pg_catalog.pg_inherits \
+               WHERE inhparent = pg_catalog.to_regclass($1) AND inhrelid = pg_catalog.to_regclass($2)";
+    if session.identity().version_num < 140_000 {
+        return Ok(Some(false));
+    }
+    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
+        &[(&quoted(table), Type::TEXT), (&quoted(partition), Type::TEXT)];
+    let row = session.client().query_typed_opt(sql, parameters).await;
+    let row = row.map_err(|e| Stop::query(session.error(e), "look at the partition"))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Ends what an interrupted DETACH PARTITION CONCURRENTLY began.
+pub(super) async fn finalize_detach(session: &Session, table: &Name, partition: &Name) -> Result<(), Stop> {
+    let sql = format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", quoted(table), quoted(partition));
+    let done = session.client().batch_execute(&sql).await;
+    done.map_err(|e| Stop::query(session.error(e), "end the interrupted detaching of the partition"))
+}
+
+fn quoted(name: &Name) -> String {
+    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+    match &name.schema {
+        Some(schema) => format!("{}.{}", part(schema), part(&name.name)),
+        None => part(&name.name),
+    }
+}

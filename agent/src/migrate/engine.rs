@@ -1,0 +1,77 @@
+//! What one call of the engine holds: the script, who runs it, and what is known so far.
+
+use stopover_model::report::{Effect, Outcome};
+
+use super::Job;
+use super::observer::Observer;
+use super::tally::Tally;
+use crate::fingerprint::{Changes, Fingerprint};
+use crate::ledger::{Author, MigrationRow, Rolledback};
+use crate::step::StepContext;
+
+pub(crate) struct Engine<'a> {
+    pub(super) context: &'a StepContext,
+    pub(super) job: Job<'a>,
+    pub(super) author: Author,
+    pub(super) observer: Observer,
+    pub(super) tally: Tally,
+    /// The migration's row as it was last read.
+    pub(super) row: Option<MigrationRow>,
+    /// The schema at the beginning of this call.
+    pub(super) before: Option<Fingerprint>,
+    /// What the migration changed, as far as a rollback knows.
+    pub(super) changes: Option<Changes>,
+    /// What the script has left in the database, should it not go on.
+    pub(super) effect: Effect,
+    /// This call has sent the script's first statement.
+    pub(super) ran: bool,
+}
+
+/// What was seen in the database at the end.
+pub(crate) struct Done {
+    /// Nothing was left to do: it is applied, or there is nothing to take back.
+    pub(crate) already: bool,
+    /// The migration's row: of what is applied, or of what was taken back.
+    pub(crate) row: Option<MigrationRow>,
+    /// An earlier attempt of this deployment took it back.
+    pub(crate) rolled_back: Option<Rolledback>,
+    pub(crate) before: Option<Fingerprint>,
+    pub(crate) after: Option<Fingerprint>,
+    /// What the migration had changed, for the rollback's verification.
+    pub(crate) changes: Option<Changes>,
+    pub(crate) tally: Tally,
+}
+
+impl<'a> Engine<'a> {
+    pub(crate) fn new(context: &'a StepContext, job: Job<'a>) -> Self {
+        Self {
+            context,
+            job,
+            author: Author::of(context),
+            observer: Observer::default(),
+            tally: Tally::new(),
+            row: None,
+            before: None,
+            changes: None,
+            effect: Effect::None,
+            ran: false,
+        }
+    }
+
+    /// Runs the script, or finds that it has been run. An error is a failed or an unknown outcome.
+    pub(crate) async fn run(mut self) -> Result<Done, Outcome> {
+        let found = self.until_known().await;
+        let Self { observer, tally, row, before, changes, .. } = self;
+        observer.close().await;
+        let found = found?;
+        Ok(Done {
+            already: found.already,
+            row: found.row.or(row),
+            rolled_back: found.rolled_back,
+            before,
+            after: found.after,
+            changes,
+            tally,
+        })
+    }
+}

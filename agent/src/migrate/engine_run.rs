@@ -1,0 +1,285 @@
+//! From one session to the next until the ledger says what became of the script.
+
+use std::time::Duration;
+
+use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
+use tokio::time::{Instant, sleep};
+
+use super::engine::Engine;
+use super::stop::Stop;
+use super::{stepwise, transaction};
+use crate::fingerprint::{self, Fingerprint, changes};
+use crate::ledger::exclusion::{Patience, release_lock, take_lock};
+use crate::ledger::{self, Direction, MigrationRow, MigrationState, Rolledback};
+use crate::postgres::{Purpose, Session, SessionName};
+
+/// How often one call begins anew after a lost connection.
+const MOST_SESSIONS: u32 = 4;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the ledger said at the end.
+pub(super) struct Found {
+    pub(super) already: bool,
+    pub(super) row: Option<MigrationRow>,
+    pub(super) rolled_back: Option<Rolledback>,
+    pub(super) after: Option<Fingerprint>,
+}
+
+/// Why the last session ended.
+struct Loss {
+    why: String,
+    in_doubt: bool,
+}
+
+impl Engine<'_> {
+    pub(super) async fn until_known(&mut self) -> Result<Found, Outcome> {
+        let mut loss: Option<Loss> = None;
+        for _ in 0..MOST_SESSIONS {
+            let session = self.connect(loss.as_ref()).await?;
+            match self.on_session(&session, &mut loss).await {
+                Ok(found) => {
+                    release_lock(&session).await;
+                    session.close().await;
+                    return Ok(found);
+                }
+                Err(Stop::Ended(outcome)) => {
+                    release_lock(&session).await;
+                    session.close().await;
+                    return Err(self.with_doubt(*outcome, loss.as_ref()));
+                }
+                Err(Stop::LookAgain { why, in_doubt }) => {
+                    // It may hang in a COMMIT for ever; its server process is dealt with from the next session.
+                    session.abandon();
+                    self.context.reporter.message(format!("{why}; connects anew and looks at the ledger"));
+                    let in_doubt = in_doubt || loss.as_ref().is_some_and(|loss| loss.in_doubt);
+                    loss = Some(Loss { why, in_doubt });
+                }
+            }
+        }
+        let why = loss.as_ref().map_or("the connection was lost", |loss| loss.why.as_str());
+        let message = format!("{} did not get through in {MOST_SESSIONS} sessions: {why}", self.job.file);
+        let error = StepError::new(ErrorClass::Transient, message)
+            .with_hint("see why the database ends its sessions: its log says")
+            .with_effect(self.effect);
+        Err(self.with_doubt(Outcome::Failed { error, report: None }, loss.as_ref()))
+    }
+
+    /// Opens the working session; after a loss it goes on trying for a while, since a server may be starting again.
+    async fn connect(&self, loss: Option<&Loss>) -> Result<Session, Outcome> {
+        let purpose =
+            Purpose::writing(&SessionName::of(self.context)).expecting_system(self.job.system_identifier);
+        let began = Instant::now();
+        let mut pause = RECONNECT_PAUSE;
+        loop {
+            if self.context.cancel.is_cancelled() {
+                let error =
+                    StepError::new(ErrorClass::Cancelled, "the step was cancelled").with_effect(self.effect);
+                return Err(self.with_doubt(Outcome::Failed { error, report: None }, loss));
+            }
+            let error = match self.context.database.connect(&purpose).await {
+                Ok(session) => return Ok(session),
+                Err(error) => StepError::from(error).with_effect(self.effect),
+            };
+            let again = loss.is_some()
+                && error.class == ErrorClass::Transient
+                && began.elapsed() + pause < self.job.limits.reconnect;
+            if !again {
+                return Err(self.with_doubt(Outcome::Failed { error, report: None }, loss));
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.context.cancel.cancelled() => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(3));
+        }
+    }
+
+    /// An end that nobody has seen makes a failure an UNKNOWN outcome.
+    fn with_doubt(&self, outcome: Outcome, loss: Option<&Loss>) -> Outcome {
+        match (outcome, loss) {
+            (Outcome::Failed { mut error, .. }, Some(loss)) if loss.in_doubt => {
+                error.message = format!(
+                    "whether {} took effect is not known yet: {}; then: {}",
+                    self.job.file, loss.why, error.message
+                );
+                error.class = ErrorClass::Transient;
+                error.effect = Effect::Possible;
+                Outcome::Unknown { error }
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn on_session(&mut self, session: &Session, loss: &mut Option<Loss>) -> Result<Found, Stop> {
+        let limits = self.job.limits;
+        let patience = Patience { orphan: limits.orphan_grace, stranger: limits.lock_budget };
+        take_lock(session, self.context, patience).await?;
+        self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
+            .await?;
+        let row = ledger::migration(session, &self.job.migration.id).await;
+        let row = row.map_err(|e| Stop::query(e, "read the ledger"))?;
+        // The orphans are gone and the ledger is read: what it says now is true.
+        *loss = None;
+        let found = match self.job.direction {
+            Direction::Up => self.up(session, row).await?,
+            Direction::Down => self.down(session, row).await?,
+        };
+        Ok(found)
+    }
+
+    async fn up(&mut self, session: &Session, row: Option<MigrationRow>) -> Result<Found, Stop> {
+        if let Some(row) = &row {
+            self.check_digest(row)?;
+            match row.state {
+                MigrationState::Applied => return Ok(self.applied(session, row.clone()).await),
+                MigrationState::Running if row.variant != self.job.variant => {
+                    return Err(self.other_variant(row));
+                }
+                MigrationState::Running => {}
+                MigrationState::Reverting => return Err(self.half_rolled_back()),
+            }
+        }
+        self.row = row;
+        self.take_fence(session).await?;
+        if self.row.is_none() && self.before.is_none() {
+            self.before = self.look(session).await;
+        }
+        self.ran = true;
+        self.run_script(session).await?;
+        let row = ledger::migration(session, &self.job.migration.id).await;
+        match row.map_err(|e| Stop::query(e, "look whether the migration is in the ledger"))? {
+            Some(row) if row.state == MigrationState::Applied && row.run == self.author.run.as_str() => {
+                Ok(self.applied(session, row).await)
+            }
+            _ => Err(self.not_observed()),
+        }
+    }
+
+    async fn down(&mut self, session: &Session, row: Option<MigrationRow>) -> Result<Found, Stop> {
+        let Some(row) = row else {
+            let done = ledger::rolled_back_by(session, &self.job.migration.id, &self.author).await;
+            let rolled_back = done.map_err(|e| Stop::query(e, "read the ledger's history"))?;
+            let after = if rolled_back.is_some() { self.look(session).await } else { None };
+            return Ok(Found { already: rolled_back.is_none(), row: None, rolled_back, after });
+        };
+        self.check_digest(&row)?;
+        self.row = Some(row.clone());
+        self.take_fence(session).await?;
+        if self.before.is_none() {
+            self.before = self.look(session).await;
+        }
+        self.changes = row
+            .changes
+            .clone()
+            .or_else(|| Some(changes(row.objects_before.as_ref()?, &self.before.as_ref()?.objects)));
+        self.ran = true;
+        self.run_script(session).await?;
+        let left = ledger::migration(session, &self.job.migration.id).await;
+        if left.map_err(|e| Stop::query(e, "look whether the migration has left the ledger"))?.is_some() {
+            return Err(self.not_observed());
+        }
+        let after = self.look(session).await;
+        Ok(Found { already: false, row: Some(row), rolled_back: None, after })
+    }
+
+    async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {
+        if self.job.one_transaction {
+            transaction::run(self, session).await
+        } else {
+            stepwise::run(self, session).await
+        }
+    }
+
+    /// It is in the ledger. What this call applied gets its fingerprint.
+    async fn applied(&mut self, session: &Session, row: MigrationRow) -> Found {
+        let ours = self.ran && row.run == self.author.run.as_str();
+        let mut after = None;
+        if ours {
+            after = self.look(session).await;
+            if let Some(after) = &after {
+                let changes = row.objects_before.as_ref().map(|before| changes(before, &after.objects));
+                let id = &self.job.migration.id;
+                if let Err(error) = ledger::settle(session, &self.author, id, after, changes.as_ref()).await {
+                    self.context
+                        .reporter
+                        .message(format!("the schema's fingerprint could not be written: {error}"));
+                }
+            }
+        }
+        Found { already: !ours, row: Some(row), rolled_back: None, after }
+    }
+
+    async fn take_fence(&self, session: &Session) -> Result<(), Stop> {
+        let taken = async {
+            ledger::take_fence(session, &self.author)
+                .await
+                .map_err(|e| Stop::query(e, "take the fence in the ledger"))
+        };
+        if self.answered("take the fence in the ledger", taken).await? {
+            return Ok(());
+        }
+        Err(Stop::fenced("a newer attempt", self.effect))
+    }
+
+    /// A write that commits may wait for ever for a standby.
+    async fn answered<T>(&self, doing: &str, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+        match tokio::time::timeout(self.job.limits.commit_deadline, work).await {
+            Ok(result) => result,
+            Err(_) => {
+                let why = format!("{doing}: the database gave no answer; is a synchronous standby gone?");
+                Err(Stop::LookAgain { why, in_doubt: false })
+            }
+        }
+    }
+
+    /// The schema is looked at for the report and for a later rollback: where that fails the work goes on.
+    async fn look(&self, session: &Session) -> Option<Fingerprint> {
+        match fingerprint::take(session).await {
+            Ok(fingerprint) => Some(fingerprint),
+            Err(error) => {
+                self.context.reporter.message(format!("the schema could not be looked at: {error}"));
+                None
+            }
+        }
+    }
+
+    fn check_digest(&self, row: &MigrationRow) -> Result<(), Stop> {
+        let migration = &self.job.migration;
+        if row.digest == migration.digest {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is in the database's ledger with other content: {} there, {} here (by deployment {})",
+            migration.id,
+            row.digest.short(),
+            migration.digest.short(),
+            row.deployment
+        );
+        Err(Stop::failed(StepError::new(ErrorClass::Drift, message).with_hint(
+            "a migration that was applied is never edited: restore its files, and put the change into a new migration",
+        )))
+    }
+
+    fn other_variant(&self, row: &MigrationRow) -> Stop {
+        let (begun, now) = (row.variant.file(), self.job.variant.file());
+        let message =
+            format!("{} was begun with {begun}, so it can't go on with {now}", self.job.migration.id);
+        let error = StepError::new(ErrorClass::Drift, message).with_effect(Effect::Partial);
+        Stop::failed(error.with_hint("plan and deploy anew: the plan then keeps the variant that was begun"))
+    }
+
+    fn half_rolled_back(&self) -> Stop {
+        let message = format!("the rollback of {} was begun and has not ended", self.job.migration.id);
+        let error = StepError::new(ErrorClass::Setup, message).with_effect(Effect::Partial);
+        Stop::failed(
+            error.with_hint("let the rollback end first: `stopover rollback` goes on where it stopped"),
+        )
+    }
+
+    /// No error came, and the ledger does not say what it should.
+    fn not_observed(&self) -> Stop {
+        let message = format!("{} ended without an error, and the ledger does not show it", self.job.file);
+        let error = StepError::new(ErrorClass::Internal, message).with_effect(Effect::Possible);
+        Stop::unknown(error.with_hint("look at stopover.migration and stopover.history in the database"))
+    }
+}

@@ -1,0 +1,123 @@
+//! Sends one statement as it stands in the file, listens to its notices, watches it, and stops it when asked.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt, pin_mut};
+use stopover_model::sql::{CopySource, StatementKind};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::Engine;
+use super::job::ScriptStep;
+use crate::postgres::{QueryError, Session};
+
+/// How long a statement may go on after it was told to stop.
+const CANCEL_DEADLINE: Duration = Duration::from_secs(15);
+const COPY_PIECE: usize = 64 * 1024;
+
+/// What became of a statement.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Done {
+        rows: u64,
+    },
+    /// It was stopped because the step was cancelled.
+    Cancelled,
+    Error(QueryError),
+}
+
+/// Runs the statement in whatever transaction the session is in.
+pub(super) async fn send(
+    engine: &mut Engine<'_>,
+    session: &Session,
+    step: &ScriptStep<'_>,
+    lock_timeout: Duration,
+) -> Sent {
+    let context = engine.context;
+    engine.tally.started(&context.reporter, step.index);
+    session.listen(Some(&context.reporter));
+    let began = Instant::now();
+    let result = {
+        let watched = engine.observer.watch(context, session.identity().pid, &step.kind, lock_timeout);
+        let running = run(session, step);
+        pin_mut!(watched, running);
+        let ended = tokio::select! {
+            ended = &mut running => Some(ended),
+            () = context.cancel.cancelled() => None,
+            () = watched => None,
+        };
+        match ended {
+            Some(ended) => (false, ended),
+            None => (true, stop(session, running).await),
+        }
+    };
+    session.listen(None);
+    match result {
+        (_, Ok(rows)) => {
+            engine.tally.finished(&context.reporter, step.index, rows, began.elapsed());
+            Sent::Done { rows }
+        }
+        (true, Err(error)) if error.sqlstate() == Some("57014") => Sent::Cancelled,
+        (_, Err(error)) => Sent::Error(error),
+    }
+}
+
+/// Asks the server to stop the statement, and waits for its end: only that says what became of it.
+async fn stop(
+    session: &Session,
+    running: impl Future<Output = Result<u64, QueryError>>,
+) -> Result<u64, QueryError> {
+    pin_mut!(running);
+    let deadline = sleep(CANCEL_DEADLINE);
+    pin_mut!(deadline);
+    loop {
+        // A request that arrives between two statements is lost, so it is repeated.
+        let (ended, again) = (&mut running, async {
+            session.cancel().await;
+            sleep(Duration::from_millis(500)).await;
+        });
+        tokio::select! {
+            ended = ended => return ended,
+            () = &mut deadline => {
+                return Err(QueryError::Lost("the statement did not stop when it was told to".to_owned()));
+            }
+            () = again => {}
+        }
+    }
+}
+
+async fn run(session: &Session, step: &ScriptStep<'_>) -> Result<u64, QueryError> {
+    let client = session.client();
+    let sent = match &step.kind {
+        StatementKind::Copy { source: CopySource::Stdin, .. } => copy_in(client, step).await,
+        StatementKind::Copy { source: CopySource::Out, .. } => {
+            return Err(QueryError::Answer("COPY ... TO STDOUT has nobody to read it; remove it".to_owned()));
+        }
+        _ => simple(client, step).await,
+    };
+    let rows = sent.map_err(|error| session.error(error))?;
+    // SELECT counts what it read.
+    Ok(if step.kind == StatementKind::Select { 0 } else { rows })
+}
+
+async fn simple(client: &Client, step: &ScriptStep<'_>) -> Result<u64, tokio_postgres::Error> {
+    let answers = client.simple_query_raw(step.statement.text).await?;
+    pin_mut!(answers);
+    let mut rows = 0;
+    while let Some(answer) = answers.next().await {
+        if let SimpleQueryMessage::CommandComplete(count) = answer? {
+            rows = count;
+        }
+    }
+    Ok(rows)
+}
+
+async fn copy_in(client: &Client, step: &ScriptStep<'_>) -> Result<u64, tokio_postgres::Error> {
+    let sink = client.copy_in::<_, Cursor<Vec<u8>>>(step.statement.text).await?;
+    pin_mut!(sink);
+    for piece in step.statement.copy_data.unwrap_or_default().as_bytes().chunks(COPY_PIECE) {
+        sink.send(Cursor::new(piece.to_vec())).await?;
+    }
+    sink.finish().await
+}

@@ -1,0 +1,162 @@
+//! One script to run, taken apart, with what is allowed to it.
+
+use std::time::Duration;
+
+use stopover_model::event::Resolution;
+use stopover_model::migration::{Migration, Rerun, Script};
+use stopover_model::plan::Variant;
+use stopover_model::report::{ErrorClass, StepError};
+use stopover_model::sql::{Statement, StatementKind, uses_new_enum_value};
+
+use super::MigrateWork;
+use crate::ledger::Direction;
+
+/// How long things may take. The defaults are meant for real databases.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For how long statements that did not get their locks are tried again.
+    pub lock_budget: Duration,
+    /// The `lock_timeout` of statements that run CONCURRENTLY. They wait for other transactions by design and stand in
+    /// nobody's way meanwhile, and a build that is broken off has to begin from nothing.
+    pub concurrent_lock_timeout: Duration,
+    /// How long a COMMIT may take before it counts as lost: it waits for ever for a synchronous standby that is gone.
+    pub commit_deadline: Duration,
+    /// How long an orphan of an earlier run may take to end by itself.
+    pub orphan_grace: Duration,
+    /// For how long a lost database is tried again within one attempt.
+    pub reconnect: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lock_budget: Duration::from_mins(10),
+            concurrent_lock_timeout: Duration::from_mins(10),
+            commit_deadline: Duration::from_mins(1),
+            orphan_grace: Duration::from_secs(2),
+            reconnect: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A script and which way it goes.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(super) direction: Direction,
+    pub(crate) migration: &'a Migration,
+    /// Of what is applied; for a rollback the ledger says which it was.
+    pub(super) variant: Variant,
+    pub(super) script: &'a Script,
+    /// "001_x/up.sql"
+    pub(super) file: String,
+    pub(super) steps: Vec<ScriptStep<'a>>,
+    pub(super) one_transaction: bool,
+    pub(super) lock_timeout: Duration,
+    pub(super) system_identifier: Option<&'a str>,
+    pub(super) resolution: Option<Resolution>,
+    pub(super) limits: Limits,
+}
+
+/// A statement of the script.
+#[derive(Debug)]
+pub(super) struct ScriptStep<'a> {
+    pub(super) index: u32,
+    pub(super) statement: Statement<'a>,
+    pub(super) kind: StatementKind,
+    /// It can't share a transaction, not even with its own ledger row.
+    pub(super) own: bool,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn up(work: &'a MigrateWork) -> Result<Self, StepError> {
+        let migration = &work.migration;
+        let script = match work.variant {
+            Variant::Standard => &migration.up,
+            Variant::Batched => migration.batch.as_ref().ok_or_else(|| {
+                let message = format!("{} has no up.batch.sql, and the plan asks for it", migration.id);
+                StepError::new(ErrorClass::Setup, message).with_hint("plan and deploy anew")
+            })?,
+        };
+        let mut job =
+            Self::new(Direction::Up, migration, script, work.variant.file(), work.lock_timeout, work.limits);
+        job.variant = work.variant;
+        job.system_identifier = work.system_identifier.as_deref();
+        job.resolution = work.resolution;
+        Ok(job)
+    }
+
+    pub(crate) fn down(
+        migration: &'a Migration,
+        script: &'a Script,
+        lock_timeout: Duration,
+        system_identifier: Option<&'a str>,
+        limits: Limits,
+    ) -> Self {
+        let mut job = Self::new(Direction::Down, migration, script, "down.sql", lock_timeout, limits);
+        job.system_identifier = system_identifier;
+        job
+    }
+
+    /// How many statements the script has.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn rerun_is_safe(&self) -> bool {
+        self.migration.manifest.rerun == Rerun::Safe
+    }
+
+    fn new(
+        direction: Direction,
+        migration: &'a Migration,
+        script: &'a Script,
+        file: &str,
+        lock_timeout: Duration,
+        limits: Limits,
+    ) -> Self {
+        let statements = script.statements();
+        let new_enum_value = uses_new_enum_value(&statements).is_some();
+        let steps: Vec<_> = (0..)
+            .zip(statements)
+            .map(|(index, statement)| ScriptStep {
+                index,
+                statement,
+                kind: statement.kind(),
+                own: statement.transactionality().is_own(),
+            })
+            .collect();
+        Self {
+            direction,
+            migration,
+            variant: Variant::Standard,
+            script,
+            file: format!("{}/{file}", migration.id),
+            one_transaction: !new_enum_value && steps.iter().all(|step| !step.own),
+            steps,
+            lock_timeout: lock_timeout.max(Duration::from_millis(1)),
+            system_identifier: None,
+            resolution: None,
+            limits,
+        }
+    }
+}
+
+impl ScriptStep<'_> {
+    /// It changes nothing but the session, so a new session needs it again.
+    pub(super) fn is_setting(&self) -> bool {
+        match &self.kind {
+            StatementKind::Set { local, .. } => !local,
+            StatementKind::Select => {
+                let words: String = self.statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let words = words.to_ascii_lowercase();
+                words.starts_with("select pg_catalog.set_config(") || words.starts_with("select set_config(")
+            }
+            _ => false,
+        }
+    }
+
+    /// "statement 2 (line 12)"
+    pub(super) fn name(&self) -> String {
+        format!("statement {} (line {})", self.index + 1, self.statement.line)
+    }
+}

@@ -1,0 +1,274 @@
+//! What can be seen of a statement that no transaction holds: before it, behind it, and after nobody saw its end.
+
+use std::time::Duration;
+
+use stopover_model::report::{Effect, ErrorClass, StepError};
+use stopover_model::sql::{Name, ReindexTarget, StatementKind};
+
+use super::catalog::{self, Index, Scope};
+use super::stop::Stop;
+use super::{Engine, Job};
+use crate::ledger::StatementRow;
+use crate::postgres::Session;
+
+/// How a statement is treated, by what it leaves in the catalogs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Handling {
+    BuildIndex {
+        table: Name,
+        name: Option<String>,
+    },
+    DropIndex {
+        name: Option<Name>,
+    },
+    Reindex {
+        scope: Scope,
+    },
+    Detach {
+        table: Name,
+        partition: Name,
+    },
+    /// Another run of it does no harm: VACUUM.
+    Repeat,
+    /// Nothing can be seen of it, and an error undoes it: CREATE DATABASE.
+    Atomic,
+    /// Nothing can be seen of it, and it may have committed some of its work before an error: a DO block.
+    Opaque,
+}
+
+/// What was seen of an intent.
+pub(super) enum Seen {
+    Done,
+    NotDone,
+    /// It does not matter.
+    Repeatable,
+    Nothing,
+}
+
+impl Handling {
+    pub(super) fn of(kind: &StatementKind) -> Self {
+        match kind {
+            StatementKind::CreateIndex { name, table, .. } => {
+                Self::BuildIndex { table: table.clone(), name: name.clone() }
+            }
+            StatementKind::DropIndex { names, .. } => Self::DropIndex { name: names.first().cloned() },
+            StatementKind::Reindex { target, name, .. } => Self::Reindex {
+                scope: match (target, name) {
+                    (ReindexTarget::Index, Some(name)) => Scope::TableOfIndex(name.clone()),
+                    (ReindexTarget::Table, Some(name)) => Scope::Table(name.clone()),
+                    (ReindexTarget::Schema, Some(name)) => Scope::Schema(name.name.clone()),
+                    _ => Scope::Database,
+                },
+            },
+            StatementKind::DetachPartitionConcurrently { table, partition } => {
+                Self::Detach { table: table.clone(), partition: partition.clone() }
+            }
+            StatementKind::Vacuum
+            | StatementKind::Cluster { .. }
+            | StatementKind::AlterSystem
+            | StatementKind::DiscardAll => Self::Repeat,
+            StatementKind::Do { .. } | StatementKind::Call { .. } => Self::Opaque,
+            _ => Self::Atomic,
+        }
+    }
+
+    /// Whether it may run once more after it failed or broke off, as far as the catalogs tell.
+    pub(super) fn may_repeat(&self) -> bool {
+        !matches!(self, Self::Opaque)
+    }
+
+    /// Whether an error, once cleaned up after, leaves nothing of it.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        matches!(self, Self::BuildIndex { .. } | Self::Reindex { .. } | Self::Repeat | Self::Atomic)
+    }
+
+    pub(super) fn lock_timeout(&self, job: &Job<'_>) -> Duration {
+        match self {
+            // They let readers and writers pass while they wait.
+            Self::BuildIndex { .. } | Self::DropIndex { .. } | Self::Reindex { .. } | Self::Detach { .. } => {
+                job.limits.concurrent_lock_timeout.max(job.lock_timeout)
+            }
+            Self::Repeat | Self::Atomic | Self::Opaque => job.lock_timeout,
+        }
+    }
+}
+
+/// Clears away what an interrupted run left, and notes what is there, so that a later look can tell new from old.
+pub(super) async fn prepare(
+    engine: &Engine<'_>,
+    session: &Session,
+    handling: &Handling,
+) -> Result<Vec<String>, Stop> {
+    match handling {
+        Handling::BuildIndex { table, name } => {
+            let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
+            let named = |index: &Index| name.as_ref() == Some(&index.name);
+            drop_invalid(engine, session, indexes.iter().filter(|index| named(index))).await?;
+            Ok(indexes
+                .into_iter()
+                .filter(|index| index.valid || !named(index))
+                .map(|index| index.oid)
+                .collect())
+        }
+        Handling::Reindex { scope } => {
+            drop_leftovers(engine, session, scope).await?;
+            Ok(Vec::new())
+        }
+        Handling::DropIndex { name: Some(name) } => {
+            Ok(catalog::index_named(session, name).await?.into_iter().map(|index| index.oid).collect())
+        }
+        Handling::Detach { table, partition } => {
+            let attached = catalog::partition(session, table, partition).await?;
+            Ok(attached.map(|_| "attached".to_owned()).into_iter().collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Looks for the effect of an intent. Its session is proven gone.
+pub(super) async fn at(
+    engine: &Engine<'_>,
+    session: &Session,
+    handling: &Handling,
+    intent: &StatementRow,
+) -> Result<Seen, Stop> {
+    let seen = |done| if done { Seen::Done } else { Seen::NotDone };
+    match handling {
+        Handling::BuildIndex { table, name } => {
+            let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
+            let new: Vec<_> =
+                indexes.iter().filter(|index| is_new(index, name.as_deref(), &intent.noted)).collect();
+            if new.iter().any(|index| index.valid) {
+                return Ok(Seen::Done);
+            }
+            drop_invalid(engine, session, new.into_iter()).await?;
+            Ok(Seen::NotDone)
+        }
+        // One that was not there at the beginning gives the same error or notice again.
+        Handling::DropIndex { name: Some(name) } => {
+            Ok(seen(!intent.noted.is_empty() && catalog::index_named(session, name).await?.is_none()))
+        }
+        Handling::Detach { table, partition } => match catalog::partition(session, table, partition).await? {
+            None => Ok(seen(!intent.noted.is_empty())),
+            Some(pending) if pending => {
+                catalog::finalize_detach(session, table, partition).await?;
+                Ok(Seen::Done)
+            }
+            Some(_) => Ok(Seen::NotDone),
+        },
+        Handling::Reindex { .. } | Handling::Repeat | Handling::DropIndex { name: None } => {
+            Ok(Seen::Repeatable)
+        }
+        Handling::Atomic | Handling::Opaque => Ok(Seen::Nothing),
+    }
+}
+
+/// Sees the effect with its own eyes where an absent error proves nothing: IF NOT EXISTS is content with a broken index.
+pub(super) async fn confirm(
+    engine: &Engine<'_>,
+    session: &Session,
+    handling: &Handling,
+    noted: &[String],
+) -> Result<(), Stop> {
+    let Handling::BuildIndex { table, name: Some(name) } = handling else { return Ok(()) };
+    let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
+    match indexes.iter().find(|index| index.name == *name) {
+        Some(index) if index.valid && noted.contains(&index.oid) => {
+            let text = format!("the index {name} was there already and stays as it is: {}", index.definition);
+            engine.context.reporter.message(text);
+            Ok(())
+        }
+        Some(index) if index.valid => Ok(()),
+        _ => {
+            let message = format!("the index {name} on {table} is not there, or not valid, after its build");
+            Err(Stop::failed(
+                StepError::new(ErrorClass::Sql, message)
+                    .with_effect(Effect::Partial)
+                    .with_hint("does another relation have its name? look at pg_index.indisvalid"),
+            ))
+        }
+    }
+}
+
+/// Takes away what a failed statement left: an invalid index slows down every write, and serves nobody.
+pub(super) async fn clean(
+    engine: &Engine<'_>,
+    session: &Session,
+    handling: &Handling,
+    noted: &[String],
+) -> Result<(), Stop> {
+    match handling {
+        Handling::BuildIndex { table, name } => {
+            let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
+            let left = indexes.iter().filter(|index| is_new(index, name.as_deref(), noted));
+            drop_invalid(engine, session, left).await
+        }
+        Handling::Reindex { scope } => drop_leftovers(engine, session, scope).await,
+        _ => Ok(()),
+    }
+}
+
+fn is_new(index: &Index, name: Option<&str>, noted: &[String]) -> bool {
+    !noted.contains(&index.oid) && name.is_none_or(|name| name == index.name)
+}
+
+async fn drop_leftovers(engine: &Engine<'_>, session: &Session, scope: &Scope) -> Result<(), Stop> {
+    let indexes = catalog::indexes(session, scope).await?;
+    drop_invalid(engine, session, indexes.iter().filter(|index| index.is_reindex_leftover())).await
+}
+
+async fn drop_invalid(
+    engine: &Engine<'_>,
+    session: &Session,
+    indexes: impl Iterator<Item = &Index>,
+) -> Result<(), Stop> {
+    for index in indexes.filter(|index| !index.valid) {
+        if let Some(pid) = index.built_by {
+            let message = format!("pid {pid} is building the index {} at this moment", index.name);
+            let error = StepError::new(ErrorClass::Lock, message)
+                .with_effect(engine.effect)
+                .with_hint("wait for its end, or end it; then try again");
+            return Err(Stop::failed(error));
+        }
+        engine
+            .context
+            .reporter
+            .message(format!("drops the invalid index {}, which an interrupted build left", index.name));
+        catalog::drop_index(session, index, engine.job.limits.concurrent_lock_timeout).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use stopover_model::sql::split;
+
+    use super::*;
+
+    fn handling(sql: &str) -> Handling {
+        Handling::of(&split(sql).unwrap()[0].kind())
+    }
+
+    #[test]
+    fn what_can_be_looked_for_is() {
+        assert!(matches!(
+            handling("CREATE INDEX CONCURRENTLY i ON t (a)"),
+            Handling::BuildIndex { name: Some(_), .. }
+        ));
+        assert!(matches!(handling("DROP INDEX CONCURRENTLY i"), Handling::DropIndex { name: Some(_) }));
+        assert_eq!(
+            handling("REINDEX (VERBOSE) INDEX CONCURRENTLY i"),
+            Handling::Reindex { scope: Scope::TableOfIndex(Name::unqualified("i")) }
+        );
+        assert_eq!(handling("VACUUM t"), Handling::Repeat);
+        assert_eq!(handling("CREATE DATABASE d"), Handling::Atomic);
+        assert_eq!(handling("DO $$ BEGIN COMMIT; END $$"), Handling::Opaque);
+        assert_eq!(handling("CALL p()"), Handling::Opaque);
+    }
+
+    #[test]
+    fn only_what_may_have_committed_half_of_its_work_is_not_repeated() {
+        assert!(!Handling::Opaque.may_repeat() && !Handling::Opaque.leaves_nothing());
+        assert!(Handling::Atomic.may_repeat() && Handling::Atomic.leaves_nothing());
+    }
+}

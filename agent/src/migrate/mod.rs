@@ -1,0 +1,84 @@
+//! Runs a migration's script against a database so that each statement takes effect exactly once, whatever is killed.
+//!
+//! A script whose statements may share a transaction runs in one, with its ledger row inside. Any other runs statement
+//! by statement: each in a transaction with its own row, or, where PostgreSQL allows none, between an intent and a done
+//! row. After a crash the intent is resolved by looking at the database, never by trying blind. Rollbacks run on the same
+//! engine with another script and another last word in the ledger.
+//!
+//! ```text
+//! connect ─> session lock, orphans gone ─> ledger ─> fence ─> transaction | stepwise ─> observe ─> report
+//!    └───────────────── connection lost: look again ─────────────────┘
+//! ```
+//!
+//! Nothing here decides whether a migration should run, picks a variant, or takes a backup.
+
+mod catalog;
+mod engine;
+mod engine_run;
+mod execute;
+mod job;
+mod locks;
+mod look;
+mod observer;
+mod own;
+mod place;
+mod stepwise;
+mod stop;
+mod tally;
+mod transaction;
+
+use std::time::Duration;
+
+use stopover_model::event::Resolution;
+use stopover_model::migration::Migration;
+use stopover_model::plan::Variant;
+use stopover_model::report::{MigrateReport, Outcome, StepReport};
+
+pub(crate) use engine::{Done, Engine};
+pub(crate) use job::Job;
+pub use job::Limits;
+
+use crate::step::StepContext;
+
+/// What to apply, and how.
+#[derive(Debug, Clone)]
+pub struct MigrateWork {
+    /// Its digest has been checked.
+    pub migration: Migration,
+    pub variant: Variant,
+    /// How long a statement may wait for a lock before it lets the queue behind it go and tries again.
+    pub lock_timeout: Duration,
+    /// Of the cluster that was inspected; another one is refused. None: any.
+    pub system_identifier: Option<String>,
+    /// A person's word on the UNKNOWN outcome of an earlier attempt.
+    pub resolution: Option<Resolution>,
+    pub limits: Limits,
+}
+
+/// Applies the migration, or finds that it is applied.
+pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
+    let job = match Job::up(&work) {
+        Ok(job) => job,
+        Err(error) => return Outcome::Failed { error, report: None },
+    };
+    let statements = job.count();
+    match Engine::new(&context, job).run().await {
+        Ok(done) => {
+            let report = MigrateReport {
+                variant: done.row.as_ref().map_or(work.variant, |row| row.variant),
+                already_applied: done.already,
+                statements,
+                rows: done.tally.rows,
+                took: done.tally.took(),
+                lock_retries: done.tally.lock_retries,
+                fingerprint_before: done.row.as_ref().and_then(|row| row.fingerprint_before),
+                fingerprint_after: done
+                    .after
+                    .map(|after| after.digest)
+                    .or_else(|| done.row.as_ref().and_then(|row| row.fingerprint_after)),
+            };
+            Outcome::Succeeded { report: StepReport::Migrated(report) }
+        }
+        Err(outcome) => outcome,
+    }
+}

@@ -1,0 +1,144 @@
+//! A second session that looks at the working one while it can't speak: who blocks it, how far an index build is.
+//!
+//! It is opened when a statement takes its time, and it never changes anything. Where it can't be opened the work goes on
+//! unwatched.
+
+use std::time::Duration;
+
+use stopover_model::report::{Progress, ProgressUnit, Session as Blocker};
+use stopover_model::sql::StatementKind;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use super::locks::describe;
+use crate::postgres::{Purpose, QueryError, Session, SessionName, shown};
+use crate::step::StepContext;
+
+const QUICKEST: Duration = Duration::from_millis(30);
+const SLOWEST: Duration = Duration::from_millis(500);
+/// After this long a statement has most likely got its locks.
+const FIRST_WAITS: Duration = Duration::from_secs(2);
+const BETWEEN_MESSAGES: Duration = Duration::from_secs(10);
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(super) struct Observer {
+    session: Option<Session>,
+    blockers: Vec<Blocker>,
+}
+
+impl Observer {
+    /// Who blocked the last statement, when that was seen.
+    pub(super) fn take_blockers(&mut self) -> Vec<Blocker> {
+        std::mem::take(&mut self.blockers)
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+
+    /// Watches the backend until it is dropped.
+    pub(super) async fn watch(
+        &mut self,
+        context: &StepContext,
+        pid: i32,
+        kind: &StatementKind,
+        lock_timeout: Duration,
+    ) {
+        self.blockers.clear();
+        let began = Instant::now();
+        let quick = (lock_timeout / 3).clamp(QUICKEST, SLOWEST);
+        let mut said: Option<Instant> = None;
+        loop {
+            sleep(if began.elapsed() < FIRST_WAITS { quick } else { SLOWEST }).await;
+            if self.look(context, pid, kind).await.is_err() {
+                self.session = None;
+                sleep(AFTER_TROUBLE).await;
+                continue;
+            }
+            let due = said.map_or(began.elapsed() >= SLOWEST, |said| said.elapsed() >= BETWEEN_MESSAGES);
+            if waits_by_design(kind) && due && !self.blockers.is_empty() {
+                said = Some(Instant::now());
+                let who: Vec<_> = self.blockers.iter().map(describe).collect();
+                context.reporter.message(format!("{kind} waits for {}", who.join(", ")));
+            }
+        }
+    }
+
+    async fn look(
+        &mut self,
+        context: &StepContext,
+        pid: i32,
+        kind: &StatementKind,
+    ) -> Result<(), QueryError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let purpose = Purpose::reading(&SessionName::of(context));
+                context.database.connect(&purpose).await.map_err(|e| QueryError::Lost(e.to_string()))?
+            }
+        };
+        let session = self.session.insert(session);
+        let blockers = blockers(session, pid).await?;
+        if !blockers.is_empty() || waits_by_design(kind) {
+            self.blockers = blockers;
+        }
+        if matches!(kind, StatementKind::CreateIndex { .. } | StatementKind::Reindex { .. })
+            && let Some(progress) = index_progress(session, pid).await?
+        {
+            context.reporter.progress(progress);
+        }
+        Ok(())
+    }
+}
+
+fn waits_by_design(kind: &StatementKind) -> bool {
+    matches!(
+        kind,
+        StatementKind::CreateIndex { concurrently: true, .. }
+            | StatementKind::DropIndex { concurrently: true, .. }
+            | StatementKind::Reindex { concurrently: true, .. }
+            | StatementKind::DetachPartitionConcurrently { .. }
+    )
+}
+
+async fn blockers(session: &Session, pid: i32) -> Result<Vec<Blocker>, QueryError> {
+    let sql = "SELECT DISTINCT a.pid, coalesce(a.usename, '')::text, coalesce(a.application_name, ''), \
+                   coalesce(a.state, ''), \
+                   coalesce((extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) * 1000)::bigint, 0) \
+               FROM pg_catalog.pg_stat_activity me \
+               CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(me.pid)) AS b (pid) \
+               JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid \
+               WHERE me.pid = $1 AND me.wait_event_type = 'Lock' ORDER BY 1";
+    let rows =
+        session.client().query_typed(sql, &[(&pid, Type::INT4)]).await.map_err(|e| session.error(e))?;
+    let read = rows.iter().map(|row| Blocker {
+        pid: row.get(0),
+        user: shown(row.get(1), 63),
+        application: shown(row.get(2), 63),
+        state: shown(row.get(3), 63),
+        transaction_age: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)).unwrap_or_default()),
+    });
+    Ok(read.collect())
+}
+
+async fn index_progress(session: &Session, pid: i32) -> Result<Option<Progress>, QueryError> {
+    let sql = "SELECT phase, coalesce(relid::regclass::text, ''), blocks_done, blocks_total, lockers_done, lockers_total \
+               FROM pg_catalog.pg_stat_progress_create_index WHERE pid = $1";
+    let row =
+        session.client().query_typed_opt(sql, &[(&pid, Type::INT4)]).await.map_err(|e| session.error(e))?;
+    Ok(row.map(|row| {
+        let (phase, table): (&str, &str) = (row.get(0), row.get(1));
+        let number = |column: usize| {
+            u64::try_from(row.get::<_, Option<i64>>(column).unwrap_or_default()).unwrap_or_default()
+        };
+        Progress {
+            doing: format!("index on {}: {}", shown(table, 130), shown(phase, 80)),
+            done: number(2),
+            total: number(3),
+            unit: ProgressUnit::Blocks,
+        }
+    }))
+}

@@ -1,0 +1,78 @@
+//! Why the work on a session did not go on.
+
+use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
+
+use crate::ledger::exclusion::Excluded;
+use crate::postgres::QueryError;
+
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The connection is gone, or the ledger isn't as it was read: connect anew and look.
+    LookAgain {
+        why: String,
+        /// Something was under way whose end nobody has seen.
+        in_doubt: bool,
+    },
+    Ended(Box<Outcome>),
+}
+
+impl Stop {
+    pub(super) fn failed(error: StepError) -> Self {
+        Self::Ended(Box::new(Outcome::Failed { error, report: None }))
+    }
+
+    pub(super) fn unknown(error: StepError) -> Self {
+        Self::Ended(Box::new(Outcome::Unknown { error }))
+    }
+
+    /// A query of the engine's own failed; `doing` says what it was for.
+    pub(super) fn query(error: QueryError, doing: &str) -> Self {
+        match error {
+            QueryError::Lost(why) => Self::LookAgain { why, in_doubt: false },
+            error => Self::failed(error.into_step_error(doing)),
+        }
+    }
+
+    pub(super) fn cancelled(effect: Effect) -> Self {
+        let error = StepError::new(ErrorClass::Cancelled, "the step was cancelled").with_effect(effect);
+        Self::failed(error)
+    }
+
+    /// A newer attempt has taken the database over.
+    pub(super) fn fenced(by: &str, effect: Effect) -> Self {
+        let message = format!("{by} has taken the database over; this attempt stops");
+        Self::failed(StepError::new(ErrorClass::Fenced, message).with_effect(effect))
+    }
+
+    /// The same end, with what the work left behind.
+    pub(super) fn with_effect(mut self, effect: Effect) -> Self {
+        if let Self::Ended(outcome) = &mut self
+            && let Outcome::Failed { error, .. } = outcome.as_mut()
+            && error.effect == Effect::None
+        {
+            error.effect = effect;
+        }
+        self
+    }
+}
+
+impl From<Excluded> for Stop {
+    fn from(excluded: Excluded) -> Self {
+        match excluded {
+            Excluded::Query(error) => Self::query(error, "take Stopover's lock"),
+            Excluded::Cancelled => Self::cancelled(Effect::None),
+            Excluded::Fenced { holder } => Self::fenced(
+                &format!("deployment {}, with the newer epoch {},", holder.deployment, holder.epoch),
+                Effect::None,
+            ),
+            Excluded::Busy { holder } => {
+                let message =
+                    format!("{holder} holds Stopover's lock in the database and does not let it go");
+                let error = StepError::new(ErrorClass::Lock, message).with_hint(
+                    "find out what that session is; SELECT pg_terminate_backend(PID) as a superuser ends it",
+                );
+                Self::failed(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Takes a migration back with its down.sql, and looks whether the schema is what it was before.
+//!
+//! The engine is the migration's; only the ledger's last word differs. A backup is a step of its own, before this one.
+
+use std::time::Duration;
+
+use stopover_model::migration::Migration;
+use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
+
+use crate::fingerprint::{Changes, Fingerprint, changes};
+use crate::migrate::{Done, Engine, Job, Limits};
+use crate::step::StepContext;
+
+/// What to take back, and how.
+#[derive(Debug, Clone)]
+pub struct RollbackWork {
+    /// Its digest has been checked.
+    pub migration: Migration,
+    pub lock_timeout: Duration,
+    /// Of the cluster that was inspected; another one is refused. None: any.
+    pub system_identifier: Option<String>,
+    pub limits: Limits,
+}
+
+/// Takes the migration back, or finds that there is nothing to take back.
+pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
+    let id = &work.migration.id;
+    let Some(script) = &work.migration.down else {
+        let error =
+            StepError::new(ErrorClass::Setup, format!("{id} has no down.sql, so it can't be taken back"))
+                .with_hint("undo it with a new migration, or restore the backup");
+        return Outcome::Failed { error, report: None };
+    };
+    let system = work.system_identifier.as_deref();
+    let job = Job::down(&work.migration, script, work.lock_timeout, system, work.limits);
+    let statements = job.count();
+    match Engine::new(&context, job).run().await {
+        Ok(done) if done.already => succeeded(RollbackReport {
+            nothing_to_do: true,
+            statements: 0,
+            took: done.tally.took(),
+            schema_restored: None,
+            differences: Vec::new(),
+        }),
+        Ok(done) => {
+            let verdict = verify(&done);
+            let report = RollbackReport {
+                nothing_to_do: false,
+                statements,
+                took: done.tally.took(),
+                schema_restored: verdict.restored,
+                differences: verdict.differences,
+            };
+            if verdict.still_there.is_empty() {
+                return succeeded(report);
+            }
+            let message = format!("down.sql of {id} ran, and left {}", verdict.still_there.join(", "));
+            let error = StepError::new(ErrorClass::Check, message).with_effect(Effect::Partial).with_hint(
+                "drop what is left by hand, and put it into the down.sql of the next migration of this kind",
+            );
+            Outcome::Failed { error, report: Some(StepReport::RolledBack(report)) }
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+fn succeeded(report: RollbackReport) -> Outcome {
+    Outcome::Succeeded { report: StepReport::RolledBack(report) }
+}
+
+struct Verdict {
+    restored: Option<bool>,
+    differences: Vec<String>,
+    /// Objects that the migration created.
+    still_there: Vec<String>,
+}
+
+/// Compares the schema with what it was before the migration. Other migrations may have come since, so only what this
+/// one or its rollback touched is looked at.
+fn verify(done: &Done) -> Verdict {
+    let unknown = Verdict { restored: None, differences: Vec::new(), still_there: Vec::new() };
+    let Some(after) = &done.after else { return unknown };
+    let (digest, expected) = match (&done.row, &done.rolled_back) {
+        (Some(row), _) => (row.fingerprint_before, done.changes.as_ref()),
+        (None, Some(earlier)) => (earlier.fingerprint_before, earlier.changes.as_ref()),
+        (None, None) => (None, None),
+    };
+    if digest == Some(after.digest) {
+        return Verdict { restored: Some(true), ..unknown };
+    }
+    let Some(expected) = expected else { return unknown };
+    let mut verdict = compare(expected, done.before.as_ref(), after);
+    verdict.restored = Some(verdict.differences.is_empty());
+    verdict
+}
+
+fn compare(expected: &Changes, before_rollback: Option<&Fingerprint>, after: &Fingerprint) -> Verdict {
+    let mut verdict = Verdict { restored: None, differences: Vec::new(), still_there: Vec::new() };
+    for (object, (before, _)) in expected {
+        match (before, after.objects.get(object)) {
+            (None, Some(_)) => {
+                verdict.differences.push(format!("{object} is still there"));
+                verdict.still_there.push(object.clone());
+            }
+            (Some(_), None) => verdict.differences.push(format!("{object} is missing")),
+            (Some(then), Some(now)) if then != now => {
+                verdict.differences.push(format!("{object} is not as it was"))
+            }
+            _ => {}
+        }
+    }
+    let touched = before_rollback.map(|before| changes(&before.objects, &after.objects)).unwrap_or_default();
+    for (object, change) in touched.iter().filter(|(object, _)| !expected.contains_key(*object)) {
+        let word = match change {
+            (None, _) => "is new since the rollback",
+            (_, None) => "is missing, and the migration had not made it",
+            _ => "was changed, and the migration had not touched it",
+        };
+        verdict.differences.push(format!("{object} {word}"));
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stopover_model::digest::Digester;
+
+    use super::*;
+
+    fn look(objects: &[(&str, &str)]) -> Fingerprint {
+        let objects: BTreeMap<String, String> =
+            objects.iter().map(|(o, h)| ((*o).to_owned(), (*h).to_owned())).collect();
+        Fingerprint { objects, digest: Digester::new("test").finish() }
+    }
+
+    #[test]
+    fn differences_are_named_by_object() {
+        let start = look(&[("table a", "1"), ("column a.b", "1"), ("table z", "1")]);
+        let applied = look(&[("table a", "1"), ("index a.i", "1"), ("table n", "1"), ("table z", "1")]);
+        let migrated = changes(&start.objects, &applied.objects);
+        let after = look(&[("table a", "1"), ("index a.i", "1")]);
+        let verdict = compare(&migrated, Some(&applied), &after);
+        assert_eq!(verdict.still_there, ["index a.i"]);
+        assert_eq!(
+            verdict.differences,
+            [
+                "column a.b is missing",
+                "index a.i is still there",
+                "table z is missing, and the migration had not made it"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_later_migrations_made_is_no_difference() {
+        let start = look(&[]);
+        let migrated = changes(&start.objects, &look(&[("table a", "1")]).objects);
+        let with_later = look(&[("table a", "1"), ("table later", "1")]);
+        let verdict = compare(&migrated, Some(&with_later), &look(&[("table later", "1")]));
+        assert!(verdict.differences.is_empty() && verdict.still_there.is_empty());
+    }
+}
