@@ -18,14 +18,20 @@ use crate::hub::WatchItem;
 use crate::store::{AppendError, Hold, StoreError};
 
 /// What an actor is told.
+#[expect(clippy::large_enum_variant, reason = "nearly all messages are updates")]
 pub(super) enum Message {
     Request { by: OperatorName, request: Request, reply: oneshot::Sender<Result<Seq, ConductError>> },
     Update { step: StepKey, attempt: Attempt, update: Update },
 }
 
 /// What an agent says of a step.
+#[expect(clippy::large_enum_variant, reason = "an update lives for a moment")]
 pub(super) enum Update {
-    Line { run: RunId, line_number: u64, line: LogLine },
+    Line {
+        run: RunId,
+        line_number: u64,
+        line: LogLine,
+    },
     Progress(Progress),
     Outcome(Outcome),
     /// The call ended without an outcome; the work may go on.
@@ -50,7 +56,8 @@ pub(super) async fn run(
         return;
     };
     let mut world_changes = shared.registry.changes();
-    let mut actor = Actor { shared: Arc::clone(&shared), own, deployment, calls: BTreeMap::new(), wake: None };
+    let mut actor =
+        Actor { shared: Arc::clone(&shared), own, deployment, calls: BTreeMap::new(), wake: None };
     loop {
         world_changes.mark_unchanged();
         if let Err(error) = actor.settle().await {
@@ -251,15 +258,12 @@ impl Actor {
 
     /// Reads the log again: what is stored is what is true.
     async fn recover(&mut self, upset: &Upset) {
-        match upset {
-            Upset::Append(AppendError::Held { by }) => {
-                tracing::info!(deployment = %self.deployment.id, %by, "the environment was taken by another deployment");
-            }
-            _ => {
-                let error = chain(upset);
-                tracing::error!(deployment = %self.deployment.id, error, "reading the deployment's log again");
-                tokio::time::sleep(STORE_PAUSE).await;
-            }
+        if let Upset::Append(AppendError::Held { by }) = upset {
+            tracing::info!(deployment = %self.deployment.id, %by, "another deployment has taken the environment");
+        } else {
+            let error = chain(upset);
+            tracing::error!(deployment = %self.deployment.id, error, "reading the deployment's log again");
+            tokio::time::sleep(STORE_PAUSE).await;
         }
         if let Some(deployment) = load(&self.shared, &self.deployment.id).await {
             self.deployment = deployment;
@@ -273,7 +277,7 @@ impl Actor {
     }
 
     fn time_to_wake(&self) -> Duration {
-        const NEVER: Duration = Duration::from_secs(24 * 3600);
+        const NEVER: Duration = Duration::from_hours(24);
         let now = (self.shared.clock)();
         let until = |at: Timestamp| Duration::try_from(now.until(at).unwrap_or_default()).unwrap_or_default();
         // A millisecond more, so that the time is over when it is looked at again.

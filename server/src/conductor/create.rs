@@ -60,7 +60,8 @@ impl Conductor {
 
     async fn known(&self, id: DeploymentId) -> Result<(DeploymentId, Digest), ConductError> {
         let records = self.shared.store.records(&id, Seq::ZERO, 1).await?;
-        let deployment = Deployment::fold(&records)?.ok_or_else(|| ConductError::NoDeployment(id.to_string()))?;
+        let deployment =
+            Deployment::fold(&records)?.ok_or_else(|| ConductError::NoDeployment(id.to_string()))?;
         Ok((id, deployment.digest))
     }
 }

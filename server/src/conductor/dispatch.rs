@@ -37,9 +37,7 @@ pub(super) fn call(
 ) -> Call {
     // What the log has of this attempt already is not sent again.
     let resume = match deployment.step(&step).map(|s| &s.state) {
-        Some(StepState::Running { logged: Some((run, line)), .. }) => {
-            Some((run.clone(), *line))
-        }
+        Some(StepState::Running { logged: Some((run, line)), .. }) => Some((run.clone(), *line)),
         _ => None,
     };
     let again = resume.is_some();
@@ -66,12 +64,20 @@ pub(super) fn call(
 
 impl Call {
     /// Asks the agent to stop the step, once.
-    pub(super) fn cancel(&mut self, shared: &Arc<Shared>, deployment: &Deployment, step: &StepKey, attempt: Attempt) {
+    pub(super) fn cancel(
+        &mut self,
+        shared: &Arc<Shared>,
+        deployment: &Deployment,
+        step: &StepKey,
+        attempt: Attempt,
+    ) {
         if std::mem::replace(&mut self.cancelled, true) {
             return;
         }
         let environment = deployment.stage(step.stage).map(|s| s.spec.environment.clone());
-        let Some(link) = environment.and_then(|e| shared.registry.agent_of(&e, &step.database)) else { return };
+        let Some(link) = environment.and_then(|e| shared.registry.agent_of(&e, &step.database)) else {
+            return;
+        };
         let request = v1::CancelRequest {
             deployment: deployment.id.to_string(),
             step: Some(step.clone().into()),
@@ -103,9 +109,10 @@ impl Teller {
     /// What the end of a call without an outcome means.
     async fn tell_status(&self, status: &Status, again: bool) {
         let class = match status.code() {
-            Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied | Code::ResourceExhausted => {
-                ErrorClass::Setup
-            }
+            Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::ResourceExhausted => ErrorClass::Setup,
             Code::Aborted => ErrorClass::Fenced,
             Code::Unimplemented | Code::Internal | Code::NotFound | Code::OutOfRange | Code::DataLoss => {
                 ErrorClass::Internal
@@ -154,5 +161,7 @@ async fn listen(teller: &Teller, mut updates: tonic::Streaming<v1::StepUpdate>) 
 }
 
 fn nonsense(why: impl std::fmt::Display) -> Status {
-    Status::internal(format!("the agent's report makes no sense ({why}); are agent and server of the same version?"))
+    Status::internal(format!(
+        "the agent's report makes no sense ({why}); are agent and server of the same version?"
+    ))
 }

@@ -13,7 +13,9 @@ pub enum ConductError {
     /// It makes no sense in the deployment's present state.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
-    #[error("the environment {environment} is in use by deployment {by}; wait for it, or cancel it: stopover cancel {by}")]
+    #[error(
+        "the environment {environment} is in use by deployment {by}; wait for it, or cancel it: stopover cancel {by}"
+    )]
     Held { environment: String, by: DeploymentId },
     #[error("nothing of deployment {0} is in any database: there is nothing to roll back")]
     NothingToRollBack(DeploymentId),
@@ -21,7 +23,9 @@ pub enum ConductError {
     NothingUnknown(DeploymentId),
     #[error("several steps of deployment {0} have an UNKNOWN outcome; name one")]
     SeveralUnknown(DeploymentId),
-    #[error("the plan was to have the digest {expected}, and has {found}: the migration or the pipeline has changed; look at `stopover plan` again")]
+    #[error(
+        "the plan was to have the digest {expected}, and has {found}: the migration or the pipeline has changed; look at `stopover plan` again"
+    )]
     Digest { expected: Digest, found: Digest },
     #[error("the migration {0} is given twice")]
     TwiceGiven(stopover_model::id::MigrationId),

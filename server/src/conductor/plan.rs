@@ -22,7 +22,7 @@ use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
 
 /// What a stage's inspection may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// What is planned for one stage.
 #[derive(Debug)]
@@ -63,7 +63,9 @@ impl Conductor {
             async move {
                 let environment = spec.environment.clone();
                 if !existing.contains(&environment) {
-                    let why = format!("the environment does not exist yet: stopover environment create {environment}");
+                    let why = format!(
+                        "the environment does not exist yet: stopover environment create {environment}"
+                    );
                     return StagePlan { environment, unavailable: Some(why), targets: Vec::new() };
                 }
                 let databases: Vec<DatabaseName> = match served.get(&environment) {
@@ -82,20 +84,19 @@ impl Conductor {
         Ok(join_all(stages).await)
     }
 
-    async fn look(&self, look: &Look, stage: StageIndex, spec: &StageSpec, database: DatabaseName) -> TargetResult {
+    async fn look(
+        &self,
+        look: &Look,
+        stage: StageIndex,
+        spec: &StageSpec,
+        database: DatabaseName,
+    ) -> TargetResult {
         let found = match self.shared.registry.agent_of(&spec.environment, &database) {
             Some(link) => {
                 let inspect = look.inspect(&link, stage, spec, &database, (self.shared.clock)());
-                tokio::time::timeout(LONGEST, inspect).await.unwrap_or_else(|_| {
-                    let message = format!("the inspection of {database} did not end within a minute");
-                    Err(StepError::new(ErrorClass::Transient, message))
-                })
+                tokio::time::timeout(LONGEST, inspect).await.unwrap_or_else(|_| Err(too_slow(&database)))
             }
-            None => {
-                let message = format!("no agent that serves {database} is connected");
-                let hint = "see `stopover agent list`; start the agent, or correct `databases` in the pipeline";
-                Err(StepError::new(ErrorClass::Transient, message).with_hint(hint))
-            }
+            None => Err(nobody_serves(&database)),
         };
         match found {
             Ok(inspection) => {
@@ -149,6 +150,17 @@ impl Look {
             Outcome::Failed { error, .. } | Outcome::Unknown { error } => Err(error),
         }
     }
+}
+
+fn too_slow(database: &DatabaseName) -> StepError {
+    let message = format!("the inspection of {database} did not end within a minute");
+    StepError::new(ErrorClass::Transient, message)
+}
+
+fn nobody_serves(database: &DatabaseName) -> StepError {
+    let message = format!("no agent that serves {database} is connected");
+    let hint = "see `stopover agent list`; start the agent, or correct `databases` in the pipeline";
+    StepError::new(ErrorClass::Transient, message).with_hint(hint)
 }
 
 async fn outcome_of(link: &AgentLink, request: v1::InspectRequest) -> Result<Outcome, Status> {

@@ -18,7 +18,7 @@ use crate::registry::AgentLink;
 use crate::store::Store;
 
 /// How long an agent may take to begin: a command that was held up longer is refused, and asked for anew.
-const BEGIN_WITHIN: Duration = Duration::from_secs(60);
+const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// A call that is ready but for the migrations' files.
 pub(super) enum Ask {
@@ -91,7 +91,11 @@ pub(super) fn ask(
 
 impl Ask {
     /// Adds the files and makes the call.
-    pub(super) async fn send(self, store: &Store, link: &AgentLink) -> Result<Streaming<v1::StepUpdate>, Status> {
+    pub(super) async fn send(
+        self,
+        store: &Store,
+        link: &AgentLink,
+    ) -> Result<Streaming<v1::StepUpdate>, Status> {
         let mut client = link.client();
         let updates = match self {
             Self::Inspect(mut request, migrations) => {
@@ -158,6 +162,7 @@ fn wire<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<v1::Check> {
 async fn bundle(store: &Store, id: &MigrationId, digest: &Digest) -> Result<v1::MigrationBundle, Status> {
     let files = store.bundle(digest).await.map_err(|e| Status::unavailable(e.to_string()))?;
     let files = files.ok_or_else(|| Status::internal(format!("the store has lost the files of {id}")))?;
-    let files = files.into_iter().map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
+    let files =
+        files.into_iter().map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
     Ok(v1::MigrationBundle { id: id.to_string(), files })
 }
