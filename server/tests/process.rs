@@ -1,5 +1,7 @@
 //! The server as a process: what it prints, that it stops when asked, and that it survives when not asked.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
