@@ -6,18 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
+pub use crate::migration::Variant;
 use crate::migration::{FollowUp, Manifest, Migration, ScriptSummary};
 use crate::report::{ErrorClass, Inspection, LedgerState, StepError};
-
-/// Which of a migration's scripts runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// up.sql
-    Standard,
-    /// up.batch.sql
-    Batched,
-}
 
 /// What a deployment needs to know of a migration; the SQL itself is kept beside the log, by its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,16 +66,6 @@ pub struct Measured<'a> {
     pub migration: &'a MigrationId,
     pub rows: u64,
     pub took: Duration,
-}
-
-impl Variant {
-    #[must_use]
-    pub fn file(self) -> &'static str {
-        match self {
-            Self::Standard => "up.sql",
-            Self::Batched => "up.batch.sql",
-        }
-    }
 }
 
 impl MigrationSummary {

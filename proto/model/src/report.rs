@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{DeploymentId, MigrationId};
+use crate::migration::Variant;
 use crate::pipeline::BackupLevel;
-use crate::plan::Variant;
 
 /// What a step found or did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

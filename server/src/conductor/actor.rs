@@ -8,35 +8,14 @@ use jiff::Timestamp;
 use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
-use stopover_model::id::{Attempt, DeploymentId, OperatorName, RunId, Seq};
-use stopover_model::report::{LogLine, Outcome, Progress};
-use tokio::sync::{mpsc, oneshot};
+use stopover_model::id::{Attempt, DeploymentId, OperatorName, Seq};
+use tokio::sync::mpsc;
 
 use super::dispatch::{self, Call};
+use super::message::{Message, Update};
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
 use crate::store::{AppendError, Hold, StoreError};
-
-/// What an actor is told.
-#[expect(clippy::large_enum_variant, reason = "nearly all messages are updates")]
-pub(super) enum Message {
-    Request { by: OperatorName, request: Request, reply: oneshot::Sender<Result<Seq, ConductError>> },
-    Update { step: StepKey, attempt: Attempt, update: Update },
-}
-
-/// What an agent says of a step.
-#[expect(clippy::large_enum_variant, reason = "an update lives for a moment")]
-pub(super) enum Update {
-    Line {
-        run: RunId,
-        line_number: u64,
-        line: LogLine,
-    },
-    Progress(Progress),
-    Outcome(Outcome),
-    /// The call ended without an outcome; the work may go on.
-    Lost,
-}
 
 /// How long to wait when the store fails, before the log is read again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::Shared;
-use super::actor::{Message, Update};
+use super::message::{Message, Update};
 
 /// A call that is being listened to. Dropping it stops listening; the agent goes on.
 pub(super) struct Call {

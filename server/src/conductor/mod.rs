@@ -12,6 +12,7 @@ mod actor;
 mod create;
 mod dispatch;
 mod error;
+mod message;
 mod plan;
 mod projection;
 mod request;
@@ -36,7 +37,7 @@ pub use plan::{StagePlan, TargetResult};
 use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;
 use crate::store::{Store, StoreError};
-use actor::Message;
+use message::Message;
 
 /// Where the time comes from.
 pub type Clock = fn() -> Timestamp;

@@ -1,11 +1,13 @@
 //! What a failed step means for its stage.
 
 use super::Next;
-use super::stage::MOST_TRIES;
 use crate::deployment::{Stage, Step, StepState};
 use crate::event::{Actor, Event, StageIndex, StageOutcome};
 use crate::pipeline::OnFailure;
 use crate::report::StepError;
+
+/// How often a step is tried in all when it fails for reasons that pass by themselves.
+pub const MOST_TRIES: u32 = 6;
 
 /// A step that will not succeed by itself.
 pub(super) struct Problem {

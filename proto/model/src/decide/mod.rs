@@ -11,8 +11,8 @@ mod world;
 
 use jiff::Timestamp;
 
+pub use failure::MOST_TRIES;
 pub use soak::due_monitors;
-pub use stage::MOST_TRIES;
 pub use world::{AgentPresence, EnvironmentView, World};
 
 use crate::deployment::{Deployment, Stage, StageStatus, StepState};

@@ -10,9 +10,6 @@ use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::DatabaseName;
 use crate::plan::TargetPlan;
 
-/// How often a step is tried in all when it fails for reasons that pass by themselves.
-pub const MOST_TRIES: u32 = 6;
-
 /// Begins a stage as soon as it has its environment and its databases.
 pub(super) fn begin(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     let environment = stage.spec.environment.clone();

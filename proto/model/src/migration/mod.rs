@@ -6,8 +6,10 @@ mod bundle;
 mod expectation;
 mod manifest;
 mod script;
+mod variant;
 
 pub use bundle::{FILE_NAMES, Migration, MigrationError};
 pub use expectation::{Expectation, Scalar, Verdict};
 pub use manifest::{Check, FollowUp, Manifest, Monitor, Rerun};
 pub use script::{Script, ScriptError, ScriptSummary, StatementSummary};
+pub use variant::Variant;

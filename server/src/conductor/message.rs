@@ -1,0 +1,29 @@
+//! What a deployment's actor is told, by operators and by the calls to agents.
+
+use stopover_model::event::StepKey;
+use stopover_model::id::{Attempt, OperatorName, RunId, Seq};
+use stopover_model::report::{LogLine, Outcome, Progress};
+use tokio::sync::oneshot;
+
+use super::{ConductError, Request};
+
+/// What an actor is told.
+#[expect(clippy::large_enum_variant, reason = "nearly all messages are updates")]
+pub(super) enum Message {
+    Request { by: OperatorName, request: Request, reply: oneshot::Sender<Result<Seq, ConductError>> },
+    Update { step: StepKey, attempt: Attempt, update: Update },
+}
+
+/// What an agent says of a step.
+#[expect(clippy::large_enum_variant, reason = "an update lives for a moment")]
+pub(super) enum Update {
+    Line {
+        run: RunId,
+        line_number: u64,
+        line: LogLine,
+    },
+    Progress(Progress),
+    Outcome(Outcome),
+    /// The call ended without an outcome; the work may go on.
+    Lost,
+}
