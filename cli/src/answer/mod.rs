@@ -1,0 +1,7 @@
+//! The server's answers that have no twin in the model, checked once as they come in.
+
+mod list;
+mod plan;
+
+pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
+pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};

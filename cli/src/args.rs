@@ -1,0 +1,300 @@
+//! The command line: what can be asked, and with which options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stopover_model::digest::Digest;
+use stopover_model::id::{DatabaseName, EnvironmentName, PipelineName};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; for deploy and watch: the deployment succeeded
+  1    the deployment failed, was rolled back or cancelled, or the server refused the request
+  2    wrong usage or bad input; nothing was changed
+  3    the server could not be reached
+  130  detached with Ctrl-C; the deployment goes on
+
+Configuration: ~/.config/stopover/config.toml (or $STOPOVER_CONFIG) with the keys server, token_file or token, and ca.
+Tokens never stand in the command line: use --token-file, $STOPOVER_TOKEN or the configuration.";
+
+/// Takes database migrations from one environment to the next, with backups, proof and a way back.
+#[derive(Debug, Parser)]
+#[command(name = "stopover", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Default, Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help's text")]
+pub struct Global {
+    /// The server, such as https://stopover.example.com:7443
+    #[arg(long, global = true, env = "STOPOVER_SERVER", value_name = "URL", help_heading = "Global options")]
+    pub server: Option<String>,
+    /// A file with the operator's token, readable by its owner only; else $STOPOVER_TOKEN is used
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub token_file: Option<PathBuf>,
+    /// The certificate (PEM) of the authority that certifies the server; else the system's authorities are trusted
+    #[arg(long, global = true, env = "STOPOVER_CA", value_name = "FILE", help_heading = "Global options")]
+    pub ca: Option<PathBuf>,
+    /// Print JSON: one object, or one a line where there is a stream
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help's text")]
+pub enum Color {
+    /// On a terminal, unless $NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a deployment would do where, why, and for how long; changes nothing
+    Plan(PlanArgs),
+    /// Deploy migrations and watch them travel
+    Deploy(DeployArgs),
+    /// Watch a deployment; Ctrl-C only detaches
+    Watch {
+        #[command(flatten)]
+        id: Id,
+    },
+    /// Show a deployment in full, or the latest ones
+    Status {
+        /// The deployment's id, or the beginning of it
+        id: Option<String>,
+    },
+    /// List deployments, newest first
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200), value_name = "N")]
+        limit: u32,
+    },
+    /// Stop a deployment; what was applied stays
+    Cancel {
+        #[command(flatten)]
+        id: Id,
+    },
+    /// Take a stage of a deployment back: backup, down.sql, and the proof that it is gone
+    Rollback(RollbackArgs),
+    /// Let running steps end and start no other
+    Pause {
+        #[command(flatten)]
+        id: Id,
+        /// Shown to everybody who looks
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+    },
+    /// Go on, and try again what failed
+    Resume {
+        #[command(flatten)]
+        id: Id,
+    },
+    /// Say what is true of a step whose outcome is UNKNOWN, after looking at the database
+    Resolve(ResolveArgs),
+    /// Environments: where migrations go
+    #[command(subcommand)]
+    Environment(EnvironmentCommand),
+    /// Agents: who works beside the databases of an environment
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Pipelines: the way from one environment to the next
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
+    /// Try everything on this machine: server, two agents and two throwaway databases
+    Dev(DevArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct Id {
+    /// The deployment's id, or the beginning of it
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrations {
+    /// A migration's directory: up.sql, and optionally up.batch.sql, down.sql and migration.toml; several are
+    /// applied in the order given
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+    /// The pipeline to travel through; needed when the server has several
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<PipelineName>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub migrations: Migrations,
+}
+
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    #[command(flatten)]
+    pub migrations: Migrations,
+    /// Print the deployment's id and leave
+    #[arg(long, conflicts_with = "watch")]
+    pub detach: bool,
+    /// Watch until the end (the default)
+    #[arg(long)]
+    pub watch: bool,
+    /// Refuse to deploy anything but what `stopover plan` showed with this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<Digest>,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// The environment; else the last one in which something of the deployment is
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
+    /// Ask for it and leave
+    #[arg(long)]
+    pub detach: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// The change is in the database
+    #[arg(long, required_unless_present = "not_applied", conflicts_with = "not_applied")]
+    pub applied: bool,
+    /// The change is not in the database
+    #[arg(long)]
+    pub not_applied: bool,
+    /// Which step, when several are UNKNOWN: its environment
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
+    /// Which step, when several are UNKNOWN: its database
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<DatabaseName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EnvironmentCommand {
+    /// Make an environment
+    Create { name: EnvironmentName },
+    /// List environments with their databases and agents
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Make a one-time token, valid for an hour, with which an agent joins an environment
+    Token { environment: EnvironmentName },
+    /// List agents
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PipelineCommand {
+    /// Store a pipeline under its name
+    Apply { file: PathBuf },
+    /// Show a pipeline
+    Show { name: Option<PipelineName> },
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Work in this directory, which must be empty or new, and leave it there; else in a temporary one
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Leave the temporary directory (logs, backups, configuration) there at the end
+    #[arg(long)]
+    pub keep: bool,
+    /// The demonstration: plan, deploy, verify and roll back this migration, then end
+    #[arg(long, value_name = "DIR")]
+    pub exit_after_deploy: Option<PathBuf>,
+    /// How many users staging has
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub users_staging: u64,
+    /// How many users production has
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub users_production: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_behind_the_command() {
+        for line in ["stopover --json --server https://h list", "stopover list --json --server https://h"] {
+            let cli = parse(line).unwrap();
+            assert!(cli.global.json && cli.global.server.as_deref() == Some("https://h"), "{line}");
+        }
+    }
+
+    #[test]
+    fn several_directories_keep_their_order() {
+        let Command::Deploy(args) = parse("stopover deploy b a --pipeline p").unwrap().command else {
+            panic!()
+        };
+        assert_eq!(args.migrations.directories, [PathBuf::from("b"), PathBuf::from("a")]);
+        assert!(!args.detach);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (line, kind) in [
+            ("stopover deploy", ErrorKind::MissingRequiredArgument),
+            ("stopover deploy a --detach --watch", ErrorKind::ArgumentConflict),
+            ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
+            ("stopover resolve x", ErrorKind::MissingRequiredArgument),
+            ("stopover resolve x --applied --not-applied", ErrorKind::ArgumentConflict),
+            ("stopover environment create Production", ErrorKind::ValueValidation),
+            ("stopover list --limit 0", ErrorKind::ValueValidation),
+            ("stopover --token secret list", ErrorKind::UnknownArgument),
+            ("stopover launch", ErrorKind::InvalidSubcommand),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_documents_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        for code in [
+            "0    done",
+            "1    the deployment failed",
+            "2    wrong usage",
+            "3    the server",
+            "130  detached",
+        ] {
+            assert!(help.contains(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `stopover deploy`: creates a deployment and watches it travel.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use stopover_model::digest::Digest;
+use stopover_model::id::Seq;
+use stopover_proto::convert::field;
+use stopover_proto::v1;
+use tonic::{Code, Status};
+
+use super::Context;
+use super::plan::{bundles, pipeline_name};
+use super::show::{Ended, show};
+use crate::args::DeployArgs;
+use crate::client::Control;
+use crate::directory;
+use crate::failure::{Exit, Failure};
+use crate::render::line::Line;
+
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Created {
+    deployment: String,
+    digest: Digest,
+}
+
+pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    let migrations = directory::read_all(&args.migrations.directories)?;
+    let mut control = context.control().await?;
+    let request = v1::DeployRequest {
+        pipeline: pipeline_name(&args.migrations),
+        migrations: bundles(&migrations),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        expected_digest: field::optional_digest::write(args.expect_digest),
+    };
+    let answer = create(&mut control, request).await?;
+    if args.detach {
+        let digest = field::digest::read(answer.digest, "digest")?;
+        return detached(context, &Created { deployment: answer.deployment, digest });
+    }
+    Ok(match show(context.output, control, &answer.deployment, Seq::ZERO).await? {
+        Ended::Deployment(state) => exit_of(&state),
+        Ended::Detached => Exit::Detached,
+    })
+}
+
+/// Sent again while the server is away: by its `request_id` the same request makes one deployment.
+pub(crate) async fn create(
+    control: &mut Control,
+    request: v1::DeployRequest,
+) -> Result<v1::DeployResponse, Status> {
+    for _ in 1..TRIES {
+        match control.deploy(request.clone()).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(PAUSE).await,
+            answer => return answer.map(tonic::Response::into_inner),
+        }
+    }
+    control.deploy(request).await.map(tonic::Response::into_inner)
+}
+
+pub(super) fn exit_of(state: &stopover_model::deployment::Deployment) -> Exit {
+    match state.outcome {
+        Some(stopover_model::event::DeploymentOutcome::Succeeded) => Exit::Done,
+        _ => Exit::Failed,
+    }
+}
+
+fn detached(context: &Context, created: &Created) -> Result<Exit, Failure> {
+    if context.output.json {
+        context.output.json(created)?;
+    } else {
+        context.output.text(&created.deployment)?;
+        let line = Line::new().plain("digest ").plain(created.digest.to_string());
+        context.output.note(&line);
+        context
+            .output
+            .note(&Line::new().plain(format!("watch it with: stopover watch {}", created.deployment)));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,43 @@
+//! `stopover plan`: what would happen where; changes nothing.
+
+use stopover_model::migration::Migration;
+use stopover_proto::v1;
+
+use super::Context;
+use crate::answer::PlanAnswer;
+use crate::args::{Migrations, PlanArgs};
+use crate::client::Control;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::{directory, render};
+
+pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    let migrations = directory::read_all(&args.migrations.directories)?;
+    let mut control = context.control().await?;
+    show(context.output, &mut control, &pipeline_name(&args.migrations), &migrations).await
+}
+
+/// Asks for the plan and prints it. A plan that some database refuses is a failure.
+pub(crate) async fn show(
+    output: Output,
+    control: &mut Control,
+    pipeline: &str,
+    migrations: &[Migration],
+) -> Result<Exit, Failure> {
+    let request = v1::PlanRequest { pipeline: pipeline.to_owned(), migrations: bundles(migrations) };
+    let answer = PlanAnswer::try_from(control.plan(request).await?.into_inner())?;
+    if output.json {
+        output.json(&answer)?;
+    } else {
+        output.lines(&render::plan::lines(&answer, output.view()))?;
+    }
+    Ok(if answer.is_refused() { Exit::Failed } else { Exit::Done })
+}
+
+pub(super) fn pipeline_name(args: &Migrations) -> String {
+    args.pipeline.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+pub(crate) fn bundles(migrations: &[Migration]) -> Vec<v1::MigrationBundle> {
+    migrations.iter().map(v1::MigrationBundle::from).collect()
+}

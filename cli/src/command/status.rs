@@ -1,0 +1,36 @@
+//! `stopover status ID`: a deployment in full, as it is now.
+
+use stopover_model::deployment::Deployment;
+use stopover_model::event::Record;
+use stopover_proto::convert::field;
+use stopover_proto::v1;
+
+use super::Context;
+use crate::client::Control;
+use crate::failure::{Exit, Failure};
+use crate::render::json::Status;
+use crate::render::tree::{self, Depth};
+
+pub(super) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
+    let mut control = context.control().await?;
+    let deployment = fetch(&mut control, id).await?;
+    if context.output.json {
+        context.output.json(&Status::of(&deployment))?;
+    } else {
+        context.output.lines(&tree::lines(&deployment, context.output.view(), Depth::Full))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A deployment's state, folded from its log.
+pub(crate) async fn fetch(control: &mut Control, id: &str) -> Result<Deployment, Failure> {
+    let request = v1::GetDeploymentRequest { deployment: id.to_owned() };
+    let answer = control.get_deployment(request).await?.into_inner();
+    let records: Vec<Record> = field::messages::read(answer.records, "records")?;
+    let folded = Deployment::fold(&records).map_err(|error| {
+        Failure::failed("the deployment's log makes no sense to this version")
+            .because(&error)
+            .with_hint("the server may be newer: use the stopover that came with it")
+    })?;
+    folded.ok_or_else(|| Failure::failed(format!("the deployment {id} has no log")))
+}

@@ -1,0 +1,106 @@
+//! The demonstration: plan, deploy, the guide's verification, a rollback of production, and where to look next.
+
+use stopover_model::event::DeploymentOutcome;
+use stopover_model::id::Seq;
+use stopover_model::migration::Migration;
+use stopover_proto::v1;
+
+use super::check::{Found, look};
+use super::stack::{ENVIRONMENTS, PIPELINE, Stack};
+use crate::command::show::{Ended, show};
+use crate::command::{create_deployment, show_plan};
+use crate::failure::{Exit, Failure};
+use crate::render::line::{Line, Tone};
+
+/// Of production in [`ENVIRONMENTS`].
+const PRODUCTION: usize = 1;
+
+pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit, Failure> {
+    let migrations = std::slice::from_ref(migration);
+    let mut control = stack.control()?;
+
+    heading(stack, "The plan: what would happen where, and why")?;
+    if show_plan(stack.output, &mut control, PIPELINE, migrations).await? != Exit::Done {
+        return Ok(Exit::Failed);
+    }
+    heading(stack, "The deployment: staging, a rest under observation, production")?;
+    let request = v1::DeployRequest {
+        pipeline: PIPELINE.to_owned(),
+        migrations: migrations.iter().map(v1::MigrationBundle::from).collect(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        expected_digest: Vec::new(),
+    };
+    let id = create_deployment(&mut control, request).await?.deployment;
+    match show(stack.output, control.clone(), &id, Seq::ZERO).await? {
+        Ended::Detached => return Ok(Exit::Detached),
+        Ended::Deployment(state) if state.outcome == Some(DeploymentOutcome::Succeeded) => {}
+        Ended::Deployment(_) => return Ok(Exit::Failed),
+    }
+    if !verify(stack, migration, "The guide's verification, asked of production itself", Found::is_migrated)
+        .await?
+    {
+        return Ok(Exit::Failed);
+    }
+    if migration.down.is_none() {
+        return done(stack);
+    }
+    heading(stack, "The way back: production rolled back, after another backup")?;
+    let environment = ENVIRONMENTS[PRODUCTION].to_owned();
+    let request = v1::RollbackDeploymentRequest { deployment: id.clone(), environment };
+    let seq = control.rollback_deployment(request).await?.into_inner().seq;
+    match show(stack.output, control, &id, Seq(seq)).await? {
+        Ended::Detached => return Ok(Exit::Detached),
+        Ended::Deployment(state) if state.outcome == Some(DeploymentOutcome::RolledBack) => {}
+        Ended::Deployment(_) => return Ok(Exit::Failed),
+    }
+    if !verify(stack, migration, "Production after the rollback", Found::is_rolled_back).await? {
+        return Ok(Exit::Failed);
+    }
+    done(stack)
+}
+
+/// The guide's queries, where the migration is the guide's.
+async fn verify(
+    stack: &Stack<'_>,
+    migration: &Migration,
+    title: &str,
+    expected: fn(&Found) -> bool,
+) -> Result<bool, Failure> {
+    if !migration.up.text().contains("onboarding_completed") {
+        return Ok(true);
+    }
+    heading(stack, title)?;
+    let found = look(stack.cluster(PRODUCTION)?).await?;
+    let as_expected = expected(&found);
+    let output = stack.output;
+    if !output.json {
+        output.lines(&found.lines(output.view()))?;
+        output.lines(&[if as_expected {
+            Line::of(Tone::Good, "as the guide expects it")
+        } else {
+            Line::of(Tone::Bad, "not as the guide expects it")
+        }])?;
+    }
+    Ok(as_expected)
+}
+
+fn heading(stack: &Stack<'_>, text: &str) -> Result<(), Failure> {
+    if stack.output.json {
+        return Ok(());
+    }
+    stack.output.lines(&[Line::new(), Line::of(Tone::Strong, format!("== {text}")), Line::new()])
+}
+
+fn done(stack: &Stack<'_>) -> Result<Exit, Failure> {
+    heading(stack, "Where to look next")?;
+    if !stack.output.json {
+        let line = |left: &str, right: &str| Line::new().strong(format!("  {left:34}")).plain(right);
+        stack.output.lines(&[
+            line("stopover dev", "the same, left running for you to explore"),
+            line("deploy/samples/", "the migration and the pipeline that you have just seen"),
+            line("stopover --help", "everything else"),
+            line("README.md", "how to write a migration, and how to set up servers and agents"),
+        ])?;
+    }
+    Ok(Exit::Done)
+}

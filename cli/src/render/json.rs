@@ -1,0 +1,149 @@
+//! A deployment's state for programs. The keys are a promise: none is renamed or dropped.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
+use stopover_model::digest::Digest;
+use stopover_model::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKind, Waiting};
+use stopover_model::plan::TargetPlan;
+use stopover_model::report::{StepError, StepReport};
+
+#[derive(Debug, Serialize)]
+pub struct Status<'a> {
+    deployment: &'a str,
+    pipeline: &'a str,
+    migrations: Vec<&'a str>,
+    digest: Digest,
+    by: &'a str,
+    seq: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    outcome: Option<DeploymentOutcome>,
+    waiting: Option<&'a Waiting>,
+    paused: Option<Paused<'a>>,
+    cancelling: bool,
+    stages: Vec<StageView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Paused<'a> {
+    cause: &'a str,
+    by: &'a Actor,
+    since: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct StageView<'a> {
+    environment: &'a str,
+    state: &'static str,
+    /// Of a soak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    outcome: Option<StageOutcome>,
+    databases: Vec<DatabaseView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DatabaseView<'a> {
+    database: &'a str,
+    plan: Option<&'a TargetPlan>,
+    refused: Option<&'a StepError>,
+    steps: Vec<StepView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView<'a> {
+    kind: StepKind,
+    migration: Option<&'a str>,
+    state: &'static str,
+    attempts: u32,
+    since: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    report: Option<&'a StepReport>,
+    error: Option<&'a StepError>,
+}
+
+impl<'a> Status<'a> {
+    #[must_use]
+    pub fn of(deployment: &'a Deployment) -> Self {
+        Self {
+            deployment: deployment.id.as_str(),
+            pipeline: deployment.pipeline.name.as_str(),
+            migrations: deployment.migrations.iter().map(|m| m.id.as_str()).collect(),
+            digest: deployment.digest,
+            by: deployment.by.as_str(),
+            seq: deployment.seq.0,
+            created_at: deployment.created_at,
+            updated_at: deployment.updated_at,
+            outcome: deployment.outcome,
+            waiting: deployment.waiting.as_ref(),
+            paused: deployment.paused.as_ref().map(|p| Paused { cause: &p.cause, by: &p.by, since: p.since }),
+            cancelling: deployment.cancelling.is_some(),
+            stages: deployment.indexed_stages().map(|(index, stage)| stage_view(index, stage)).collect(),
+        }
+    }
+}
+
+fn stage_view(index: StageIndex, stage: &Stage) -> StageView<'_> {
+    let (word, until, outcome) = match &stage.status {
+        StageStatus::Pending => ("pending", None, None),
+        StageStatus::Running { .. } => ("running", None, None),
+        StageStatus::Soaking { until, .. } => ("soaking", Some(*until), None),
+        StageStatus::RollingBack { .. } => ("rolling_back", None, None),
+        StageStatus::Ended { outcome, .. } => ("ended", None, Some(*outcome)),
+    };
+    let databases = stage.targets.iter().map(|target| database_view(index, target)).collect();
+    StageView { environment: stage.spec.environment.as_str(), state: word, until, outcome, databases }
+}
+
+fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
+    let steps = target.keys(index).into_iter().filter_map(|key| {
+        let migration = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref());
+        Some(step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?))
+    });
+    DatabaseView {
+        database: target.database.as_str(),
+        plan: target.plan.as_ref(),
+        refused: target.refused.as_ref(),
+        steps: steps.collect(),
+    }
+}
+
+fn step_view<'a>(kind: StepKind, migration: Option<&'a str>, step: &'a Step) -> StepView<'a> {
+    let (state, since, ended) = match &step.state {
+        StepState::Pending => ("pending", None, None),
+        StepState::Running { since, .. } => ("running", Some(*since), None),
+        StepState::Succeeded { since, at, .. } => ("succeeded", Some(*since), Some(*at)),
+        StepState::Failed { since, at, .. } => ("failed", Some(*since), Some(*at)),
+        StepState::Unknown { since, at, .. } => ("unknown", Some(*since), Some(*at)),
+        StepState::Skipped => ("skipped", None, None),
+    };
+    StepView {
+        kind,
+        migration,
+        state,
+        attempts: step.attempts,
+        since,
+        ended,
+        report: step.report(),
+        error: step.error(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Story;
+    use super::*;
+
+    #[test]
+    fn a_program_finds_stages_databases_and_steps() {
+        let story = Story::begun().staging_through().backed_up(1).start(1, "migrate");
+        let json = serde_json::to_value(Status::of(&story.deployment)).unwrap();
+        assert_eq!(json["deployment"], "4k2m9x0c1d");
+        assert_eq!(json["stages"][0]["outcome"], "succeeded");
+        let steps = &json["stages"][1]["databases"][0]["steps"];
+        assert_eq!(steps[2]["kind"], "migrate");
+        assert_eq!(steps[2]["state"], "running");
+        assert_eq!(steps[1]["report"]["level"], "decoded");
+    }
+}

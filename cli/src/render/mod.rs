@@ -1,0 +1,27 @@
+//! From states and records to lines of text. Nothing here reads, writes, waits or asks for the time.
+
+pub mod check;
+pub mod error;
+pub mod event;
+pub mod json;
+pub mod line;
+pub mod list;
+pub mod number;
+pub mod pipeline;
+pub mod plan;
+pub mod step;
+pub mod tree;
+pub mod waiting;
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+use jiff::Timestamp;
+
+/// For whom something is rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    pub now: Timestamp,
+    /// In columns.
+    pub width: usize,
+}

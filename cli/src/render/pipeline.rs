@@ -1,0 +1,53 @@
+//! A pipeline, as the server understood it.
+
+use stopover_model::pipeline::Pipeline;
+
+use super::View;
+use super::line::Line;
+use super::plan::spec_lines;
+
+#[must_use]
+pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
+    let heading = Line::new().strong(pipeline.name.as_str()).dim(format!("  revision {revision}"));
+    let mut lines = vec![heading.cut(view.width)];
+    if !pipeline.contacts.is_empty() {
+        lines.extend(
+            Line::new().dim("  contacts  ").plain(pipeline.contacts.join(", ")).wrapped(view.width, 12),
+        );
+    }
+    for (n, stage) in pipeline.stages.iter().enumerate() {
+        let databases: Vec<_> = stage.databases.iter().map(ToString::to_string).collect();
+        let databases = if databases.is_empty() { "all databases".to_owned() } else { databases.join(", ") };
+        let heading = Line::new().plain(format!("  {}. ", n + 1)).strong(stage.environment.as_str());
+        lines.extend(heading.dim(format!("  {databases}")).wrapped(view.width, 5));
+        for (label, text) in spec_lines(stage) {
+            lines.extend(Line::new().dim(format!("     {label:8}")).plain(text).wrapped(view.width, 13));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::text;
+    use super::super::sample::{pipeline, view};
+
+    #[test]
+    fn a_pipeline_says_what_must_be_true_on_the_way() {
+        insta::assert_snapshot!(text(&super::lines(&pipeline(), 3, view())), @r#"
+        users-db  revision 3
+          contacts  #db-oncall
+          1. staging  all databases
+             backup  recorded, before the first statement
+             locks   a statement lets the queue behind it go after 100ms, and tries
+                     again
+             fails   then everything pauses for a person
+             rests   10s under observation
+          2. production  all databases
+             backup  decoded, before the first statement
+             locks   a statement lets the queue behind it go after 100ms, and tries
+                     again
+             fails   then this stage is rolled back
+        "#);
+    }
+}

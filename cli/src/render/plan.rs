@@ -1,0 +1,252 @@
+//! A plan: what was found in each database, what would happen there, why, and for how long.
+
+use stopover_model::duration::human;
+use stopover_model::migration::{Check, ScriptSummary};
+use stopover_model::pipeline::{OnFailure, StageSpec};
+use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
+use stopover_model::report::{Inspection, TableInspection};
+
+use super::View;
+use super::event::session;
+use super::line::{Line, Tone};
+use super::number::{bytes, count, exact};
+use super::{error, step};
+use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
+
+/// The whole plan.
+#[must_use]
+pub fn lines(answer: &PlanAnswer, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for migration in &answer.migrations {
+        let about = migration.manifest.description.as_deref().unwrap_or_default();
+        lines.push(Line::new().strong(migration.id.as_str()).dim("  ").dim(about).cut(view.width));
+    }
+    for (n, stage) in answer.stages.iter().enumerate() {
+        lines.push(Line::new());
+        lines.extend(stage_lines(answer, n, stage, view));
+    }
+    for migration in &answer.migrations {
+        lines.extend(migration_lines(answer, migration, view));
+    }
+    lines.push(Line::new());
+    lines.extend(verdict(answer));
+    lines.push(Line::new().dim("digest  ").plain(answer.digest.to_string()));
+    lines
+}
+
+fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> Vec<Line> {
+    let heading = Line::new().plain(format!("{}. ", n + 1)).strong(stage.environment.as_str());
+    let mut lines = vec![heading.cut(view.width)];
+    if let Some(why) = &stage.unavailable {
+        lines.extend(Line::of(Tone::Warn, "   ! ").plain(why).wrapped(view.width, 5));
+    }
+    for target in &stage.targets {
+        lines.extend(target_lines(target, view));
+    }
+    if let Some(spec) = answer.pipeline.stages.iter().find(|s| s.environment == stage.environment) {
+        lines.extend(
+            spec_lines(spec)
+                .into_iter()
+                .flat_map(|(label, text)| labelled(label, &Line::new().plain(text), view)),
+        );
+    }
+    lines
+}
+
+/// What the pipeline asks of a stage, each with a label.
+#[must_use]
+pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("backup", format!("{}, before the first statement", step::level(spec.backup))),
+        (
+            "locks",
+            format!(
+                "a statement lets the queue behind it go after {}, and tries again",
+                exact(spec.lock_timeout)
+            ),
+        ),
+    ];
+    lines.push(match spec.on_failure {
+        OnFailure::Rollback => ("fails", "then this stage is rolled back".to_owned()),
+        OnFailure::Pause => ("fails", "then everything pauses for a person".to_owned()),
+    });
+    if !spec.soak.is_zero() {
+        lines.push(("rests", format!("{} under observation", exact(spec.soak))));
+    }
+    lines
+}
+
+fn target_lines(target: &TargetAnswer, view: View) -> Vec<Line> {
+    let mut lines = vec![Line::new().plain("   ").strong(target.database.as_str()).cut(view.width)];
+    if let Some(inspection) = &target.inspection {
+        lines.extend(labelled("found", &found(inspection), view));
+        for table in &inspection.tables {
+            lines.extend(labelled("", &table_line(table), view));
+        }
+        lines.extend(in_the_way(inspection).into_iter().flat_map(|l| labelled("", &l, view)));
+    }
+    match &target.result {
+        PlanResult::Plan(plan) => lines.extend(plan_lines(plan, target.inspection.as_ref(), view)),
+        PlanResult::Refused(refused) => {
+            let inner = error::lines(refused, view.width.saturating_sub(5));
+            lines.push(Line::of(Tone::Bad, "     refused"));
+            lines.extend(inner.into_iter().map(|l| l.indented(5)));
+        }
+    }
+    lines
+}
+
+fn found(inspection: &Inspection) -> Line {
+    let version = inspection.server_version.split(' ').next().unwrap_or_default();
+    let size = bytes(inspection.database_bytes);
+    let line = Line::new().plain(format!("PostgreSQL {version}, database {} of {size}", inspection.database));
+    if inspection.in_recovery { line.with(Tone::Bad, ", a standby") } else { line }
+}
+
+fn table_line(table: &TableInspection) -> Line {
+    if !table.exists {
+        return Line::new().plain(format!("table {}: not there", table.table));
+    }
+    let about = if table.rows_counted { "" } else { "about " };
+    let rows = count(table.rows, "row");
+    Line::new().plain(format!(
+        "table {}: {about}{rows}, {} with its indexes",
+        table.table,
+        bytes(table.total_bytes)
+    ))
+}
+
+/// Long transactions, locks and objects that are there already. The plan's own warnings say the same in its words, so
+/// these lines stand only where there is no plan.
+fn in_the_way(inspection: &Inspection) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if inspection.long_running.is_empty() && inspection.locks.is_empty() {
+        lines.push(Line::new().plain("no long transaction and no strong lock is in the way"));
+    }
+    for lock in &inspection.locks {
+        let verb = if lock.granted { "holds" } else { "waits for" };
+        let text = format!("{} {verb} {} on {}", session(&lock.holder), lock.mode, lock.table);
+        lines.push(Line::of(Tone::Warn, text));
+    }
+    for long in &inspection.long_running {
+        lines.push(Line::of(Tone::Warn, format!("long transaction: {}", session(long))));
+    }
+    for object in &inspection.existing {
+        lines.push(Line::of(Tone::Warn, format!("already there, not by the ledger: {}", object.object)));
+    }
+    lines
+}
+
+fn plan_lines(plan: &TargetPlan, inspection: Option<&Inspection>, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for migration in &plan.migrations {
+        let name = if plan.migrations.len() > 1 { format!("{}: ", migration.id) } else { String::new() };
+        let line = match &migration.action {
+            Action::Skip => Line::new().plain(name).plain("nothing to do: ").plain(&migration.reason),
+            Action::Apply { variant, .. } => {
+                Line::new().plain(name).strong(variant.file()).plain(": ").plain(&migration.reason)
+            }
+        };
+        lines.extend(labelled("runs", &line, view));
+        if let Action::Apply { estimate, .. } = &migration.action {
+            let line = match estimate {
+                Some(e) => {
+                    Line::new().strong(format!("about {}", human(e.duration))).plain(format!(": {}", e.basis))
+                }
+                None => Line::new().dim("not known yet: an earlier stage measures it"),
+            };
+            lines.extend(labelled("takes", &line, view));
+        }
+    }
+    // What the inspection's lines above have shown is not said twice.
+    let shown = inspection.map_or(0, |i| i.existing.len() + i.long_running.len() + i.locks.len());
+    let own = plan.warnings.len().saturating_sub(shown);
+    for warning in plan.warnings.iter().take(own) {
+        lines.extend(labelled("warning", &Line::of(Tone::Warn, warning), view));
+    }
+    lines
+}
+
+fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for variant in [Variant::Standard, Variant::Batched] {
+        let places = places(answer, migration, variant);
+        if !places.is_empty() {
+            lines.push(Line::new());
+            let name = format!("{}/{}", migration.id, variant.file());
+            lines.extend(script_lines(&name, migration.script(variant), &places.join(", "), view));
+        }
+    }
+    let manifest = &migration.manifest;
+    let check = |c: &Check| Line::new().plain(&c.name).dim(format!(": {}", c.expect));
+    let monitors =
+        manifest.monitors.iter().map(|m| check(&m.check).dim(format!(", every {}", exact(m.every))));
+    let follow_ups = manifest.follow_ups.iter().map(|f| {
+        let expect = f.expect.as_ref().map_or(String::new(), |e| format!(": {e}"));
+        Line::new().dim(format!("after {}: ", exact(f.after))).plain(&f.name).dim(expect)
+    });
+    lines.extend(section("verified after it", manifest.verify.iter().map(check), view));
+    lines.extend(section("watched during the soak", monitors, view));
+    lines.extend(section("to be asked later", follow_ups, view));
+    lines.extend(match &migration.down {
+        Some(down) => {
+            let name = format!("{}/down.sql", migration.id);
+            [vec![Line::new()], script_lines(&name, down, "only to roll back", view)].concat()
+        }
+        None => vec![Line::new(), Line::of(Tone::Warn, "! ").plain("no down.sql: it can't be rolled back")],
+    });
+    lines
+}
+
+/// The databases where this variant would run.
+fn places(answer: &PlanAnswer, migration: &MigrationSummary, wanted: Variant) -> Vec<String> {
+    let mut places = Vec::new();
+    for stage in &answer.stages {
+        for target in &stage.targets {
+            let PlanResult::Plan(plan) = &target.result else { continue };
+            let action = plan.migrations.iter().find(|m| m.id == migration.id).map(|m| &m.action);
+            if matches!(action, Some(Action::Apply { variant, .. }) if *variant == wanted) {
+                places.push(format!("{}/{}", stage.environment, target.database));
+            }
+        }
+    }
+    places
+}
+
+fn script_lines(name: &str, script: &ScriptSummary, places: &str, view: View) -> Vec<Line> {
+    let how = if script.one_transaction { "in one transaction" } else { "each on its own" };
+    let number = count(script.statements.len() as u64, "statement");
+    let mut lines = Line::new().strong(name).plain(format!(": {number}, {how}")).wrapped(view.width, 2);
+    lines.extend(Line::new().dim(format!("  {places}")).wrapped(view.width, 2));
+    for statement in &script.statements {
+        let left = Line::new().dim(format!("{:>6}  ", statement.line)).plain(&statement.text);
+        lines.push(left.cut(view.width));
+        if let Some(why) = statement.own_transaction.as_ref().filter(|_| !script.one_transaction) {
+            lines.extend(Line::new().dim(format!("        alone: {why}")).wrapped(view.width, 15));
+        }
+    }
+    lines
+}
+
+fn section(title: &str, rows: impl Iterator<Item = Line>, view: View) -> Vec<Line> {
+    let rows: Vec<_> = rows.flat_map(|l| Line::new().dim("  - ").then(l).wrapped(view.width, 4)).collect();
+    if rows.is_empty() { rows } else { [vec![Line::new(), Line::new().strong(title)], rows].concat() }
+}
+
+fn labelled(label: &str, text: &Line, view: View) -> Vec<Line> {
+    Line::new().dim(format!("     {label:8}")).then(text.clone()).wrapped(view.width, 13)
+}
+
+fn verdict(answer: &PlanAnswer) -> Option<Line> {
+    if answer.is_refused() {
+        return Some(Line::of(Tone::Bad, "refused: a deployment would stop at what is refused above"));
+    }
+    answer
+        .stages
+        .iter()
+        .any(|s| s.unavailable.is_some())
+        .then(|| Line::of(Tone::Warn, "incomplete: a deployment would wait where nothing could be inspected"))
+}
+
+#[cfg(test)]
+mod tests;

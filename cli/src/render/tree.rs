@@ -1,0 +1,244 @@
+//! A deployment as a tree: stages, databases, steps. The live view and `status` show the same tree.
+
+use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
+use stopover_model::duration::human;
+use stopover_model::event::{StageIndex, StageOutcome, StepKey, StepKind};
+use stopover_model::report::StepReport;
+
+use super::line::{Line, Tone};
+use super::number::{between, clock, ticking};
+use super::step::NAME_WIDTH;
+use super::{View, check, error, step, waiting};
+
+/// How much of each step is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// A row each, and the errors.
+    Rows,
+    /// With each check, each backup's place and its restore command.
+    Full,
+}
+
+/// The whole deployment.
+#[must_use]
+pub fn lines(deployment: &Deployment, view: View, depth: Depth) -> Vec<Line> {
+    let mut lines = header(deployment, view);
+    for (index, stage) in deployment.indexed_stages() {
+        lines.extend(stage_lines(deployment, index, stage, view, depth, &|_| Vec::new()));
+    }
+    lines.extend(footer(deployment, view));
+    lines
+}
+
+/// Which deployment this is.
+#[must_use]
+pub fn header(deployment: &Deployment, view: View) -> Vec<Line> {
+    let end = if deployment.outcome.is_some() { deployment.updated_at } else { view.now };
+    let left =
+        Line::new().strong(deployment.id.as_str()).plain("  ").plain(deployment.pipeline.name.as_str());
+    let left = left.dim(format!("  by {}  {}", deployment.by, clock(deployment.created_at, view.now)));
+    let time = Line::new().dim(ticking(between(deployment.created_at, end)));
+    let mut lines = vec![left.and_right(time, view.width)];
+    for migration in &deployment.migrations {
+        let line = Line::new().plain("  ").plain(migration.id.as_str());
+        let about = migration.manifest.description.as_deref().unwrap_or_default();
+        lines.push(line.dim(format!("  {about}")).cut(view.width));
+    }
+    lines
+}
+
+/// One stage with its databases and steps. `under` gives the lines below a running step.
+#[must_use]
+pub fn stage_lines(
+    deployment: &Deployment,
+    index: StageIndex,
+    stage: &Stage,
+    view: View,
+    depth: Depth,
+    under: &dyn Fn(&StepKey) -> Vec<Line>,
+) -> Vec<Line> {
+    let mut lines = vec![stage_row(stage, view)];
+    for target in &stage.targets {
+        lines.push(Line::new().plain("  ").strong(target.database.as_str()).cut(view.width));
+        for key in keys(deployment, index, stage, target) {
+            let Some(step) = target.step(&key) else { continue };
+            lines.push(row(deployment, &key, step, view));
+            let below = view.width.saturating_sub(6);
+            let mut inner = below_step(step, below, depth);
+            if step.is_running() {
+                inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
+            }
+            lines.extend(inner.into_iter().map(|l| l.indented(6)));
+            if key.kind == StepKind::Inspect {
+                lines.extend(plan_lines(target, view));
+            }
+        }
+    }
+    lines.extend(soak_row(stage, view));
+    lines
+}
+
+/// A stage on one line.
+#[must_use]
+pub fn stage_row(stage: &Stage, view: View) -> Line {
+    let (tone, mark, word) = match &stage.status {
+        StageStatus::Pending => (Tone::Dim, "·", "to come".to_owned()),
+        StageStatus::Running { .. } => (Tone::Busy, "▸", "running".to_owned()),
+        StageStatus::Soaking { .. } => (Tone::Busy, "▸", "under observation".to_owned()),
+        StageStatus::RollingBack { by, .. } => (Tone::Warn, "◂", format!("rolling back, by {by}")),
+        StageStatus::Ended { outcome, .. } => match outcome {
+            StageOutcome::Succeeded => (Tone::Good, "✓", "succeeded".to_owned()),
+            StageOutcome::Failed => (Tone::Bad, "✗", "failed; nothing had to be taken back".to_owned()),
+            StageOutcome::RolledBack => (Tone::Warn, "◂", "rolled back".to_owned()),
+            StageOutcome::RollbackFailed => {
+                (Tone::Bad, "✗", "the rollback failed: a person must look".to_owned())
+            }
+        },
+    };
+    let right = match &stage.status {
+        StageStatus::Pending => Line::new(),
+        StageStatus::Ended { at, .. } => Line::new().dim(clock(*at, view.now)),
+        StageStatus::Running { since }
+        | StageStatus::Soaking { since, .. }
+        | StageStatus::RollingBack { since, .. } => Line::of(Tone::Busy, ticking(between(*since, view.now))),
+    };
+    let left = Line::of(tone, mark).plain(" ").strong(stage.spec.environment.as_str()).plain("  ");
+    left.with(tone, word).and_right(right, view.width)
+}
+
+/// What the deployment waits for, or how it ended.
+#[must_use]
+pub fn footer(deployment: &Deployment, view: View) -> Vec<Line> {
+    use stopover_model::event::DeploymentOutcome as Outcome;
+    if let Some(outcome) = deployment.outcome {
+        let tone = match outcome {
+            Outcome::Succeeded => Tone::Good,
+            Outcome::Failed | Outcome::RollbackFailed => Tone::Bad,
+            Outcome::Cancelled | Outcome::RolledBack => Tone::Warn,
+        };
+        return vec![
+            Line::of(tone, outcome.to_string())
+                .dim(format!(" at {}", clock(deployment.updated_at, view.now))),
+        ];
+    }
+    let mut lines = waiting::lines(deployment, view);
+    if let Some(by) = &deployment.cancelling {
+        lines.extend(Line::of(Tone::Warn, format!("being cancelled, by {by}")).wrapped(view.width, 2));
+    } else if let Some(pause) = deployment.paused.as_ref().filter(|_| lines.is_empty()) {
+        let text = format!("paused by {}: {}", pause.by, pause.cause);
+        lines.extend(Line::of(Tone::Warn, text).wrapped(view.width, 2));
+    }
+    lines
+}
+
+/// The steps worth a row: not the rollback's before there is one, nor monitors where nothing is monitored.
+fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Target) -> Vec<StepKey> {
+    let rolling_back = matches!(stage.status, StageStatus::RollingBack { .. });
+    let begun = |key: &StepKey| target.step(key).is_some_and(|s| s.attempts > 0);
+    let monitored = |key: &StepKey| {
+        let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
+        !stage.spec.soak.is_zero() && migration.is_some_and(|m| !m.manifest.monitors.is_empty())
+    };
+    let undone = |key: &StepKey| match key.migration.as_ref() {
+        Some(id) => target.migrations.iter().any(|m| m.id == *id && m.has_effect()),
+        None => target.has_effects(),
+    };
+    let shown = |key: &StepKey| match key.kind {
+        StepKind::Inspect | StepKind::Backup | StepKind::Migrate | StepKind::Verify => true,
+        StepKind::Monitor => begun(key) || (monitored(key) && !rolling_back),
+        StepKind::RollbackBackup | StepKind::Rollback => begun(key) || (rolling_back && undone(key)),
+    };
+    target.keys(index).into_iter().filter(shown).collect()
+}
+
+fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line {
+    let pending = step.is_pending();
+    let name = format!("{:NAME_WIDTH$}  ", step::name(key.kind));
+    let left = Line::new().plain("    ").then(step::mark(step)).plain(" ");
+    let left = left.with(if pending { Tone::Dim } else { Tone::Plain }, name);
+    let detail = step::detail(deployment, key, step);
+    let detail = if pending { Line::new().dim(detail.paint(false)) } else { detail };
+    left.then(detail).and_right(step::time(step, view), view.width)
+}
+
+fn below_step(step: &Step, width: usize, depth: Depth) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(StepReport::Verified(report)) = step.report() {
+        let shown = report.checks.iter().filter(|c| depth == Depth::Full || !c.passed);
+        lines.extend(shown.flat_map(check::lines).map(|l| l.cut(width)));
+    }
+    if let (Depth::Full, Some(StepReport::BackedUp(report))) = (depth, step.report()) {
+        lines.push(Line::new().dim("file     ").plain(&report.path));
+        lines.push(Line::new().dim("sha256   ").plain(report.sha256.to_string()));
+        lines.push(Line::new().dim("restore  ").plain(&report.restore_command));
+    }
+    if let Some(StepReport::RolledBack(report)) = step.report() {
+        lines.extend(report.differences.iter().map(|d| Line::of(Tone::Bad, "≠ ").plain(d).cut(width)));
+    }
+    if let StepState::Failed { error, .. } | StepState::Unknown { error, .. } = &step.state {
+        lines.extend(error::lines(error, width));
+    }
+    lines
+}
+
+fn plan_lines(target: &Target, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(plan) = &target.plan {
+        for migration in plan.migrations.iter().filter(|_| plan.applies_anything()) {
+            let name = format!("{:NAME_WIDTH$}  ", "plan");
+            let left = Line::new().plain("    ").with(Tone::Good, "✓").plain(" ").plain(name);
+            lines.push(left.plain(&migration.reason).cut(view.width));
+        }
+        for text in &plan.warnings {
+            lines.extend(
+                Line::of(Tone::Warn, "! ")
+                    .plain(text)
+                    .wrapped(view.width.saturating_sub(6), 2)
+                    .into_iter()
+                    .map(|l| l.indented(6)),
+            );
+        }
+    }
+    if let Some(refused) = &target.refused {
+        let left = Line::new().plain("    ").with(Tone::Bad, "✗").plain(" ").plain("plan");
+        lines.push(left);
+        lines.extend(error::lines(refused, view.width.saturating_sub(6)).into_iter().map(|l| l.indented(6)));
+    }
+    lines
+}
+
+fn soak_row(stage: &Stage, view: View) -> Option<Line> {
+    if stage.spec.soak.is_zero() || stage.targets.is_empty() {
+        return None;
+    }
+    let name = format!("{:NAME_WIDTH$}  ", "soak");
+    let row = |tone, mark: &str| {
+        Line::new()
+            .plain("    ")
+            .with(tone, mark)
+            .plain(" ")
+            .with(if mark == "·" { Tone::Dim } else { Tone::Plain }, &name)
+    };
+    let length = human(stage.spec.soak);
+    match &stage.status {
+        StageStatus::Soaking { until, .. } => {
+            let left = between(view.now, *until);
+            let text = format!("until {}", clock(*until, view.now));
+            Some(
+                row(Tone::Busy, "▸")
+                    .plain(text)
+                    .and_right(Line::of(Tone::Busy, format!("{} left", ticking(left))), view.width),
+            )
+        }
+        StageStatus::Ended { outcome: StageOutcome::Succeeded, .. }
+            if stage.targets.iter().any(Target::applies_anything) =>
+        {
+            Some(row(Tone::Good, "✓").dim(length))
+        }
+        StageStatus::Running { .. } => Some(row(Tone::Dim, "·").dim(length)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What a deployment waits for, and who can resolve it with which command.
+
+use stopover_model::deployment::{Deployment, StepState};
+use stopover_model::event::Waiting;
+
+use super::View;
+use super::line::{Line, Tone};
+use super::number::{clock, relative};
+
+/// What is waited for, then what can be done about it. Empty when nothing is waited for.
+#[must_use]
+pub fn lines(deployment: &Deployment, view: View) -> Vec<Line> {
+    let Some(waiting) = &deployment.waiting else {
+        return Vec::new();
+    };
+    let mut lines = Line::of(Tone::Warn, "waits ").then(reason(waiting, view)).wrapped(view.width, 2);
+    for advice in advice(deployment, waiting) {
+        lines.extend(Line::of(Tone::Busy, "  → ").plain(advice).wrapped(view.width, 4));
+    }
+    lines
+}
+
+/// For what and until when; fits behind "waits".
+#[must_use]
+pub fn reason(waiting: &Waiting, view: View) -> Line {
+    let when = |at| format!("{} ({})", clock(at, view.now), relative(at, view.now));
+    Line::new().plain(match waiting {
+        Waiting::EnvironmentMissing { environment } => {
+            format!("for the environment {environment}, which does not exist")
+        }
+        Waiting::NoAgent { environment, database: None } => {
+            format!("for an agent in {environment}: none has joined")
+        }
+        Waiting::NoAgent { environment, database: Some(database) } => {
+            format!("for an agent that serves the database {database} in {environment}: none does")
+        }
+        Waiting::AgentAway { environment, database, agent } => {
+            format!("for the agent {agent} of {environment}/{database}, which is away")
+        }
+        Waiting::EnvironmentHeld { environment, by } => {
+            format!("for {environment}, where the deployment {by} is at work")
+        }
+        Waiting::Soak { environment, until } => {
+            format!("in {environment} under observation until {}", when(*until))
+        }
+        Waiting::Retry { step, at } => format!("to try {step} again at {}", when(*at)),
+        Waiting::Person { cause } => format!("for a person: {cause}"),
+    })
+}
+
+fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
+    let id = &deployment.id;
+    match waiting {
+        Waiting::EnvironmentMissing { environment } => {
+            vec![format!("stopover environment create {environment}")]
+        }
+        Waiting::NoAgent { environment, database: None } => {
+            vec![format!("stopover agent token {environment}, then stopover-agent join beside its databases")]
+        }
+        Waiting::NoAgent { database: Some(database), .. } => {
+            vec![format!("add {database} to an agent's agent.toml, or correct `databases` in the pipeline")]
+        }
+        Waiting::AgentAway { agent, .. } => {
+            vec![format!("see on its machine that {agent} runs and reaches the server; stopover agent list")]
+        }
+        Waiting::EnvironmentHeld { by, .. } => vec![format!("stopover watch {by}")],
+        Waiting::Soak { .. } | Waiting::Retry { .. } => Vec::new(),
+        Waiting::Person { .. } => {
+            let mut advice = person_advice(deployment);
+            if !deployment.pipeline.contacts.is_empty() {
+                advice.push(format!("ask {}", deployment.pipeline.contacts.join(", ")));
+            }
+            advice.push(format!("stopover cancel {id} stops here and leaves what was applied"));
+            advice
+        }
+    }
+}
+
+fn person_advice(deployment: &Deployment) -> Vec<String> {
+    let id = &deployment.id;
+    if has_unknown(deployment) {
+        return vec![
+            "look at the database: is the change there?".to_owned(),
+            format!("stopover resolve {id} --applied, or stopover resolve {id} --not-applied"),
+        ];
+    }
+    let mut advice = vec![format!("stopover resume {id} tries again")];
+    if deployment.last_stage_with_effects().is_some() {
+        advice.push(format!("stopover rollback {id} takes the stage back"));
+    }
+    advice
+}
+
+fn has_unknown(deployment: &Deployment) -> bool {
+    deployment
+        .indexed_stages()
+        .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
+        .any(|key| deployment.step(&key).is_some_and(|s| matches!(s.state, StepState::Unknown { .. })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::text;
+    use super::super::sample;
+    use super::*;
+
+    fn shown(waiting: Waiting) -> String {
+        let mut deployment = sample::deployment();
+        deployment.waiting = Some(waiting);
+        text(&lines(&deployment, sample::view()))
+    }
+
+    #[test]
+    fn each_reason_names_what_ends_it() {
+        let environment = || "production".parse().unwrap();
+        let database = || "app".parse().unwrap();
+        let all = [
+            Waiting::EnvironmentMissing { environment: environment() },
+            Waiting::NoAgent { environment: environment(), database: None },
+            Waiting::NoAgent { environment: environment(), database: Some(database()) },
+            Waiting::AgentAway {
+                environment: environment(),
+                database: database(),
+                agent: "prod-1".parse().unwrap(),
+            },
+            Waiting::EnvironmentHeld { environment: environment(), by: "0000000000".parse().unwrap() },
+            Waiting::Soak { environment: environment(), until: sample::at(700) },
+            Waiting::Retry { step: sample::key(1, "backup"), at: sample::at(102) },
+            Waiting::Person {
+                cause: "the verification of 001_add in app failed: 1 of 5 checks does not hold".into(),
+            },
+        ];
+        insta::assert_snapshot!(all.map(shown).concat(), @r#"
+        waits for the environment production, which does not exist
+          → stopover environment create production
+        waits for an agent in production: none has joined
+          → stopover agent token production, then stopover-agent join beside its
+            databases
+        waits for an agent that serves the database app in production: none does
+          → add app to an agent's agent.toml, or correct `databases` in the pipeline
+        waits for the agent prod-1 of production/app, which is away
+          → see on its machine that prod-1 runs and reaches the server; stopover agent
+            list
+        waits for production, where the deployment 0000000000 is at work
+          → stopover watch 0000000000
+        waits in production under observation until 14:11:40 UTC (in 10m 00s)
+        waits to try app backup again at 14:01:42 UTC (in 2.0 s)
+        waits for a person: the verification of 001_add in app failed: 1 of 5 checks
+          does not hold
+          → stopover resume 4k2m9x0c1d tries again
+          → ask #db-oncall
+          → stopover cancel 4k2m9x0c1d stops here and leaves what was applied
+        "#);
+    }
+}
