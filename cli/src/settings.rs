@@ -266,7 +266,6 @@ mod tests {
 
     #[test]
     fn a_wrong_token_is_not_repeated() {
-        let home = Home::new();
         let environment = Environment { token: Some("hunter2".into()), ..Environment::default() };
         let error = find_in("--server https://h", &environment).unwrap_err();
         assert!(
