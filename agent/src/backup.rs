@@ -1,0 +1,142 @@
+//! Backup: `pg_dump`'s custom format through zstd into a file, proven as far as the pipeline asks, with a manifest.
+//!
+//! ```text
+//! pg_dump -> zstd -> NAME.dump.zst.partial -> fsync -> (pg_restore reads all of it) -> NAME.json -> NAME.dump.zst
+//! ```
+//!
+//! A file gets its final name only when it is whole and proven. Nothing is ever overwritten, nothing goes through a shell,
+//! and the password is in no argument and no variable.
+
+mod archive;
+mod child;
+mod decode;
+mod dump;
+mod facts;
+mod manifest;
+mod names;
+mod passfile;
+mod programs;
+mod progress;
+mod publish;
+mod restore_command;
+mod space;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::report::{BackupReport, ErrorClass, Outcome, StepError, StepReport};
+
+use crate::step::StepContext;
+use facts::Facts;
+use manifest::Manifest;
+use names::Names;
+use publish::Partial;
+
+pub use programs::ProgramPaths;
+
+/// Where and with what backups are made.
+#[derive(Debug, Clone)]
+pub struct BackupSettings {
+    pub directory: PathBuf,
+    /// A private directory for files that live no longer than a step.
+    pub scratch: PathBuf,
+    pub programs: ProgramPaths,
+}
+
+/// What a backup is asked to be.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    pub level: BackupLevel,
+    /// What the inspection found; empty: not checked.
+    pub system_identifier: String,
+}
+
+/// Makes the backup, or answers with the one that an earlier run of this attempt made.
+pub async fn run(context: &StepContext, settings: &BackupSettings, request: &BackupRequest) -> Outcome {
+    match backup(context, settings, request).await {
+        Ok(report) => Outcome::Succeeded { report: StepReport::BackedUp(report) },
+        Err(error) => Outcome::Failed { error, report: None },
+    }
+}
+
+async fn backup(
+    context: &StepContext,
+    settings: &BackupSettings,
+    request: &BackupRequest,
+) -> Result<BackupReport, StepError> {
+    let directory = &settings.directory;
+    prepare(settings)?;
+    let names = Names::new(&context.environment, &context.step.database, &context.deployment);
+    let found = manifest::find(directory, &names, &context.step, context.attempt, request.level).await;
+    if let Some(manifest) = found.map_err(|error| disk_error("look for an earlier backup", settings, &error))? {
+        context.reporter.message("this attempt's backup is there already, and is what its manifest says");
+        return Ok(manifest.report(directory));
+    }
+    manifest::remove_leftovers(directory, &names).map_err(|error| disk_error("remove leftovers", settings, &error))?;
+    let facts = Facts::of(context, &request.system_identifier).await?;
+    let programs = programs::find(&settings.programs, facts.server_version_num).await?;
+    space::check(directory, facts.tables_bytes)?;
+
+    let started = Timestamp::now();
+    let mut partial = Partial::create(directory, &names, started)
+        .map_err(|error| disk_error("make a file", settings, &error))?;
+    let written = dump::run(context, settings, &programs, &facts, &mut partial).await?;
+    if request.level == BackupLevel::Decoded {
+        decode::run(context, &programs, partial.path(), &written).await?;
+    }
+    let manifest = Manifest {
+        format: 1,
+        file: partial.final_name(),
+        environment: context.environment.clone(),
+        agent: context.agent.clone(),
+        deployment: context.deployment.clone(),
+        step: context.step.clone(),
+        attempt: context.attempt,
+        database: context.step.database.clone(),
+        restore_command: restore_command::restore_command(&directory.join(partial.final_name()), &facts.database),
+        database_name: facts.database,
+        system_identifier: facts.system_identifier,
+        server_version: facts.server_version,
+        pg_dump_version: programs.version,
+        level: request.level,
+        bytes: written.bytes,
+        sha256: written.sha256,
+        dump_bytes: written.dump_bytes,
+        database_bytes: facts.tables_bytes,
+        started,
+        finished: Timestamp::now(),
+    };
+    partial.publish(&manifest).map_err(|error| disk_error("give the backup its name", settings, &error))?;
+    Ok(manifest.report(directory))
+}
+
+/// The default directory is made; one that somebody named must be there, since its disk may not be mounted.
+fn prepare(settings: &BackupSettings) -> Result<(), StepError> {
+    let directory = &settings.directory;
+    let own = settings.scratch.parent().is_some_and(|state| directory.starts_with(state));
+    if own && !directory.exists() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| disk_error("make the directory", settings, &error))?;
+    }
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let message = format!("the backup directory {} is not there", directory.display());
+    Err(StepError::new(ErrorClass::Setup, message).with_hint(
+        "mount its disk, or make it and let the agent's user write to it, or correct backup.directory in agent.toml",
+    ))
+}
+
+fn disk_error(doing: &str, settings: &BackupSettings, error: &std::io::Error) -> StepError {
+    let directory = &settings.directory;
+    if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
+        return space::full(directory, space::free(directory).unwrap_or(0), 0);
+    }
+    let message = format!("could not {doing} in the backup directory {}: {error}", directory.display());
+    StepError::new(ErrorClass::Setup, message)
+        .with_hint("let the agent's user write to it, or set backup.directory in agent.toml to another one")
+}

@@ -1,0 +1,157 @@
+//! Runs `pg_dump` and writes what it says to the disk.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use stopover_model::report::{ErrorClass, StepError};
+
+use super::archive::{self, ArchiveError, Written};
+use super::child::{Ended, Program};
+use super::facts::Facts;
+use super::passfile::Passfile;
+use super::programs::Programs;
+use super::publish::Partial;
+use super::{BackupSettings, disk_error, progress, space};
+use crate::postgres::{Database, SessionName};
+use crate::step::StepContext;
+
+/// A dump takes weak locks on all tables at its start; behind an ALTER that waits itself it gives up after this.
+const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+/// A dump that says nothing for so long hangs on a network that swallows its packets.
+const SILENCE: Duration = Duration::from_secs(600);
+/// As a connection string, in which libpq finds what no variable can say. It names no database.
+const KEEPALIVES: &str = "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
+
+/// Dumps the database into the partial file.
+pub(super) async fn run(
+    context: &StepContext,
+    settings: &BackupSettings,
+    programs: &Programs,
+    facts: &Facts,
+    partial: &mut Partial,
+) -> Result<Written, StepError> {
+    let password = context.database.password().await.map_err(crate::postgres::ConnectError::from)?;
+    let passfile = password.map(|p| Passfile::write(&settings.scratch, p.expose_secret())).transpose()?;
+    let environment = environment(context, passfile.as_ref().map(Passfile::path))?;
+    let arguments = ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
+    let pipes = (Stdio::null(), Stdio::piped());
+    let mut pg_dump = Program::start("pg_dump", &programs.pg_dump, &arguments, &environment, pipes)?;
+    let Some(dump) = pg_dump.child.stdout.take() else {
+        return Err(StepError::new(ErrorClass::Internal, "pg_dump has no output"));
+    };
+    let mut file = partial.take_file().map_err(|error| disk_error("write a file", settings, &error))?;
+    let read = AtomicU64::new(0);
+    let writing = archive::write(dump, &mut file, &settings.directory, |bytes| read.store(bytes, Ordering::Relaxed));
+    let written = tokio::select! {
+        written = writing => written,
+        () = context.cancel.cancelled() => {
+            pg_dump.stop().await;
+            return Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled"));
+        }
+        () = silence(&read, SILENCE) => {
+            pg_dump.stop().await;
+            let message = format!("pg_dump said nothing for {} minutes", SILENCE.as_secs() / 60);
+            return Err(StepError::new(ErrorClass::Transient, message)
+                .with_hint("check the network between the agent and the database"));
+        }
+        () = progress::watch(context, facts) => unreachable!("progress is watched until the dump ends"),
+    };
+    match written {
+        Ok(written) => {
+            let ended = pg_dump.wait().await?;
+            if !ended.status.success() {
+                return Err(failure(&ended, &context.database.place()));
+            }
+            for warning in ended.words.lines().take(20) {
+                context.reporter.message(warning);
+            }
+            Ok(written)
+        }
+        Err(error) => {
+            pg_dump.stop().await;
+            Err(archive_error(&error, settings, facts))
+        }
+    }
+}
+
+/// Everything that `pg_dump` learns of this process. The database's name goes where libpq takes it for nothing else.
+fn environment(
+    context: &StepContext,
+    passfile: Option<&Path>,
+) -> Result<Vec<(&'static str, OsString)>, StepError> {
+    let database: &Database = &context.database;
+    let ports: Vec<String> = database.ports().iter().map(u16::to_string).collect();
+    let mut environment: Vec<(&'static str, OsString)> = vec![
+        ("PGHOST", database.hosts().join(",").into()),
+        ("PGPORT", ports.join(",").into()),
+        ("PGDATABASE", database.database().into()),
+        ("PGAPPNAME", SessionName::of(context).to_string().into()),
+        ("PGSSLMODE", database.ssl_mode().as_str().into()),
+        ("PGGSSENCMODE", "disable".into()),
+        ("PGCONNECT_TIMEOUT", "10".into()),
+        // Without a home directory libpq finds no file of defaults, certificates or services there.
+        ("HOME", "/nonexistent".into()),
+        ("PGPASSFILE", passfile.map_or_else(|| "/nonexistent".into(), |path| path.as_os_str().to_owned())),
+    ];
+    let addresses = database.host_addresses();
+    if !addresses.is_empty() {
+        environment.push(("PGHOSTADDR", addresses.join(",").into()));
+    }
+    if let Some(user) = database.user() {
+        environment.push(("PGUSER", user.into()));
+    }
+    if let Some(root) = database.root_certificate() {
+        environment.push(("PGSSLROOTCERT", root.as_os_str().to_owned()));
+    }
+    if environment.iter().any(|(_, value)| value.as_encoded_bytes().contains(&0)) {
+        return Err(StepError::new(ErrorClass::Setup, "the database's url holds a NUL character"));
+    }
+    Ok(environment)
+}
+
+async fn silence(read: &AtomicU64, longest: Duration) {
+    loop {
+        let before = read.load(Ordering::Relaxed);
+        tokio::time::sleep(longest).await;
+        if read.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
+}
+
+fn archive_error(error: &ArchiveError, settings: &BackupSettings, facts: &Facts) -> StepError {
+    let directory = &settings.directory;
+    match error {
+        ArchiveError::NoSpace => space::full(directory, space::free(directory).unwrap_or(0), facts.tables_bytes),
+        ArchiveError::Write(error) => disk_error("write the backup", settings, error),
+        ArchiveError::Read(error) => {
+            StepError::new(ErrorClass::Internal, format!("could not read what pg_dump says: {error}"))
+        }
+    }
+}
+
+/// Why `pg_dump` failed, from its own words. They name objects and places, never a row or the password.
+fn failure(ended: &Ended, place: &str) -> StepError {
+    let words = &ended.words;
+    let says = |part: &str| words.contains(part);
+    let (class, hint) = if says("server version mismatch") {
+        (ErrorClass::Setup, "install PostgreSQL's client programs of the server's version or newer, or set pg_dump in agent.toml")
+    } else if says("permission denied") {
+        (ErrorClass::Setup, "a backup reads everything: GRANT pg_read_all_data (PostgreSQL 14 and newer) to the agent's user")
+    } else if says("password authentication failed") || says("no password supplied") || says("pg_hba.conf") {
+        (ErrorClass::Setup, "check the user and the password of the database in agent.toml")
+    } else if says("lock timeout") || says("could not obtain lock") {
+        (ErrorClass::Lock, "something holds a lock on a table for long: see the inspection for who")
+    } else if says("connection to server") || says("terminating connection") || says("server closed the connection") {
+        (ErrorClass::Transient, "check that the database runs and can be reached from the agent")
+    } else {
+        (ErrorClass::Setup, "run pg_dump by hand with the agent's settings to see more")
+    };
+    let reason = if words.is_empty() { "it gave no reason".to_owned() } else { words.clone() };
+    let message = format!("pg_dump of {place} failed ({}): {reason}", ended.status);
+    StepError::new(class, message).with_hint(hint)
+}

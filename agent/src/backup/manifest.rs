@@ -1,0 +1,127 @@
+//! The manifest beside each backup: what the file holds, where it is from, and how far it was proven.
+//!
+//! It is written before the backup gets its final name, so that a file of that name always has its manifest.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stopover_model::digest::Digest;
+use stopover_model::event::StepKey;
+use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::report::BackupReport;
+
+use super::archive;
+use super::names::{MANIFEST, Names};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Of this file: 1.
+    pub(crate) format: u32,
+    /// The backup's name in the same directory.
+    pub(crate) file: String,
+    pub(crate) environment: EnvironmentName,
+    pub(crate) agent: AgentName,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) step: StepKey,
+    pub(crate) attempt: Attempt,
+    pub(crate) database: DatabaseName,
+    /// What PostgreSQL calls the database.
+    pub(crate) database_name: String,
+    pub(crate) system_identifier: String,
+    pub(crate) server_version: String,
+    pub(crate) pg_dump_version: String,
+    pub(crate) level: BackupLevel,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Digest,
+    /// Before compression.
+    pub(crate) dump_bytes: u64,
+    /// Of the tables' data in the database.
+    pub(crate) database_bytes: u64,
+    pub(crate) started: Timestamp,
+    pub(crate) finished: Timestamp,
+    pub(crate) restore_command: String,
+}
+
+impl Manifest {
+    pub(crate) fn report(&self, directory: &Path) -> BackupReport {
+        BackupReport {
+            path: directory.join(&self.file).display().to_string(),
+            bytes: self.bytes,
+            sha256: self.sha256,
+            level: self.level,
+            database_bytes: self.database_bytes,
+            took: Duration::try_from(self.finished.duration_since(self.started)).unwrap_or_default(),
+            restore_command: self.restore_command.clone(),
+        }
+    }
+
+    /// Writes it under its name, on the disk when this returns.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(self)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(&text)?;
+        file.sync_all()
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+}
+
+/// The backup that an earlier run of this attempt made, when it lies there whole.
+pub(crate) async fn find(
+    directory: &Path,
+    names: &Names,
+    step: &StepKey,
+    attempt: Attempt,
+    level: BackupLevel,
+) -> io::Result<Option<Manifest>> {
+    for path in files(directory, names, MANIFEST)? {
+        let Some(manifest) = Manifest::read(&path) else { continue };
+        if manifest.step != *step || manifest.attempt != attempt || manifest.level < level {
+            continue;
+        }
+        let found = archive::measure(&directory.join(&manifest.file)).await;
+        if found.is_ok_and(|found| found == (manifest.bytes, manifest.sha256)) {
+            return Ok(Some(manifest));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes what runs that did not end left: partial files, and manifests of files that never got their name.
+pub(crate) fn remove_leftovers(directory: &Path, names: &Names) -> io::Result<()> {
+    for path in files(directory, names, super::names::PARTIAL)? {
+        std::fs::remove_file(path)?;
+    }
+    for path in files(directory, names, MANIFEST)? {
+        let orphan = Manifest::read(&path).is_none_or(|m| !directory.join(&m.file).exists());
+        if orphan {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a directory's entries onto the disk.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn files(directory: &Path, names: &Names, ending: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| names.owns(name, ending)) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}

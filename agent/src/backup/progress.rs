@@ -1,0 +1,73 @@
+//! How far a running dump has come: PostgreSQL's own view of the copy that goes on, against the sizes of the tables.
+
+use std::time::Duration;
+
+use stopover_model::report::{Progress, ProgressUnit};
+
+use super::facts::{Facts, Relation};
+use crate::postgres::{Purpose, SessionName, shown};
+use crate::step::StepContext;
+
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Reports progress until it is dropped. What it can't find out is not shown; the dump does not depend on it.
+pub(super) async fn watch(context: &StepContext, facts: &Facts) {
+    let name = SessionName::of(context);
+    report(context, "reading the schema".to_owned(), 0, facts.tables_bytes);
+    let Ok(session) = context.database.connect(&Purpose::reading(&name)).await else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(EVERY);
+    let (name, mut furthest) = (name.to_string(), 0);
+    loop {
+        ticks.tick().await;
+        let Ok(row) = session.client().query_opt(COPY, &[&name]).await else {
+            return std::future::pending().await;
+        };
+        let Some(row) = row else { continue };
+        let (schema, table): (String, String) = (row.get(0), row.get(1));
+        let copied = u64::try_from(row.get::<_, i64>(2)).unwrap_or(0);
+        furthest = done(&facts.tables, &schema, &table, copied).max(furthest);
+        report(context, format!("copying {}.{}", shown(&schema, 63), shown(&table, 63)), furthest, facts.tables_bytes);
+    }
+}
+
+fn report(context: &StepContext, doing: String, done: u64, total: u64) {
+    context.reporter.progress(Progress { doing, done, total, unit: ProgressUnit::Bytes });
+}
+
+/// The tables before this one are done; of this one, the part of its rows that was copied.
+fn done(tables: &[Relation], schema: &str, name: &str, rows_copied: u64) -> u64 {
+    let before = tables.iter().take_while(|t| (t.schema.as_str(), t.name.as_str()) < (schema, name));
+    let before: u64 = before.map(|table| table.bytes).sum();
+    let current = tables.iter().find(|t| t.schema == schema && t.name == name);
+    let part = current.filter(|table| table.rows > 0).map_or(0, |table| {
+        let bytes = u128::from(table.bytes) * u128::from(rows_copied.min(table.rows)) / u128::from(table.rows);
+        u64::try_from(bytes).unwrap_or(table.bytes)
+    });
+    before + part
+}
+
+const COPY: &str = "
+SELECT n.nspname::text, c.relname::text, p.tuples_processed
+FROM pg_catalog.pg_stat_progress_copy p
+JOIN pg_catalog.pg_stat_activity a ON a.pid = p.pid
+JOIN pg_catalog.pg_class c ON c.oid = p.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE a.application_name = $1 AND p.datname = pg_catalog.current_database()
+LIMIT 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_is_the_tables_before_and_a_part_of_this_one() {
+        let table = |name: &str, bytes, rows| Relation { schema: "public".to_owned(), name: name.to_owned(), bytes, rows };
+        let tables = [table("a", 100, 10), table("b", 1_000, 10), table("c", 50, 0)];
+        assert_eq!(done(&tables, "public", "a", 0), 0);
+        assert_eq!(done(&tables, "public", "b", 5), 600);
+        assert_eq!(done(&tables, "public", "b", 99), 1_100);
+        assert_eq!(done(&tables, "public", "c", 7), 1_100);
+    }
+}

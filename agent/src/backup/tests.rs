@@ -1,0 +1,260 @@
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use stopover_cluster::Cluster;
+use stopover_model::event::StepKind;
+use stopover_model::id::Attempt;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{context, database, messages, prepared};
+
+const TABLES: &str = "CREATE TABLE users (id int PRIMARY KEY, email text);
+    INSERT INTO users SELECT i, md5(i::text) FROM generate_series(1, 20000) i; ANALYZE";
+
+struct Place {
+    root: TempDir,
+    settings: BackupSettings,
+}
+
+fn place() -> Place {
+    let root = tempfile::tempdir().unwrap();
+    let scratch = root.path().join("tmp");
+    std::fs::create_dir(&scratch).unwrap();
+    let settings =
+        BackupSettings { directory: root.path().join("backups"), scratch, programs: ProgramPaths::default() };
+    Place { root, settings }
+}
+
+impl Place {
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.settings.directory).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn scratch_is_empty(&self) -> bool {
+        std::fs::read_dir(&self.settings.scratch).unwrap().next().is_none()
+    }
+}
+
+fn decoded() -> BackupRequest {
+    BackupRequest { level: BackupLevel::Decoded, system_identifier: String::new() }
+}
+
+fn report(outcome: Outcome) -> BackupReport {
+    match outcome {
+        Outcome::Succeeded { report: StepReport::BackedUp(report) } => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error(outcome: &Outcome) -> &StepError {
+    outcome.error().unwrap()
+}
+
+/// Runs the report's own command, as a person would.
+fn restore(report: &BackupReport, cluster: &Cluster, into: &str) {
+    let (command, _) = report.restore_command.rsplit_once(" -d ").unwrap();
+    let status = Command::new("bash")
+        .args(["-c", &format!("set -o pipefail; {command} -d \"$TARGET\"")])
+        .env("PGPASSWORD", cluster.password())
+        .env("TARGET", format!("dbname='{into}' host=127.0.0.1 user=postgres port={}", cluster.port()))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_private_and_restores() {
+    let source = prepared(TABLES).await;
+    let place = place();
+    let context = context(source.url(), StepKind::Backup);
+    let report = report(run(&context, &place.settings, &decoded()).await);
+    assert_eq!(report.level, BackupLevel::Decoded);
+    assert_eq!(std::fs::metadata(&report.path).unwrap().len(), report.bytes);
+    let files = place.files();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files[0].ends_with(&format!("-{}.dump.zst", context.deployment)) && files[1].ends_with(".json"), "{files:?}");
+    for file in &files {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(place.settings.directory.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}");
+    }
+    assert!(place.scratch_is_empty());
+    let cluster = Cluster::shared().await.unwrap();
+    let target = prepared("").await;
+    restore(&report, &cluster, target.name());
+    let sql = "SELECT count(*), sum(hashtext(email)) FROM users";
+    let (from, to) = (source.client().await.unwrap(), target.client().await.unwrap());
+    let sums = |row: tokio_postgres::Row| (row.get::<_, i64>(0), row.get::<_, i64>(1));
+    assert_eq!(sums(to.query_one(sql, &[]).await.unwrap()), sums(from.query_one(sql, &[]).await.unwrap()));
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_done_is_not_done_again_and_a_spoilt_one_is() {
+    let source = prepared(TABLES).await;
+    let place = place();
+    let mut context = context(source.url(), StepKind::Backup);
+    let first = report(run(&context, &place.settings, &decoded()).await);
+    let again = report(run(&context, &place.settings, &decoded()).await);
+    assert_eq!((&first.path, first.sha256), (&again.path, again.sha256));
+    assert!(messages(&context)[0].contains("is there already"));
+    let mut bytes = std::fs::read(&first.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&first.path, bytes).unwrap();
+    let third = report(run(&context, &place.settings, &decoded()).await);
+    assert_ne!(first.path, third.path);
+    context.attempt = Attempt(2);
+    let fourth = report(run(&context, &place.settings, &decoded()).await);
+    assert_eq!([&first, &third, &fourth].map(|r| Path::new(&r.path).exists()), [true; 3]);
+    assert_eq!(place.files().len(), 6);
+}
+
+#[tokio::test]
+async fn leftovers_of_a_killed_run_go_and_those_of_others_stay() {
+    let source = prepared("CREATE TABLE t (a int)").await;
+    let place = place();
+    std::fs::create_dir(&place.settings.directory).unwrap();
+    let context = context(source.url(), StepKind::Backup);
+    let leftover = |name: String| std::fs::write(place.settings.directory.join(name), "x").unwrap();
+    let stamp = "20200101T000000Z";
+    leftover(format!("staging-users-{stamp}-{}.dump.zst.partial", context.deployment));
+    leftover(format!("staging-users-{stamp}-{}.json", context.deployment));
+    leftover(format!("staging-users-{stamp}-0000000000.dump.zst.partial"));
+    report(run(&context, &place.settings, &decoded()).await);
+    let files = place.files();
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(files[0].ends_with("-0000000000.dump.zst.partial"), "{files:?}");
+}
+
+#[tokio::test]
+async fn a_hostile_database_name_is_dumped_and_not_dialled() {
+    let cluster = Cluster::shared().await.unwrap();
+    let name = format!("src host=evil port=1 {}", std::process::id());
+    cluster.create_database(&name).await.unwrap();
+    cluster.client(&name).await.unwrap().batch_execute("CREATE TABLE marker (a int)").await.unwrap();
+    let place = place();
+    let report = report(run(&context(&cluster.url(&name), StepKind::Backup), &place.settings, &decoded()).await);
+    let target = prepared("").await;
+    restore(&report, &cluster, target.name());
+    target.client().await.unwrap().batch_execute("SELECT FROM marker").await.unwrap();
+    assert!(report.restore_command.contains(&format!("dbname='\\''{name}'\\''")), "{}", report.restore_command);
+    let drop = format!("DROP DATABASE \"{name}\"");
+    cluster.client("postgres").await.unwrap().batch_execute(&drop).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_of_any_characters_gets_there_and_nowhere_else() {
+    let source = prepared("CREATE TABLE t (a int)").await;
+    let admin = source.client().await.unwrap();
+    let role = format!("dumper_{}", source.name());
+    let create = format!("CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'a:b\\c'' d'");
+    admin.batch_execute(&create).await.unwrap();
+    let port = source.config().get_ports()[0];
+    let url = |password: &str| {
+        format!("host=127.0.0.1 port={port} user={role} dbname={} password='{password}'", source.name())
+    };
+    let place = place();
+    report(run(&context(&url(r"a:b\\c\' d"), StepKind::Backup), &place.settings, &decoded()).await);
+    let mut refused = context(&url("hunter2"), StepKind::Backup);
+    refused.attempt = Attempt(2);
+    let wrong = run(&refused, &place.settings, &decoded()).await;
+    let error = error(&wrong);
+    assert_eq!(error.class, ErrorClass::Setup);
+    assert!(!format!("{error:?}").contains("hunter2"));
+    admin.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_pg_dump_leaves_its_words_and_nothing_else() {
+    let source = prepared("CREATE TABLE secret (a int)").await;
+    let admin = source.client().await.unwrap();
+    let role = format!("reader_{}", source.name());
+    admin.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await.unwrap();
+    let port = source.config().get_ports()[0];
+    let url = format!("host=127.0.0.1 port={port} user={role} dbname={} password=x", source.name());
+    let place = place();
+    let outcome = run(&context(&url, StepKind::Backup), &place.settings, &decoded()).await;
+    let error = error(&outcome);
+    assert!(error.message.contains("permission denied"), "{}", error.message);
+    assert!(error.hint.as_ref().unwrap().contains("pg_read_all_data"));
+    assert_eq!(place.files(), Vec::<String>::new());
+    assert!(place.scratch_is_empty());
+    admin.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_backup_ends_its_dump_and_leaves_nothing() {
+    const SOON: Duration = Duration::from_secs(20);
+    let source = prepared(TABLES).await;
+    let blocker = source.client().await.unwrap();
+    blocker.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let place = place();
+    let context = context(source.url(), StepKind::Backup);
+    let (cancel, settings) = (context.cancel.clone(), place.settings.clone());
+    let running = tokio::spawn(async move { run(&context, &settings, &decoded()).await });
+    let dumping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND query LIKE 'LOCK TABLE%'";
+    let until = async |wanted: bool| {
+        while blocker.query_one(dumping, &[]).await.unwrap().get::<_, bool>(0) != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, until(true)).await.expect("pg_dump waits for its lock");
+    cancel.cancel();
+    let outcome = tokio::time::timeout(SOON, running).await.unwrap().unwrap();
+    assert_eq!(error(&outcome).class, ErrorClass::Cancelled);
+    tokio::time::timeout(SOON, until(false)).await.expect("its query ends");
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_truncated_or_changed_archive_is_not_a_backup() {
+    let source = prepared(TABLES).await;
+    let place = place();
+    let context = context(source.url(), StepKind::Backup);
+    let good = report(run(&context, &place.settings, &decoded()).await);
+    let programs = programs::find(&ProgramPaths::default(), 150_000).await.unwrap();
+    let written = archive::Written { bytes: good.bytes, sha256: good.sha256, dump_bytes: 0 };
+    let bytes = std::fs::read(&good.path).unwrap();
+    decode::run(&context, &programs, Path::new(&good.path), &written).await.unwrap();
+    let bad = place.root.path().join("bad");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 3] ^= 0x10;
+    // An archive that lost its second half before it was compressed: every checksum is right, and it is no archive.
+    let plain = Command::new("zstd").arg("-dc").arg(&good.path).output().unwrap().stdout;
+    let mut file = tokio::fs::File::create(&bad).await.unwrap();
+    let cut = archive::write(&plain[..plain.len() / 2], &mut file, place.root.path(), |_| {}).await.unwrap();
+    let reason = decode::run(&context, &programs, &bad, &cut).await.unwrap_err();
+    assert!(reason.message.contains("pg_restore could not decode it"), "{}", reason.message);
+    for wrong in [&flipped[..], &bytes[..bytes.len() - 1], &bytes[..bytes.len() / 2], &[]] {
+        std::fs::write(&bad, wrong).unwrap();
+        let reason = decode::run(&context, &programs, &bad, &written).await.unwrap_err();
+        assert!(reason.message.contains("could not be read back"), "{}", reason.message);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_there_or_too_small_is_refused_early() {
+    let source = prepared("").await;
+    let mut place = place();
+    let context = context(source.url(), StepKind::Backup);
+    place.settings.directory = "/nonexistent/backups".into();
+    let outcome = run(&context, &place.settings, &decoded()).await;
+    assert!(error(&outcome).message.contains("/nonexistent/backups is not there"), "{outcome:?}");
+    assert!(space::check(place.root.path(), u64::MAX / 2).unwrap_err().message.contains("no space for the backup"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_passing_failure() {
+    let place = place();
+    let mut context = context("host=127.0.0.1 port=1 dbname=x user=x", StepKind::Backup);
+    context.database = database("host=127.0.0.1 port=1 dbname=x user=x");
+    let outcome = run(&context, &place.settings, &decoded()).await;
+    assert_eq!(error(&outcome).class, ErrorClass::Transient);
+}

@@ -1,0 +1,36 @@
+//! The agent.toml that joining leaves behind, for a person to complete.
+
+use stopover_model::id::EnvironmentName;
+
+use crate::connection::ServerUrl;
+
+/// A commented agent.toml, which lacks its databases.
+#[must_use]
+pub fn skeleton(server: &ServerUrl, environment: &EnvironmentName) -> String {
+    format!(
+        r##"# The agent of the environment {environment}. After a change, start the agent again.
+
+server = "{server}"
+
+# Where the agent's identity lies; this file's directory when not set.
+# state_dir = "/var/lib/stopover-agent"
+
+# PostgreSQL's programs; found by themselves where they are installed as packages.
+# pg_dump = "/usr/lib/postgresql/15/bin/pg_dump"
+# pg_restore = "/usr/lib/postgresql/15/bin/pg_restore"
+
+# [backup]
+# directory = "/var/backups/stopover"      # backups/ in state_dir when not set
+
+# One of these for each database. The password comes from one of:
+#   password_file = "/etc/stopover/users.password"
+#   password_command = ["aws", "rds", "generate-db-auth-token", "--hostname", "..."]   (asked at each connection)
+#   the url itself, when nobody else can read this file
+
+# [[database]]
+# name = "users"                           # how deployments call it
+# url = "postgresql://stopover@db.internal:5432/users?sslmode=verify-full&sslrootcert=system"
+# password_file = "/etc/stopover/users.password"
+"##
+    )
+}

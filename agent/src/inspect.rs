@@ -1,0 +1,101 @@
+//! Inspection: the state of a database before anything happens to it, for the plan and for people.
+//!
+//! It only reads, bounds what each question may cost, and never reports the text of anybody's query.
+
+mod activity;
+mod health;
+mod objects;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use stopover_model::id::MigrationId;
+use stopover_model::migration::Migration;
+use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
+use stopover_model::sql::Name;
+
+use crate::ledger;
+use crate::postgres::{Purpose, Session, SessionName, step_error};
+use crate::step::StepContext;
+
+/// What an inspection looks for.
+#[derive(Debug, Clone)]
+pub struct InspectRequest {
+    pub migrations: Vec<Migration>,
+}
+
+/// Looks at the database.
+pub async fn run(context: &StepContext, request: &InspectRequest) -> Outcome {
+    match inspect(context, request).await {
+        Ok(inspection) => Outcome::Succeeded { report: StepReport::Inspected(inspection) },
+        Err(error) => Outcome::Failed { error, report: None },
+    }
+}
+
+async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Inspection, StepError> {
+    let session = context.database.connect(&Purpose::reading(&SessionName::of(context))).await?;
+    let looked = tokio::select! {
+        looked = look(&session, &request.migrations) => looked,
+        () = context.cancel.cancelled() => {
+            session.cancel().await;
+            Err(StepError::new(ErrorClass::Cancelled, "the inspection was cancelled"))
+        }
+    };
+    session.close().await;
+    looked
+}
+
+async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection, StepError> {
+    let identity = session.identity().clone();
+    // What waits for a lock tells less than what is known without it.
+    let hurry = session.client().batch_execute("SET lock_timeout = '1s'").await;
+    hurry.map_err(|error| step_error("could not begin the inspection", error))?;
+    let mut warnings = Vec::new();
+    let named = tables::named(migrations)?;
+    let touched = tables::touched(session, &named, migrations).await?;
+    let ids: Vec<MigrationId> = migrations.iter().map(|migration| migration.id.clone()).collect();
+    let ledger = ledger::entries(session.client(), &ids).await?;
+    let known = |migration: &&Migration| !ledger.iter().any(|entry| entry.migration == migration.id);
+    let unknown: Vec<&Migration> = migrations.iter().filter(known).collect();
+    let mut tables = Vec::with_capacity(named.len());
+    for (text, name) in &named {
+        tables.push(tables::inspect(session, text, name, &mut warnings).await?);
+    }
+    let inspection = Inspection {
+        server_version: identity.version,
+        server_version_num: u32::try_from(identity.version_num).unwrap_or(0),
+        in_recovery: identity.in_recovery,
+        database: identity.database,
+        database_bytes: database_bytes(session).await?,
+        tables,
+        long_running: activity::long_running(session).await?,
+        locks: activity::strong_locks(session, &touched).await?,
+        existing: objects::existing(session, &unknown).await?,
+        ledger,
+        system_identifier: identity.system_identifier.unwrap_or_default(),
+        warnings: Vec::new(),
+    };
+    warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
+    Ok(Inspection { warnings, ..inspection })
+}
+
+async fn database_bytes(session: &Session) -> Result<u64, StepError> {
+    let sql = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
+    let row = session.client().query_one(sql, &[]).await;
+    let row = row.map_err(|error| step_error("could not ask for the size of the database", error))?;
+    Ok(unsigned(row.get(0)))
+}
+
+/// PostgreSQL has no unsigned numbers; what it counts is never negative but for "not known".
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// A name for `to_regclass` and for SQL, every part quoted.
+fn quoted(name: &Name) -> String {
+    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+    match &name.schema {
+        Some(schema) => format!("{}.{}", part(schema), part(&name.name)),
+        None => part(&name.name),
+    }
+}

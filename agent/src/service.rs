@@ -1,0 +1,212 @@
+//! The gRPC service that an agent serves inside its tunnel: it checks a command, and attaches its caller to the work.
+//!
+//! What goes wrong in a database is an outcome; a status is only for a command that is not carried out. A call that is
+//! dropped never stops the work.
+
+mod command;
+mod job;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use stopover_model::event::{StepKey, StepKind};
+use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
+use stopover_model::migration::{Check, Migration};
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::plan::Variant;
+use stopover_proto::convert::field::{duration, enumeration, optional_enumeration};
+use stopover_proto::convert::{AgentCommand, InvalidWire};
+use stopover_proto::v1;
+use stopover_proto::v1::agent_server::{Agent, AgentServer};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::backup::{BackupRequest, BackupSettings};
+use crate::inspect::InspectRequest;
+use crate::migrate::{Limits, MigrateWork};
+use crate::postgres::Database;
+use crate::rollback::RollbackWork;
+use crate::step::StepContext;
+use crate::verify::VerifyRequest;
+use crate::work::{Refused, Registry, WorkKey};
+use job::Job;
+use stream::Updates;
+
+/// A migration's files are small; a message beyond this is a mistake or an attack.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// Whose agent this is and what it works with.
+#[derive(Clone)]
+pub struct Settings {
+    pub agent: AgentName,
+    pub environment: EnvironmentName,
+    pub databases: BTreeMap<DatabaseName, Arc<Database>>,
+    pub backup: BackupSettings,
+}
+
+/// Serves `stopover.v1.Agent`.
+pub struct AgentService {
+    settings: Settings,
+    names: BTreeSet<DatabaseName>,
+    work: Arc<Registry>,
+}
+
+impl AgentService {
+    #[must_use]
+    pub fn new(settings: Settings, work: Arc<Registry>) -> Self {
+        let names = settings.databases.keys().cloned().collect();
+        Self { settings, names, work }
+    }
+
+    #[must_use]
+    pub fn into_routes(self) -> Routes {
+        let server = AgentServer::new(self);
+        Routes::new(server.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    fn check(&self, command: Option<v1::Command>, kinds: &[StepKind]) -> Result<AgentCommand, Status> {
+        command::check(command, kinds, &self.settings.environment, &self.names)
+    }
+
+    fn attach(&self, command: AgentCommand, job: Job) -> Result<Response<Updates>, Status> {
+        let Some(database) = self.settings.databases.get(&command.step.database).cloned() else {
+            return Err(Status::internal("the database went away between two looks at it"));
+        };
+        let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
+        let settings = self.settings.clone();
+        let AgentCommand { deployment, step, attempt, epoch, not_after, resume, .. } = command;
+        let work = self.work.start_or_attach(&key, attempt, not_after, |begin| {
+            tracing::info!(%deployment, %step, %attempt, run = %begin.run, "a step begins");
+            let context = StepContext {
+                agent: settings.agent,
+                environment: settings.environment,
+                deployment,
+                step,
+                attempt,
+                epoch,
+                run: begin.run,
+                database,
+                reporter: begin.reporter,
+                cancel: begin.cancel,
+            };
+            let backup = settings.backup;
+            job.run(context, backup).boxed()
+        });
+        let work = work.map_err(|refused| status_of(&refused))?;
+        Ok(Response::new(stream::follow(work, resume)))
+    }
+}
+
+fn status_of(refused: &Refused) -> Status {
+    match refused {
+        Refused::Older { .. } => Status::aborted(refused.to_string()),
+        Refused::TooLate { .. } => Status::failed_precondition(refused.to_string()),
+        Refused::Stopping => Status::unavailable(refused.to_string()),
+    }
+}
+
+/// Empty on the wire means that any cluster will do.
+fn pinned(system_identifier: String) -> Option<String> {
+    Some(system_identifier).filter(|identifier| !identifier.is_empty())
+}
+
+fn invalid(error: &InvalidWire) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+#[tonic::async_trait]
+impl Agent for AgentService {
+    type InspectStream = Updates;
+    type BackupStream = Updates;
+    type RehearseStream = Updates;
+    type MigrateStream = Updates;
+    type VerifyStream = Updates;
+    type RollbackStream = Updates;
+
+    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(v1::DescribeResponse {
+            environment: self.settings.environment.to_string(),
+            databases: self.names.iter().map(ToString::to_string).collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn inspect(&self, request: Request<v1::InspectRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Inspect])?;
+        let migrations = command::migrations(request.migrations)?;
+        self.attach(command, Job::Inspect(InspectRequest { migrations }))
+    }
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Backup, StepKind::RollbackBackup])?;
+        let level: BackupLevel = enumeration::read(request.level, "level").map_err(|e| invalid(&e))?;
+        let system_identifier = request.system_identifier;
+        self.attach(command, Job::Backup(BackupRequest { level, system_identifier }))
+    }
+
+    async fn rehearse(&self, _: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
+        Err(Status::unimplemented("this version of the agent does not rehearse yet"))
+    }
+
+    async fn migrate(&self, request: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Migrate])?;
+        let migration = command::migration(request.migration, &request.migration_digest, &command)?;
+        let variant: Variant = enumeration::read(request.variant, "variant").map_err(|e| invalid(&e))?;
+        command::check_variant(&migration, variant)?;
+        let job = MigrateWork {
+            migration,
+            variant,
+            lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
+            system_identifier: pinned(request.system_identifier),
+            resolution: optional_enumeration::read(request.resolution, "resolution").map_err(|e| invalid(&e))?,
+            limits: Limits::default(),
+        };
+        self.attach(command, Job::Migrate(job))
+    }
+
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Verify, StepKind::Monitor])?;
+        let checks: Result<Vec<Check>, InvalidWire> = request.checks.into_iter().map(Check::try_from).collect();
+        let job = VerifyRequest {
+            checks: checks.map_err(|e| command::invalid("checks", &e))?,
+            system_identifier: request.system_identifier,
+            statement_timeout: VerifyRequest::DEFAULT_TIMEOUT,
+        };
+        self.attach(command, Job::Verify(job))
+    }
+
+    async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Rollback])?;
+        let migration: Migration = command::migration(request.migration, &request.migration_digest, &command)?;
+        let job = RollbackWork {
+            migration,
+            lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
+            system_identifier: pinned(request.system_identifier),
+            limits: Limits::default(),
+        };
+        self.attach(command, Job::Rollback(job))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        let request = request.into_inner();
+        let deployment: DeploymentId = request
+            .deployment
+            .parse()
+            .map_err(|e| Status::invalid_argument(format!("`deployment`: {e}")))?;
+        let step = request.step.ok_or_else(|| Status::invalid_argument("`step` is missing"))?;
+        let step = StepKey::try_from(step).map_err(|e| command::invalid("step", &e))?;
+        let attempt = Attempt(request.attempt);
+        tracing::info!(%deployment, %step, %attempt, "asked to cancel");
+        let was_running = self.work.cancel(&WorkKey { deployment, step }, attempt);
+        Ok(Response::new(v1::CancelResponse { was_running }))
+    }
+}
