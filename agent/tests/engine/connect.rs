@@ -1,0 +1,196 @@
+//! Getting to the database, and being told plainly why not.
+
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use stopover_agent::postgres::{ConnectError, Database, Purpose, SessionName};
+use stopover_cluster::Cluster;
+use stopover_model::event::StepKind;
+use stopover_model::report::{ErrorClass, StepError};
+
+use crate::support::*;
+
+fn purpose(bench: &Bench) -> Purpose {
+    Purpose::writing(&SessionName::of(&bench.context(StepKind::Migrate)))
+}
+
+async fn error(database: &Database, purpose: &Purpose) -> StepError {
+    match database.connect(purpose).await {
+        Ok(_) => panic!("it connected"),
+        Err(error) => StepError::from(error),
+    }
+}
+
+/// The url without its password.
+fn without_password(url: &str) -> String {
+    let (_, behind) = url.split_once('@').unwrap();
+    format!("postgresql://postgres@{behind}")
+}
+
+#[tokio::test]
+async fn a_password_may_come_from_a_command_or_a_file() {
+    let bench = Bench::new().await;
+    let url = without_password(bench.test.url());
+    let password = bench.test.url().split(['/', ':', '@']).nth(4).unwrap().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, format!("{password}\n")).unwrap();
+    for way in [
+        format!("password_file = {file:?}"),
+        format!("password_command = [\"/bin/cat\", {file:?}]"),
+    ] {
+        let database = configured(&format!("url = {url:?}\n{way}"));
+        database.connect(&purpose(&bench)).await.unwrap().close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_without_showing_it() {
+    let bench = Bench::new().await;
+    let behind = bench.test.url().split_once('@').unwrap().1;
+    let database = configured(&format!("url = \"postgresql://postgres:wrong-secret@{behind}\""));
+    let error = error(&database, &purpose(&bench)).await;
+    assert_eq!((error.class, error.sqlstate.as_deref()), (ErrorClass::Setup, Some("28P01")));
+    assert!(error.hint.as_ref().unwrap().contains("password_command"));
+    assert!(!format!("{error:?}").contains("wrong-secret"));
+
+    let database = configured(&format!("url = {:?}", without_password(bench.test.url())));
+    let error = self::error(&database, &purpose(&bench)).await;
+    assert!(error.message.contains("none is configured"), "{error:?}");
+    assert_eq!(error.class, ErrorClass::Setup);
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_or_missing_is_told_apart() {
+    let bench = Bench::new().await;
+    let down = configured("url = \"postgresql://u@127.0.0.1:1/d\"");
+    assert_eq!(error(&down, &purpose(&bench)).await.class, ErrorClass::Transient);
+    let url = bench.test.url().replace(bench.test.name(), "nowhere");
+    let error = error(&configured(&format!("url = {url:?}")), &purpose(&bench)).await;
+    assert_eq!((error.class, error.sqlstate.as_deref()), (ErrorClass::Setup, Some("3D000")));
+}
+
+#[tokio::test]
+async fn another_cluster_than_the_expected_one_is_refused() {
+    let bench = Bench::new().await;
+    let session = bench.database.connect(&purpose(&bench)).await.unwrap();
+    let identity = session.identity().clone();
+    session.close().await;
+    let ours = identity.system_identifier.unwrap();
+    assert!(identity.pid > 0 && identity.version_num >= 120_000);
+    bench.database.connect(&purpose(&bench).expecting_system(Some(&ours))).await.unwrap().close().await;
+    let error = error(&bench.database, &purpose(&bench).expecting_system(Some("7"))).await;
+    assert_eq!(error.class, ErrorClass::Drift);
+}
+
+#[tokio::test]
+async fn a_pooler_is_seen_by_its_process_id() {
+    let mut bench = Bench::new().await;
+    let port = bench.value("SHOW port").await.parse().unwrap();
+    let pooler = Wire::new(port, Cut::OtherProcessId, "", 0).await;
+    bench.through(&pooler);
+    let error = bench.database.connect(&purpose(&bench)).await.err().unwrap();
+    assert!(matches!(error, ConnectError::Pooler), "{error}");
+    let plain = Wire::new(port, Cut::Before, "never sent", 1).await;
+    bench.through(&plain);
+    bench.database.connect(&purpose(&bench)).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_standby_is_refused_for_writing_and_taken_for_reading() {
+    let cluster = Cluster::builder().name("standby").start().await.unwrap();
+    cluster.stop().await.unwrap();
+    std::fs::write(cluster.data_directory().join("standby.signal"), "").unwrap();
+    cluster.start_again().await.unwrap();
+    let bench = Bench::new().await;
+    let database = database(&cluster.superuser_url());
+    let error = error(&database, &purpose(&bench)).await;
+    assert_eq!(error.class, ErrorClass::Setup);
+    assert!(error.message.contains("standby"), "{error:?}");
+    let name = SessionName::of(&bench.context(StepKind::Inspect));
+    let session = database.connect(&Purpose::reading(&name)).await.unwrap();
+    assert!(session.identity().in_recovery);
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    Authority { issuer: Issuer::new(params, key), pem }
+}
+
+#[tokio::test]
+async fn tls_means_what_libpq_means_by_it() {
+    let (ours, others) = (authority(), authority());
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ours.issuer).unwrap();
+    let cluster = Cluster::builder().name("tls").tls(&server.pem(), &key.serialize_pem()).start().await.unwrap();
+    let bench = Bench::on(&cluster).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
+    };
+    let (ca, other_ca) = (file("ca.pem", &ours.pem), file("other.pem", &others.pem));
+    let pinned = file("server.pem", &server.pem());
+    let by = |host: &str, mode: &str, root: Option<&Path>| {
+        let url = bench.test.url().replace("127.0.0.1", host);
+        let root = root.map(|path| format!("sslrootcert = {path:?}")).unwrap_or_default();
+        configured(&format!("url = {url:?}\nsslmode = {mode:?}\n{root}"))
+    };
+    let encrypted = async |database: Database| {
+        let session = database.connect(&purpose(&bench)).await.unwrap();
+        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let ssl = value(session.client(), sql).await;
+        session.close().await;
+        ssl == "t"
+    };
+    assert!(!encrypted(by("127.0.0.1", "disable", None)).await);
+    assert!(!encrypted(by("127.0.0.1", "allow", None)).await);
+    assert!(encrypted(by("127.0.0.1", "prefer", None)).await);
+    assert!(encrypted(by("127.0.0.1", "require", None)).await);
+    assert!(encrypted(by("127.0.0.1", "verify-ca", Some(&ca))).await);
+    assert!(encrypted(by("localhost", "verify-full", Some(&ca))).await);
+    assert!(encrypted(by("localhost", "verify-full", Some(&pinned))).await);
+
+    let refused = [
+        (by("127.0.0.1", "verify-full", Some(&ca)), "another host's"),
+        (by("127.0.0.1", "verify-ca", Some(&other_ca)), "not the authority"),
+        (by("127.0.0.1", "require", Some(&other_ca)), "not the authority"),
+        (by("localhost", "verify-full", Some(&other_ca)), "not the authority"),
+        (by("localhost", "verify-full", None), "sslrootcert"),
+    ];
+    for (database, hint) in refused {
+        let error = error(&database, &purpose(&bench)).await;
+        assert_eq!(error.class, ErrorClass::Setup, "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
+    }
+
+    // A statement is cancelled over TLS as well.
+    let mut context = bench.context(StepKind::Migrate);
+    context.database = std::sync::Arc::new(by("localhost", "verify-full", Some(&ca)));
+    let cancel = context.cancel.clone();
+    let reporter = context.reporter.clone();
+    let one = migration("001_a", &[("up.sql", "SELECT pg_sleep(60)")]);
+    let running = tokio::spawn(stopover_agent::migrate::run(context, work(&one)));
+    until("the statement runs", || async { shown(&reporter).iter().any(|l| l.contains("StatementStarted")) }).await;
+    cancel.cancel();
+    assert_eq!(failure(running.await.unwrap()).class, ErrorClass::Cancelled);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_tls_is_required() {
+    let bench = Bench::new().await;
+    let database = configured(&format!("url = {:?}\nsslmode = \"require\"", bench.test.url()));
+    let error = error(&database, &purpose(&bench)).await;
+    assert!(error.hint.as_ref().unwrap().contains("turn on `ssl`"), "{error:?}");
+    let database = configured(&format!("url = {:?}\nsslmode = \"prefer\"", bench.test.url()));
+    database.connect(&purpose(&bench)).await.unwrap().close().await;
+}

@@ -1,0 +1,11 @@
+//! The agent's engine against real PostgreSQL servers: what it does, and what is left when it is cut off at any point.
+
+mod commit;
+mod connect;
+mod exclusion;
+mod fingerprint;
+mod own_statements;
+mod rollback;
+mod stepwise;
+mod support;
+mod transaction;

@@ -1,0 +1,347 @@
+//! A database of the test's own, steps to run on it, and a wire that can be cut.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use stopover_agent::migrate::{self, Limits, MigrateWork};
+use stopover_agent::postgres::{Database, DatabaseConfig};
+use stopover_agent::rollback::{self, RollbackWork};
+use stopover_agent::step::{Reporter, StepContext};
+use stopover_cluster::{Cluster, TestDatabase};
+use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
+use stopover_model::id::{Attempt, Epoch};
+use stopover_model::migration::Migration;
+use stopover_model::plan::Variant;
+use stopover_model::report::{
+    LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const DEPLOYMENT: &str = "0123456789";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A database, and the agent's way to it.
+pub(crate) struct Bench {
+    pub(crate) test: TestDatabase,
+    pub(crate) database: Arc<Database>,
+    pub(crate) client: Client,
+    epoch: AtomicU64,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::of(TestDatabase::shared().await.unwrap()).await
+    }
+
+    /// In a cluster of the test's own.
+    pub(crate) async fn on(cluster: &Cluster) -> Self {
+        Self::of(TestDatabase::create(cluster).await.unwrap()).await
+    }
+
+    async fn of(test: TestDatabase) -> Self {
+        let client = test.client().await.unwrap();
+        let database = database(test.url());
+        Self { test, database, client, epoch: AtomicU64::new(1) }
+    }
+
+    /// The same database through a wire of the test's own.
+    pub(crate) fn through(&mut self, wire: &Wire) {
+        let (before, after) = self.test.url().rsplit_once("127.0.0.1:").unwrap();
+        let (_, path) = after.split_once('/').unwrap();
+        self.database = database(&format!("{before}127.0.0.1:{}/{path}?sslmode=disable", wire.port));
+    }
+
+    /// A step of the next epoch.
+    pub(crate) fn context(&self, kind: StepKind) -> StepContext {
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        let name = self.database.name();
+        StepContext {
+            agent: "agent-1".parse().unwrap(),
+            environment: "staging".parse().unwrap(),
+            deployment: DEPLOYMENT.parse().unwrap(),
+            step: StepKey::target(StageIndex(0), name, kind),
+            attempt: Attempt(1),
+            epoch: Epoch(epoch),
+            run: uuid::Uuid::new_v4().to_string().parse().unwrap(),
+            database: self.database.clone(),
+            reporter: Reporter::new(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) async fn migrate(&self, migration: &Migration) -> Outcome {
+        migrate::run(self.context(StepKind::Migrate), work(migration)).await
+    }
+
+    pub(crate) async fn resolve(&self, migration: &Migration, resolution: Resolution) -> Outcome {
+        let mut work = work(migration);
+        work.resolution = Some(resolution);
+        migrate::run(self.context(StepKind::Migrate), work).await
+    }
+
+    pub(crate) async fn roll_back(&self, migration: &Migration) -> Outcome {
+        rollback::run(self.context(StepKind::Rollback), rollback_work(migration)).await
+    }
+
+    /// Lets the migration run beside the test.
+    pub(crate) fn spawn(&self, migration: &Migration) -> Running {
+        self.spawn_work(work(migration))
+    }
+
+    pub(crate) fn spawn_work(&self, work: MigrateWork) -> Running {
+        let context = self.context(StepKind::Migrate);
+        let (reporter, cancel) = (context.reporter.clone(), context.cancel.clone());
+        Running { outcome: tokio::spawn(migrate::run(context, work)), reporter, cancel }
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
+    /// The first column of the first row, as text.
+    pub(crate) async fn value(&self, sql: &str) -> String {
+        value(&self.client, sql).await
+    }
+
+    /// Ends the working session when it is at this point; the query is over `pg_stat_activity`.
+    pub(crate) async fn kill_when(&self, condition: &str) {
+        let sql = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name LIKE 'stopover/%' AND {condition}"
+        );
+        until("the session to be killed is there", || async { self.value(&sql).await != "0" }).await;
+    }
+
+    /// P8: nothing of ours is left behind.
+    pub(crate) async fn assert_clean(&self) {
+        until("no session of ours is left", || async {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND application_name LIKE 'stopover/%'";
+            self.value(sql).await == "0"
+        })
+        .await;
+        let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        assert_eq!(self.value(sql).await, "0", "an advisory lock is left");
+        assert_eq!(self.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, "0", "an invalid index is left");
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) outcome: JoinHandle<Outcome>,
+    pub(crate) reporter: Reporter,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Running {
+    pub(crate) async fn end(self) -> Outcome {
+        tokio::time::timeout(DEADLINE, self.outcome).await.expect("the step ends in time").unwrap()
+    }
+
+    /// Waits for a line that holds this text.
+    pub(crate) async fn said(&self, text: &str) {
+        let said = || async { shown(&self.reporter).iter().any(|line| line.contains(text)) };
+        until(&format!("the step says {text:?}"), said).await;
+    }
+}
+
+pub(crate) fn shown(reporter: &Reporter) -> Vec<String> {
+    reporter.lines_after(0).iter().map(|(_, line)| show(line)).collect()
+}
+
+fn show(line: &LogLine) -> String {
+    match line {
+        LogLine::Message { text } => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(crate) fn work(migration: &Migration) -> MigrateWork {
+    MigrateWork {
+        migration: migration.clone(),
+        variant: Variant::Standard,
+        lock_timeout: Duration::from_millis(100),
+        system_identifier: None,
+        resolution: None,
+        limits: limits(),
+    }
+}
+
+pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
+    RollbackWork {
+        migration: migration.clone(),
+        lock_timeout: Duration::from_millis(100),
+        system_identifier: None,
+        limits: limits(),
+    }
+}
+
+/// Short enough for a test, long enough for a busy machine.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        lock_budget: Duration::from_secs(20),
+        concurrent_lock_timeout: Duration::from_secs(20),
+        commit_deadline: Duration::from_secs(10),
+        orphan_grace: Duration::from_millis(100),
+        reconnect: Duration::from_secs(10),
+    }
+}
+
+pub(crate) fn migration(id: &str, files: &[(&str, &str)]) -> Migration {
+    let files: BTreeMap<_, _> =
+        files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+    Migration::parse(id.parse().unwrap(), files).unwrap()
+}
+
+pub(crate) fn database(url: &str) -> Arc<Database> {
+    Arc::new(configured(&format!("url = {url:?}")))
+}
+
+/// A database by the lines of its `[[database]]`.
+pub(crate) fn configured(lines: &str) -> Database {
+    let config: DatabaseConfig = stopover_model::config::parse("agent.toml", &format!("name = \"users\"\n{lines}")).unwrap();
+    Database::new(&config).unwrap()
+}
+
+pub(crate) fn applied(outcome: Outcome) -> MigrateReport {
+    match outcome {
+        Outcome::Succeeded { report: StepReport::Migrated(report) } => report,
+        other => panic!("{other:#?}"),
+    }
+}
+
+pub(crate) fn rolled_back(outcome: Outcome) -> RollbackReport {
+    match outcome {
+        Outcome::Succeeded { report: StepReport::RolledBack(report) } => report,
+        other => panic!("{other:#?}"),
+    }
+}
+
+pub(crate) fn failure(outcome: Outcome) -> StepError {
+    match outcome {
+        Outcome::Failed { error, .. } => error,
+        other => panic!("{other:#?}"),
+    }
+}
+
+pub(crate) fn unknown(outcome: Outcome) -> StepError {
+    match outcome {
+        Outcome::Unknown { error } => error,
+        other => panic!("{other:#?}"),
+    }
+}
+
+pub(crate) async fn value(client: &Client, sql: &str) -> String {
+    let rows = client.simple_query(sql).await.unwrap();
+    rows.iter()
+        .find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
+            _ => None,
+        })
+        .unwrap_or_else(|| "no row".to_owned())
+}
+
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let began = Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < DEADLINE, "waited too long until {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What happens to the wire, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The message never reaches the server.
+    Before,
+    /// It reaches the server; the answer is lost.
+    After,
+    /// As a pooler does, the start-up names a process that is none.
+    OtherProcessId,
+}
+
+/// Carries bytes to the server, and cuts the connection that sends a message for the how-manieth time.
+pub(crate) struct Wire {
+    pub(crate) port: u16,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Wire {
+    /// Whoever connects from now on is refused.
+    pub(crate) fn stop_accepting(&self) {
+        self.accepting.abort();
+    }
+
+    /// Cuts where `message` is sent, when it is sent for the `count`th time.
+    pub(crate) async fn new(server_port: u16, cut: Cut, message: &'static str, count: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let left = Arc::new(AtomicU64::new(count));
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
+                tokio::spawn(carry(client, server, cut, message, left.clone()));
+            }
+        });
+        Self { port, accepting }
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, cut: Cut, message: &'static str, left: Arc<AtomicU64>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (heard, mut answers_lost) = tokio::sync::watch::channel(false);
+    let up = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+            let holds = buffer[..n].windows(message.len()).any(|w| w == message.as_bytes());
+            if cut != Cut::OtherProcessId && holds && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1) {
+                heard.send_replace(true);
+                if cut == Cut::After {
+                    let _ = to_server.write_all(&buffer[..n]).await;
+                    // The server must get to its COMMIT before the connection ends.
+                    sleep(Duration::from_millis(300)).await;
+                }
+                return;
+            }
+            if to_server.write_all(&buffer[..n]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let down = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
+            if *answers_lost.borrow_and_update() {
+                continue;
+            }
+            if cut == Cut::OtherProcessId
+                && let Some(key) = buffer[..n].windows(5).position(|w| w == b"K\0\0\0\x0c")
+            {
+                buffer[key + 8] ^= 1;
+            }
+            if to_client.write_all(&buffer[..n]).await.is_err() {
+                return;
+            }
+        }
+    };
+    // Whichever ends first takes the connection with it.
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+    }
+}
