@@ -81,11 +81,14 @@ pub async fn routes(
     if !reflection {
         return Ok((routes, status));
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    Ok((routes.add_service(reflection), status))
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Many clients in use know only the older form of the protocol.
+    let (v1, older) = (described().build_v1()?, described().build_v1alpha()?);
+    Ok((routes.add_service(v1).add_service(older), status))
 }
 
 #[cfg(test)]
