@@ -1,9 +1,28 @@
-//! Being written.
+//! Stopover's agent: it stands beside an environment's databases, dials out to the server, and does the work there.
+//!
+//! It keeps no journal: what took effect is written in the database itself. It never decides what comes next, and never
+//! sends a password or a row anywhere.
+//!
+//! ```text
+//! run (tunnel) -> service -> work registry -> inspect | backup | migrate | verify | rollback -> postgres, ledger
+//! ```
 
+pub mod backup;
+pub mod cli;
+pub mod config;
 pub mod connection;
-pub mod postgres;
-pub mod step;
 pub mod fingerprint;
+pub mod identity;
+pub mod inspect;
+pub mod join;
 pub mod ledger;
 pub mod migrate;
+pub mod postgres;
 pub mod rollback;
+pub mod run;
+pub mod service;
+pub mod step;
+#[cfg(test)]
+mod testing;
+pub mod verify;
+pub mod work;
