@@ -167,6 +167,7 @@ impl Show {
 /// What scrolls above the tree: words of the database and the agent, and failures that another try would wipe away.
 fn scrolling(record: &Record, state: &Deployment, view: View) -> Vec<Line> {
     match &record.event {
+        Event::StepLogged { step, line, .. } if render::event::names_a_check(state, step, line) => Vec::new(),
         Event::StepLogged { step, line, .. } => match line {
             LogLine::Notice { .. } | LogLine::Message { .. } | LogLine::LockWait { .. } => {
                 let time = Line::new().dim(record.at.strftime("%H:%M:%S  ").to_string());

@@ -26,6 +26,13 @@ pub(super) struct Found {
     index: Option<String>,
 }
 
+/// What the guide expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Migrated,
+    RolledBack,
+}
+
 pub(super) async fn look(cluster: &Cluster) -> Result<Found, Failure> {
     let failed =
         |error: &ClusterError| Failure::failed("could not look into the production database").because(error);
@@ -67,36 +74,40 @@ async fn queries(client: &Client) -> Result<Found, tokio_postgres::Error> {
 }
 
 impl Found {
-    /// The guide's expected result: everybody who was there is complete, and the index is valid.
-    pub(super) fn is_migrated(&self) -> bool {
+    pub(super) fn is(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::Migrated => self.is_migrated(),
+            Expected::RolledBack => self.column.is_none() && self.index.is_none(),
+        }
+    }
+
+    /// Everybody who was there is complete, and the index is valid.
+    fn is_migrated(&self) -> bool {
         let column =
             self.column.as_ref().is_some_and(|[kind, default, _]| kind == "boolean" && default == "false");
         column && self.total > 0 && self.completed == self.total && self.index.is_some()
     }
 
-    /// The guide's expected result of a rollback.
-    pub(super) fn is_rolled_back(&self) -> bool {
-        self.column.is_none() && self.index.is_none()
-    }
-
-    pub(super) fn lines(&self, view: View) -> Vec<Line> {
-        let number = |n: i64| grouped(u64::try_from(n).unwrap_or_default());
-        let counts = [self.total, self.completed, self.incomplete, self.null].map(number);
-        let good = |good: bool| if good { Line::of(Tone::Good, "✓ ") } else { Line::of(Tone::Bad, "✗ ") };
+    /// Each fact, marked by whether it is as expected.
+    pub(super) fn lines(&self, expected: Expected, view: View) -> Vec<Line> {
+        let wanted = expected == Expected::Migrated;
+        let mark = |good: bool| if good { Line::of(Tone::Good, "✓ ") } else { Line::of(Tone::Bad, "✗ ") };
         let column = match &self.column {
             Some([kind, default, nullable]) => {
                 format!("users.{COLUMN}: {kind}, default {default}, nullable {nullable}")
             }
-            None => format!("users.{COLUMN}: not there"),
+            None => format!("users.{COLUMN} is not there"),
         };
-        let mut lines = vec![good(self.column.is_some()).plain(column)];
+        let mut lines = vec![mark(self.column.is_some() == wanted).plain(column)];
         if self.column.is_some() {
-            lines.push(good(self.total == self.completed).plain("every existing user is complete:"));
+            let number = |n: i64| grouped(u64::try_from(n).unwrap_or_default());
+            let counts = [self.total, self.completed, self.incomplete, self.null].map(number);
+            lines.push(mark(self.total == self.completed).plain("every existing user is complete:"));
             let table = table(["TOTAL", "COMPLETED", "INCOMPLETE", "NULL"], [counts], view);
             lines.extend(table.lines().map(|l| Line::new().plain(l).indented(4)));
         }
-        let index = self.index.as_deref().unwrap_or("no valid index");
-        lines.extend(good(self.index.is_some()).plain(index).wrapped(view.width, 2));
+        let index = self.index.clone().unwrap_or_else(|| format!("no valid index {INDEX}"));
+        lines.extend(mark(self.index.is_some() == wanted).plain(index).wrapped(view.width, 2));
         lines
     }
 }
@@ -117,8 +128,8 @@ mod tests {
             null: 0,
             index: Some(format!("CREATE INDEX {INDEX} ON public.users USING btree ({COLUMN})")),
         };
-        assert!(found.is_migrated() && !found.is_rolled_back());
-        insta::assert_snapshot!(text(&found.lines(view())), @r#"
+        assert!(found.is(Expected::Migrated) && !found.is(Expected::RolledBack));
+        insta::assert_snapshot!(text(&found.lines(Expected::Migrated, view())), @r#"
         ✓ users.onboarding_completed: boolean, default false, nullable YES
         ✓ every existing user is complete:
             TOTAL    COMPLETED  INCOMPLETE  NULL
@@ -128,7 +139,12 @@ mod tests {
         "#);
         found.completed -= 1;
         found.null += 1;
-        assert!(!found.is_migrated());
-        assert!(Found::default().is_rolled_back() && !Found::default().is_migrated());
+        assert!(!found.is(Expected::Migrated));
+        let gone = Found::default();
+        assert!(gone.is(Expected::RolledBack) && !gone.is(Expected::Migrated));
+        insta::assert_snapshot!(text(&gone.lines(Expected::RolledBack, view())), @r#"
+        ✓ users.onboarding_completed is not there
+        ✓ no valid index idx_users_onboarding_completed
+        "#);
     }
 }

@@ -5,7 +5,7 @@ use stopover_model::id::Seq;
 use stopover_model::migration::Migration;
 use stopover_proto::v1;
 
-use super::check::{Found, look};
+use super::check::{Expected, look};
 use super::stack::{ENVIRONMENTS, PIPELINE, Stack};
 use crate::command::show::{Ended, show};
 use crate::command::{create_deployment, show_plan};
@@ -36,7 +36,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         Ended::Deployment(state) if state.outcome == Some(DeploymentOutcome::Succeeded) => {}
         Ended::Deployment(_) => return Ok(Exit::Failed),
     }
-    if !verify(stack, migration, "The guide's verification, asked of production itself", Found::is_migrated)
+    if !verify(stack, migration, "The guide's verification, asked of production itself", Expected::Migrated)
         .await?
     {
         return Ok(Exit::Failed);
@@ -53,7 +53,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         Ended::Deployment(state) if state.outcome == Some(DeploymentOutcome::RolledBack) => {}
         Ended::Deployment(_) => return Ok(Exit::Failed),
     }
-    if !verify(stack, migration, "Production after the rollback", Found::is_rolled_back).await? {
+    if !verify(stack, migration, "Production after the rollback", Expected::RolledBack).await? {
         return Ok(Exit::Failed);
     }
     done(stack)
@@ -64,17 +64,17 @@ async fn verify(
     stack: &Stack<'_>,
     migration: &Migration,
     title: &str,
-    expected: fn(&Found) -> bool,
+    expected: Expected,
 ) -> Result<bool, Failure> {
     if !migration.up.text().contains("onboarding_completed") {
         return Ok(true);
     }
     heading(stack, title)?;
     let found = look(stack.cluster(PRODUCTION)?).await?;
-    let as_expected = expected(&found);
+    let as_expected = found.is(expected);
     let output = stack.output;
     if !output.json {
-        output.lines(&found.lines(output.view()))?;
+        output.lines(&found.lines(expected, output.view()))?;
         output.lines(&[if as_expected {
             Line::of(Tone::Good, "as the guide expects it")
         } else {
@@ -94,13 +94,16 @@ fn heading(stack: &Stack<'_>, text: &str) -> Result<(), Failure> {
 fn done(stack: &Stack<'_>) -> Result<Exit, Failure> {
     heading(stack, "Where to look next")?;
     if !stack.output.json {
-        let line = |left: &str, right: &str| Line::new().strong(format!("  {left:34}")).plain(right);
-        stack.output.lines(&[
-            line("stopover dev", "the same, left running for you to explore"),
-            line("deploy/samples/", "the migration and the pipeline that you have just seen"),
-            line("stopover --help", "everything else"),
-            line("README.md", "how to write a migration, and how to set up servers and agents"),
-        ])?;
+        let width = stack.output.view().width;
+        let line = |(left, right)| Line::new().strong(format!("  {left:20}")).plain(right).wrapped(width, 22);
+        let rows = [
+            ("stopover dev", "the same, left running for you to explore"),
+            ("stopover dev --keep", "and its backups, logs and configuration stay afterwards"),
+            ("deploy/samples/", "the migration and the pipeline that you have just seen"),
+            ("stopover --help", "everything else"),
+            ("README.md", "how to write a migration, and how to set up servers and agents"),
+        ];
+        stack.output.lines(&rows.into_iter().flat_map(line).collect::<Vec<_>>())?;
     }
     Ok(Exit::Done)
 }

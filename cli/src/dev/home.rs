@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -22,7 +22,10 @@ impl Home {
         let home = if let Some(path) = named {
             Self { path: empty_directory(path)?, temporary: None }
         } else {
-            let made = tempfile::Builder::new().prefix("stopover-dev-").tempdir();
+            let made = tempfile::Builder::new()
+                .prefix("stopover-dev-")
+                .permissions(fs::Permissions::from_mode(0o700))
+                .tempdir();
             let made =
                 made.map_err(|e| Failure::failed("could not make a temporary directory").because(&e))?;
             let path = made.path().to_owned();

@@ -128,7 +128,6 @@ mod tests {
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
               ████████▍░░░░░░░░░░░░░░░░░░░  90,000/300,000 rows  30,000 rows/s  7 s left
-              » Updated 90000 of 300000 users
             · verify     001_add_onboarding_completed
         "#);
     }
@@ -223,15 +222,14 @@ mod tests {
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
               ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows
-              » Updated 30000 of 300000 users
             · verify     001_add_onboarding_completed
         waits for the agent production-1 of production/app, which is away
           → see on its machine that production-1 runs and reaches the server; stopover
             agent list
         "#);
         insta::assert_snapshot!(shown(&story, &weather(&story), 6), @r#"
-        … 11 lines above
-              » Updated 30000 of 300000 users
+        … 10 lines above
+              ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows
             · verify     001_add_onboarding_completed
         waits for the agent production-1 of production/app, which is away
           → see on its machine that production-1 runs and reaches the server; stopover

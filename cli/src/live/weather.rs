@@ -31,7 +31,6 @@ struct Running {
     reported: bool,
     meter: Meter,
     lock: Option<LockWait>,
-    said: Option<String>,
 }
 
 #[derive(Debug)]
@@ -88,9 +87,6 @@ impl Weather {
         if let Some(lock) = running.and_then(|r| r.lock.as_ref()) {
             lines.extend(lock.lines(view));
         }
-        if let Some(said) = running.and_then(|r| r.said.as_ref()) {
-            lines.push(Line::new().dim("» ").dim(said).cut(view.width));
-        }
         lines
     }
 }
@@ -118,9 +114,8 @@ impl Running {
                     };
                     self.advance(Progress { doing: String::new(), done, total, unit }, at);
                 }
-                self.said = Some(text.clone());
             }
-            LogLine::Message { text } => self.said = Some(text.clone()),
+            LogLine::Message { .. } => {}
         }
     }
 

@@ -34,7 +34,21 @@ pub fn place(deployment: &Deployment, key: &StepKey) -> Line {
     }
 }
 
-/// A line that a step logged; None for what only moves a bar.
+/// A line of a verification that only names a check and its result: the report says both, and what was seen.
+#[must_use]
+pub fn names_a_check(deployment: &Deployment, key: &StepKey, line: &LogLine) -> bool {
+    let (StepKind::Verify | StepKind::Monitor, LogLine::Message { text }) = (key.kind, line) else {
+        return false;
+    };
+    let named = text.strip_prefix("passed: ").or_else(|| text.strip_prefix("failed: "));
+    let manifest = key.migration.as_ref().and_then(|id| deployment.migration(id)).map(|m| &m.manifest);
+    manifest.is_some_and(|m| {
+        let mut names = m.verify.iter().chain(m.monitors.iter().map(|m| &m.check)).map(|c| c.name.as_str());
+        names.any(|name| named == Some(name))
+    })
+}
+
+/// A line that a step logged.
 #[must_use]
 pub fn logged(deployment: &Deployment, key: &StepKey, line: &LogLine) -> Line {
     match line {
@@ -87,6 +101,7 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
             let try_ = if attempt.0 > 1 { format!(", attempt {attempt}") } else { String::new() };
             one(place(deployment, step).plain(format!(" begins at {agent}{try_}")))
         }
+        Event::StepLogged { step, line, .. } if names_a_check(deployment, step, line) => Vec::new(),
         Event::StepLogged { step, line, .. } => {
             one(place(deployment, step).dim(": ").then(logged(deployment, step, line)))
         }

@@ -48,8 +48,8 @@ pub fn name(kind: StepKind) -> &'static str {
 pub fn detail(deployment: &Deployment, key: &StepKey, step: &Step) -> Line {
     let migration = Line::new().plain(key.migration.as_ref().map_or("", |m| m.as_str()));
     match &step.state {
-        StepState::Pending if key.kind == StepKind::RollbackBackup => {
-            Line::new().dim("before anything is taken back")
+        StepState::Pending | StepState::Running { .. } if key.kind == StepKind::RollbackBackup => {
+            Line::new().dim("before anything is taken back").then(again(step))
         }
         StepState::Pending | StepState::Running { .. } => migration.then(again(step)),
         StepState::Skipped => Line::new().dim(skip_reason(deployment, key)),

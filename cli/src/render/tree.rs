@@ -167,6 +167,7 @@ fn below_step(step: &Step, width: usize, depth: Depth) -> Vec<Line> {
         let shown = report.checks.iter().filter(|c| depth == Depth::Full || !c.passed);
         lines.extend(shown.flat_map(check::lines).map(|l| l.cut(width)));
     }
+    // As wide as they are: people copy them.
     if let (Depth::Full, Some(StepReport::BackedUp(report))) = (depth, step.report()) {
         lines.push(Line::new().dim("file     ").plain(&report.path));
         lines.push(Line::new().dim("sha256   ").plain(report.sha256.to_string()));

@@ -1,6 +1,6 @@
 //! What a deployment waits for, and who can resolve it with which command.
 
-use stopover_model::deployment::{Deployment, StepState};
+use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::event::Waiting;
 
 use super::View;
@@ -78,24 +78,25 @@ fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
 
 fn person_advice(deployment: &Deployment) -> Vec<String> {
     let id = &deployment.id;
-    if has_unknown(deployment) {
+    if any_step(deployment, |s| matches!(s.state, StepState::Unknown { .. })) {
         return vec![
             "look at the database: is the change there?".to_owned(),
             format!("stopover resolve {id} --applied, or stopover resolve {id} --not-applied"),
         ];
     }
-    let mut advice = vec![format!("stopover resume {id} tries again")];
+    let word = if any_step(deployment, |s| s.error().is_some()) { "tries again" } else { "goes on" };
+    let mut advice = vec![format!("stopover resume {id} {word}")];
     if deployment.last_stage_with_effects().is_some() {
         advice.push(format!("stopover rollback {id} takes the stage back"));
     }
     advice
 }
 
-fn has_unknown(deployment: &Deployment) -> bool {
+fn any_step(deployment: &Deployment, is: impl Fn(&Step) -> bool) -> bool {
     deployment
         .indexed_stages()
         .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
-        .any(|key| deployment.step(&key).is_some_and(|s| matches!(s.state, StepState::Unknown { .. })))
+        .any(|key| deployment.step(&key).is_some_and(&is))
 }
 
 #[cfg(test)]
@@ -147,7 +148,7 @@ mod tests {
         waits to try app backup again at 14:01:42 UTC (in 2.0 s)
         waits for a person: the verification of 001_add in app failed: 1 of 5 checks
           does not hold
-          → stopover resume 4k2m9x0c1d tries again
+          → stopover resume 4k2m9x0c1d goes on
           → ask #db-oncall
           → stopover cancel 4k2m9x0c1d stops here and leaves what was applied
         "#);
