@@ -21,35 +21,11 @@ async fn channel(stack: &Stack, identity: Option<Identity>) -> Channel {
     endpoint.connect().await.unwrap()
 }
 
-/// The key and certificate that the agent of this place was given.
+/// The key and certificate that the agent of this environment was given.
 fn identity(stack: &Stack, environment: &str) -> Identity {
-    let directory = stack.directory().join(environment);
-    let read = |wanted: &str| {
-        let files = walk(&directory);
-        let found = files.into_iter().find(|(_, text)| text.contains(wanted));
-        found.unwrap_or_else(|| panic!("no {wanted} below {}", directory.display())).1
-    };
-    let certificates = walk(&directory);
-    let authority = std::fs::read_to_string(&stack.cli.ca).unwrap();
-    let certificate = certificates
-        .into_iter()
-        .find(|(_, text)| text.contains("BEGIN CERTIFICATE") && !text.contains(authority.trim()))
-        .expect("the agent's certificate")
-        .1;
-    Identity::from_pem(certificate, read("PRIVATE KEY"))
-}
-
-fn walk(directory: &std::path::Path) -> Vec<(std::path::PathBuf, String)> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(walk(&path));
-        } else if let Ok(text) = std::fs::read_to_string(&path) {
-            files.push((path, text));
-        }
-    }
-    files
+    let file = stack.directory().join(environment).join("identity.json");
+    let stored: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    Identity::from_pem(stored["certificate"].as_str().unwrap(), stored["key"].as_str().unwrap())
 }
 
 #[tokio::test]
