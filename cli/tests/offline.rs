@@ -8,6 +8,9 @@ use assert_cmd::Command;
 
 const TOKEN: &str = "sto_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
+/// Name and text of each.
+type Files = &'static [(&'static str, &'static str)];
+
 struct Home(tempfile::TempDir);
 
 /// What a terminal would show of a command.
@@ -19,7 +22,7 @@ struct Ran {
 
 impl Home {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().expect("a directory"))
     }
 
     fn path(&self) -> &Path {
@@ -31,19 +34,19 @@ impl Home {
     }
 
     fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Ran {
-        let mut command = Command::cargo_bin("stopover").unwrap();
+        let mut command = Command::cargo_bin("stopover").expect("the program");
         command.env_clear().env("HOME", self.path()).current_dir(self.path()).args(args);
         command.envs(environment.iter().copied());
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+        let Output { status, stdout, stderr } = command.output().expect("it starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Ran { code: status.code().expect("it ended by itself"), stdout: text(stdout), stderr: text(stderr) }
     }
 
     fn migration(&self, name: &str, files: &[(&str, &str)]) -> String {
         let directory = self.path().join(name);
-        fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(&directory).expect("a directory");
         for (file, text) in files {
-            fs::write(directory.join(file), text).unwrap();
+            fs::write(directory.join(file), text).expect("a file");
         }
         name.to_owned()
     }
@@ -99,7 +102,7 @@ fn a_server_that_is_not_there_is_exit_code_3() {
 #[test]
 fn what_is_wrong_with_a_migration_is_said_without_any_server() {
     let home = Home::new();
-    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+    let cases: [(&str, Files, &str); 5] = [
         ("no-up", &[("down.sql", "SELECT 1;")], "error: no-up has no up.sql"),
         ("meta", &[("up.sql", "SELECT 1;\n\\i other.sql\n")], "error: meta/up.sql: line 2"),
         (

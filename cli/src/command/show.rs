@@ -37,11 +37,13 @@ pub enum Ended {
 pub async fn show(output: Output, control: Control, id: &str, since: Seq) -> Result<Ended, Failure> {
     let follower = Follower::new(Watch::new(control, id), Patience::default()).not_before(since);
     let mut show = Show::new(output, since);
-    let ended = show.run(follower).await;
-    show.screen = None;
-    if ended? {
+    if show.run(follower).await? {
+        if let Some(screen) = show.screen.take() {
+            screen.clear();
+        }
         return Ok(Ended::Deployment(Box::new(show.finish()?)));
     }
+    show.screen = None;
     let id = show.state.as_ref().map_or(id, |s| s.id.as_str());
     let words = Line::new().plain("detached; the deployment goes on. Come back with: ");
     output.note(&words.strong(format!("stopover watch {id}")));

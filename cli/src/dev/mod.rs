@@ -35,6 +35,8 @@ pub async fn run(args: &DevArgs, output: Output) -> Result<Exit, Failure> {
     let mut processes = Processes::new(&home)?;
     let mut stack = Stack::new(&home, output, args);
     let result = tokio::select! {
+        // Before a watch within takes it for a wish to detach.
+        biased;
         () = signals.next() => Ok(Exit::Detached),
         result = async {
             stack.start(&programs, &mut processes).await?;

@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::render::View;
 use crate::render::line::Line;
 
-/// The live part of the terminal. Clears itself when it is dropped.
+/// The live part of the terminal.
 pub struct Screen {
     output: Output,
     terminal: Term,
@@ -47,14 +47,22 @@ impl Screen {
         let _ = self.bars.println(self.output.paint(line));
     }
 
-    pub fn clear(&self) {
+    /// Takes the frame away, for what comes in its place.
+    pub fn clear(self) {
         self.frame.finish_and_clear();
+        // What can't be cleared stays, that's all.
         let _ = self.bars.clear();
     }
 }
 
+/// The last frame stays where it is, for somebody who goes away. Where the terminal has echoed `^C` below it, drawing or
+/// clearing would miss by a line.
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.clear();
+        if !self.frame.is_finished() {
+            self.bars.set_draw_target(ProgressDrawTarget::hidden());
+            self.frame.abandon();
+            let _ = self.terminal.write_line("");
+        }
     }
 }

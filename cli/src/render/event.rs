@@ -40,11 +40,11 @@ pub fn names_a_check(deployment: &Deployment, key: &StepKey, line: &LogLine) -> 
     let (StepKind::Verify | StepKind::Monitor, LogLine::Message { text }) = (key.kind, line) else {
         return false;
     };
-    let named = text.strip_prefix("passed: ").or_else(|| text.strip_prefix("failed: "));
+    let told = text.strip_prefix("passed: ").or_else(|| text.strip_prefix("failed: "));
     let manifest = key.migration.as_ref().and_then(|id| deployment.migration(id)).map(|m| &m.manifest);
     manifest.is_some_and(|m| {
         let mut names = m.verify.iter().chain(m.monitors.iter().map(|m| &m.check)).map(|c| c.name.as_str());
-        names.any(|name| named == Some(name))
+        names.any(|name| told == Some(name))
     })
 }
 
