@@ -2,7 +2,7 @@
 //! digest over all of them.
 //!
 //! Data, owners, privileges and the order of columns are left out: adding a column and dropping it again gives the same
-//! fingerprint, as does a dump that was restored. The names in definitions don't depend on anybody's search_path.
+//! fingerprint, as does a dump that was restored. The names in definitions don't depend on anybody's `search_path`.
 
 use std::collections::BTreeMap;
 

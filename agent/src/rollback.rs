@@ -104,7 +104,7 @@ fn compare(expected: &Changes, before_rollback: Option<&Fingerprint>, after: &Fi
             }
             (Some(_), None) => verdict.differences.push(format!("{object} is missing")),
             (Some(then), Some(now)) if then != now => {
-                verdict.differences.push(format!("{object} is not as it was"))
+                verdict.differences.push(format!("{object} is not as it was"));
             }
             _ => {}
         }

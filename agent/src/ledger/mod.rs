@@ -14,7 +14,6 @@ mod read;
 mod schema;
 mod write;
 
-use stopover_model::event::StepKey;
 use stopover_model::id::{AgentName, Attempt, DeploymentId, Epoch, RunId};
 
 pub use fence::{hold_fence, take_fence};
@@ -31,7 +30,6 @@ use crate::step::StepContext;
 pub struct Author {
     pub agent: AgentName,
     pub deployment: DeploymentId,
-    pub step: StepKey,
     pub attempt: Attempt,
     pub epoch: Epoch,
     pub run: RunId,
@@ -43,7 +41,6 @@ impl Author {
         Self {
             agent: context.agent.clone(),
             deployment: context.deployment.clone(),
-            step: context.step.clone(),
             attempt: context.attempt,
             epoch: context.epoch,
             run: context.run.clone(),

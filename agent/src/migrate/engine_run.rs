@@ -184,10 +184,18 @@ impl Engine<'_> {
 
     async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {
         if self.job.one_transaction {
-            transaction::run(self, session).await
+            transaction::run(self, session).await?;
         } else {
-            stepwise::run(self, session).await
+            stepwise::run(self, session).await?;
         }
+        // What the script has set for its session must not reach what comes now.
+        let reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET search_path; SET statement_timeout = 0; \
+                     SET lock_timeout = '5s'";
+        session
+            .client()
+            .batch_execute(reset)
+            .await
+            .map_err(|e| Stop::query(session.error(e), "reset the session"))
     }
 
     /// It is in the ledger. What this call applied gets its fingerprint.
@@ -223,13 +231,10 @@ impl Engine<'_> {
 
     /// A write that commits may wait for ever for a standby.
     async fn answered<T>(&self, doing: &str, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-        match tokio::time::timeout(self.job.limits.commit_deadline, work).await {
-            Ok(result) => result,
-            Err(_) => {
-                let why = format!("{doing}: the database gave no answer; is a synchronous standby gone?");
-                Err(Stop::LookAgain { why, in_doubt: false })
-            }
-        }
+        tokio::time::timeout(self.job.limits.commit_deadline, work).await.unwrap_or_else(|_| {
+            let why = format!("{doing}: the database gave no answer; is a synchronous standby gone?");
+            Err(Stop::LookAgain { why, in_doubt: false })
+        })
     }
 
     /// The schema is looked at for the report and for a later rollback: where that fails the work goes on.

@@ -55,6 +55,7 @@ pub(super) async fn send(
     session.listen(None);
     match result {
         (_, Ok(rows)) => {
+            engine.observer.forget_blockers();
             engine.tally.finished(&context.reporter, step.index, rows, began.elapsed());
             Sent::Done { rows }
         }

@@ -47,7 +47,7 @@ pub(crate) struct Job<'a> {
     /// Of what is applied; for a rollback the ledger says which it was.
     pub(super) variant: Variant,
     pub(super) script: &'a Script,
-    /// "001_x/up.sql"
+    /// Of the migration, for messages: `001_x/up.sql`.
     pub(super) file: String,
     pub(super) steps: Vec<ScriptStep<'a>>,
     pub(super) one_transaction: bool,

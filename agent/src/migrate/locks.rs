@@ -39,7 +39,7 @@ impl LockBudget {
         error: QueryError,
         effect: Effect,
     ) -> Result<(), Stop> {
-        let blockers = engine.observer.take_blockers();
+        let blockers = engine.observer.blockers();
         let now = Instant::now();
         let until = *self.until.get_or_insert(now + self.total);
         if now >= until {
@@ -60,9 +60,11 @@ impl LockBudget {
                 blockers,
             });
         }
+        let context = engine.context;
+        let pause = async { tokio::join!(sleep(again_in), engine.observer.prepare(context)) };
         tokio::select! {
-            () = sleep(again_in) => Ok(()),
-            () = engine.context.cancel.cancelled() => Err(Stop::cancelled(effect)),
+            _ = pause => Ok(()),
+            () = context.cancel.cancelled() => Err(Stop::cancelled(effect)),
         }
     }
 

@@ -52,7 +52,7 @@ impl Handling {
                 Self::BuildIndex { table: table.clone(), name: name.clone() }
             }
             StatementKind::DropIndex { names, .. } => Self::DropIndex { name: names.first().cloned() },
-            StatementKind::Reindex { target, name, .. } => Self::Reindex {
+            StatementKind::Reindex { concurrently: true, target, name } => Self::Reindex {
                 scope: match (target, name) {
                     (ReindexTarget::Index, Some(name)) => Scope::TableOfIndex(name.clone()),
                     (ReindexTarget::Table, Some(name)) => Scope::Table(name.clone()),
@@ -64,6 +64,7 @@ impl Handling {
                 Self::Detach { table: table.clone(), partition: partition.clone() }
             }
             StatementKind::Vacuum
+            | StatementKind::Reindex { .. }
             | StatementKind::Cluster { .. }
             | StatementKind::AlterSystem
             | StatementKind::DiscardAll => Self::Repeat,
@@ -99,11 +100,12 @@ pub(super) async fn prepare(
     session: &Session,
     handling: &Handling,
 ) -> Result<Vec<String>, Stop> {
+    let patience = engine.job.limits.concurrent_lock_timeout;
     match handling {
         Handling::BuildIndex { table, name } => {
             let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
             let named = |index: &Index| name.as_ref() == Some(&index.name);
-            drop_invalid(engine, session, indexes.iter().filter(|index| named(index))).await?;
+            drop_invalid(engine, session, indexes.iter().filter(|index| named(index)), patience).await?;
             Ok(indexes
                 .into_iter()
                 .filter(|index| index.valid || !named(index))
@@ -111,7 +113,7 @@ pub(super) async fn prepare(
                 .collect())
         }
         Handling::Reindex { scope } => {
-            drop_leftovers(engine, session, scope).await?;
+            drop_leftovers(engine, session, scope, patience).await?;
             Ok(Vec::new())
         }
         Handling::DropIndex { name: Some(name) } => {
@@ -141,7 +143,7 @@ pub(super) async fn at(
             if new.iter().any(|index| index.valid) {
                 return Ok(Seen::Done);
             }
-            drop_invalid(engine, session, new.into_iter()).await?;
+            drop_invalid(engine, session, new.into_iter(), engine.job.limits.concurrent_lock_timeout).await?;
             Ok(Seen::NotDone)
         }
         // One that was not there at the beginning gives the same error or notice again.
@@ -196,14 +198,15 @@ pub(super) async fn clean(
     session: &Session,
     handling: &Handling,
     noted: &[String],
+    patience: Duration,
 ) -> Result<(), Stop> {
     match handling {
         Handling::BuildIndex { table, name } => {
             let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
             let left = indexes.iter().filter(|index| is_new(index, name.as_deref(), noted));
-            drop_invalid(engine, session, left).await
+            drop_invalid(engine, session, left, patience).await
         }
-        Handling::Reindex { scope } => drop_leftovers(engine, session, scope).await,
+        Handling::Reindex { scope } => drop_leftovers(engine, session, scope, patience).await,
         _ => Ok(()),
     }
 }
@@ -212,15 +215,22 @@ fn is_new(index: &Index, name: Option<&str>, noted: &[String]) -> bool {
     !noted.contains(&index.oid) && name.is_none_or(|name| name == index.name)
 }
 
-async fn drop_leftovers(engine: &Engine<'_>, session: &Session, scope: &Scope) -> Result<(), Stop> {
+async fn drop_leftovers(
+    engine: &Engine<'_>,
+    session: &Session,
+    scope: &Scope,
+    patience: Duration,
+) -> Result<(), Stop> {
     let indexes = catalog::indexes(session, scope).await?;
-    drop_invalid(engine, session, indexes.iter().filter(|index| index.is_reindex_leftover())).await
+    let left = indexes.iter().filter(|index| index.is_reindex_leftover());
+    drop_invalid(engine, session, left, patience).await
 }
 
 async fn drop_invalid(
     engine: &Engine<'_>,
     session: &Session,
     indexes: impl Iterator<Item = &Index>,
+    patience: Duration,
 ) -> Result<(), Stop> {
     for index in indexes.filter(|index| !index.valid) {
         if let Some(pid) = index.built_by {
@@ -234,7 +244,7 @@ async fn drop_invalid(
             .context
             .reporter
             .message(format!("drops the invalid index {}, which an interrupted build left", index.name));
-        catalog::drop_index(session, index, engine.job.limits.concurrent_lock_timeout).await?;
+        catalog::drop_index(session, index, patience).await?;
     }
     Ok(())
 }
@@ -261,6 +271,7 @@ mod tests {
             Handling::Reindex { scope: Scope::TableOfIndex(Name::unqualified("i")) }
         );
         assert_eq!(handling("VACUUM t"), Handling::Repeat);
+        assert_eq!(handling("REINDEX SCHEMA s"), Handling::Repeat);
         assert_eq!(handling("CREATE DATABASE d"), Handling::Atomic);
         assert_eq!(handling("DO $$ BEGIN COMMIT; END $$"), Handling::Opaque);
         assert_eq!(handling("CALL p()"), Handling::Opaque);

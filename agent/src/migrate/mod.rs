@@ -71,11 +71,8 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
                 rows: done.tally.rows,
                 took: done.tally.took(),
                 lock_retries: done.tally.lock_retries,
-                fingerprint_before: done.row.as_ref().and_then(|row| row.fingerprint_before),
-                fingerprint_after: done
-                    .after
-                    .map(|after| after.digest)
-                    .or_else(|| done.row.as_ref().and_then(|row| row.fingerprint_after)),
+                fingerprint_before: done.row.filter(|_| !done.already).and_then(|row| row.fingerprint_before),
+                fingerprint_after: done.after.map(|after| after.digest),
             };
             Outcome::Succeeded { report: StepReport::Migrated(report) }
         }

@@ -20,6 +20,7 @@ const SLOWEST: Duration = Duration::from_millis(500);
 const FIRST_WAITS: Duration = Duration::from_secs(2);
 const BETWEEN_MESSAGES: Duration = Duration::from_secs(10);
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+const LONGEST_PREPARATION: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct Observer {
@@ -28,9 +29,23 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Who blocked the last statement, when that was seen.
-    pub(super) fn take_blockers(&mut self) -> Vec<Blocker> {
-        std::mem::take(&mut self.blockers)
+    /// Who was last seen to block the statement that is being tried.
+    pub(super) fn blockers(&self) -> Vec<Blocker> {
+        self.blockers.clone()
+    }
+
+    /// The statement has got through.
+    pub(super) fn forget_blockers(&mut self) {
+        self.blockers.clear();
+    }
+
+    /// Connects while nothing runs: a try that gives up soon is over before a session is there.
+    pub(super) async fn prepare(&mut self, context: &StepContext) {
+        if self.session.is_none()
+            && let Ok(Ok(session)) = tokio::time::timeout(LONGEST_PREPARATION, connect(context)).await
+        {
+            self.session = Some(session);
+        }
     }
 
     pub(super) async fn close(self) {
@@ -47,7 +62,6 @@ impl Observer {
         kind: &StatementKind,
         lock_timeout: Duration,
     ) {
-        self.blockers.clear();
         let began = Instant::now();
         let quick = (lock_timeout / 3).clamp(QUICKEST, SLOWEST);
         let mut said: Option<Instant> = None;
@@ -73,13 +87,8 @@ impl Observer {
         pid: i32,
         kind: &StatementKind,
     ) -> Result<(), QueryError> {
-        let session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let purpose = Purpose::reading(&SessionName::of(context));
-                context.database.connect(&purpose).await.map_err(|e| QueryError::Lost(e.to_string()))?
-            }
-        };
+        let session =
+            if let Some(session) = self.session.take() { session } else { connect(context).await? };
         let session = self.session.insert(session);
         let blockers = blockers(session, pid).await?;
         if !blockers.is_empty() || waits_by_design(kind) {
@@ -92,6 +101,11 @@ impl Observer {
         }
         Ok(())
     }
+}
+
+async fn connect(context: &StepContext) -> Result<Session, QueryError> {
+    let purpose = Purpose::reading(&SessionName::of(context));
+    context.database.connect(&purpose).await.map_err(|e| QueryError::Lost(e.to_string()))
 }
 
 fn waits_by_design(kind: &StatementKind) -> bool {

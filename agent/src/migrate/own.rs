@@ -1,5 +1,7 @@
 //! A statement that no transaction can hold: an intent before it, a done row behind it.
 
+use std::time::Duration;
+
 use stopover_model::event::Resolution;
 use stopover_model::report::{Effect, ErrorClass, StepError};
 
@@ -13,6 +15,8 @@ use super::stepwise::write;
 use super::stop::Stop;
 use crate::ledger::{self, Direction, HistoryEntry, StatementKey, StatementRow};
 use crate::postgres::{QueryError, Session};
+
+const CLEANING_AFTER_CANCEL: Duration = Duration::from_secs(5);
 
 /// Runs the statement, or finds that it has taken effect. Gives the rows that it touched.
 pub(super) async fn run(
@@ -182,7 +186,13 @@ async fn failed(
     let key = key(engine, step);
     let doing = "write the statement into the ledger";
     if handling.leaves_nothing() {
-        look::clean(engine, session, handling, noted).await?;
+        // Whoever cancels does not want to wait for writers; the intent stays then, and another attempt cleans up.
+        let whole = engine.job.limits.concurrent_lock_timeout;
+        let patience = if error.is_some() { whole } else { whole.min(CLEANING_AFTER_CANCEL) };
+        match look::clean(engine, session, handling, noted, patience).await {
+            Err(Stop::Ended(_)) if error.is_none() => return Ok(Effect::Partial),
+            cleaned => cleaned?,
+        }
         let written = ledger::intent_gone(session, key);
         write(engine, session, doing, written).await?;
         return Ok(engine.effect);

@@ -112,9 +112,9 @@ async fn with_its_row(
                 let_go(session, &trouble).await;
                 match trouble {
                     Trouble::Locked { index, error } => {
-                        budget.wait(engine, index, error, engine.effect).await?
+                        budget.wait(engine, index, error, engine.effect).await?;
                     }
-                    Trouble::Stop(stop) => return Err(stop),
+                    Trouble::Stop(end) => return Err(end),
                 }
             }
         }
@@ -126,7 +126,7 @@ async fn try_with_its_row(
     session: &Session,
     step: &ScriptStep<'_>,
 ) -> Result<u64, Trouble> {
-    begin(engine, session).await?;
+    begin(engine, session).await?.take_on(session).await?;
     let rows = guarded(engine, session, step, None).await?;
     own_settings(session).await?;
     let id = engine.job.migration.id.clone();

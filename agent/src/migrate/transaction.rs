@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use stopover_model::report::{Effect, ErrorClass, StepError};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::Type;
+
 use super::Engine;
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
@@ -10,7 +14,6 @@ use super::place::statement_error;
 use super::stop::Stop;
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
 use crate::postgres::{QueryError, Session};
-use stopover_model::report::{Effect, ErrorClass, StepError};
 
 /// For the ledger's own statements: nobody else should ever hold their rows.
 const LEDGER_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +46,7 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
                 let_go(session, &trouble).await;
                 match trouble {
                     Trouble::Locked { index, error } => {
-                        budget.wait(engine, index, error, Effect::None).await?
+                        budget.wait(engine, index, error, Effect::None).await?;
                     }
                     Trouble::Stop(stop) => return Err(stop),
                 }
@@ -53,8 +56,9 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
 }
 
 async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
-    begin(engine, session).await?;
+    let role = begin(engine, session).await?;
     claim(engine, session).await?;
+    role.take_on(session).await?;
     let transaction = transaction_id(session).await?;
     let steps = std::mem::take(&mut engine.job.steps);
     let run = run_all(engine, session, &steps, transaction).await;
@@ -92,19 +96,20 @@ pub(super) async fn guarded(
     transaction: Option<i64>,
 ) -> Result<u64, Trouble> {
     let lock_timeout = engine.job.lock_timeout;
-    let settings = format!(
+    let guard = format!(
         "SELECT pg_catalog.set_config('lock_timeout', '{}ms', true), \
          pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true), \
          pg_catalog.txid_current_if_assigned()",
         lock_timeout.as_millis().max(1)
     );
-    let (set, sent) =
-        tokio::join!(session.client().simple_query(&settings), send(engine, session, step, lock_timeout));
+    let (settings, sent) =
+        tokio::join!(session.client().simple_query(&guard), send(engine, session, step, lock_timeout));
     match sent {
         Sent::Done { rows } => {
-            let set = set.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
+            let settings =
+                settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
             match transaction {
-                Some(id) if read_id(&set) != Some(id) => Err(ended_by_script(engine).into()),
+                Some(id) if read_id(&settings) != Some(id) => Err(ended_by_script(engine).into()),
                 _ => Ok(rows),
             }
         }
@@ -117,20 +122,39 @@ pub(super) async fn guarded(
     }
 }
 
-/// Opens a work transaction, in which nobody with a newer epoch can begin to write.
-pub(super) async fn begin(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}",
+/// The role that a script has taken on: its statements run under it, the ledger's don't.
+pub(super) struct ScriptRole(Option<String>);
+
+/// Opens a work transaction, in which nobody with a newer epoch can begin to write. It runs in the agent's own role.
+pub(super) async fn begin(engine: &Engine<'_>, session: &Session) -> Result<ScriptRole, Stop> {
+    let role = "SELECT pg_catalog.current_setting('role')";
+    let opening = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; {role}; SET LOCAL role TO DEFAULT; {role}",
         LEDGER_LOCK_TIMEOUT.as_millis()
     );
     let (begun, held) =
-        tokio::join!(session.client().batch_execute(&begin), ledger::hold_fence(session, &engine.author),);
-    begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
+        tokio::join!(session.client().simple_query(&opening), ledger::hold_fence(session, &engine.author));
+    let begun = begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
     if held.map_err(|e| Stop::query(e, "read the fence in the ledger"))? {
-        return Ok(());
+        let mut roles = begun.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let (scripts, ours) = (roles.next(), roles.next());
+        return Ok(ScriptRole(scripts.filter(|role| Some(*role) != ours).map(str::to_owned)));
     }
     rollback(session).await;
     Err(Stop::fenced("a newer attempt", Effect::None))
+}
+
+impl ScriptRole {
+    /// Goes back to the script's role for its next statement.
+    pub(super) async fn take_on(self, session: &Session) -> Result<(), Stop> {
+        let Some(role) = self.0 else { return Ok(()) };
+        let sql = "SELECT pg_catalog.set_config('role', $1, true)";
+        let set = session.client().query_typed(sql, &[(&role, Type::TEXT)]).await;
+        set.map(|_| ()).map_err(|e| Stop::query(session.error(e), "go back to the script's role"))
+    }
 }
 
 /// The ledger's row comes first: whoever has written it has done the work, or is doing it.
@@ -160,7 +184,7 @@ async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
     }
 }
 
-/// The last words in the ledger before the COMMIT. The script may have left any search_path behind.
+/// The last words in the ledger before the COMMIT.
 pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
     let job = &engine.job;
     own_settings(session).await?;
@@ -194,10 +218,11 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
         .map_err(|e| Stop::query(e, "write the ledger's history"))
 }
 
-/// For the ledger's statements in a transaction of the script; gone at its end.
+/// For the ledger's statements in a transaction of the script, which may have left any setting; gone at its end.
 pub(super) async fn own_settings(session: &Session) -> Result<(), Stop> {
     let set = format!(
-        "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}",
+        "SET LOCAL role TO DEFAULT; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = 0; \
+         SET LOCAL lock_timeout = {}",
         LEDGER_LOCK_TIMEOUT.as_millis()
     );
     session.client().batch_execute(&set).await.map_err(|e| Stop::query(session.error(e), "write the ledger"))
@@ -246,9 +271,9 @@ async fn transaction_id(session: &Session) -> Result<i64, Stop> {
     Ok(read_id(&answer).unwrap_or_default())
 }
 
-fn read_id(answer: &[tokio_postgres::SimpleQueryMessage]) -> Option<i64> {
+fn read_id(answer: &[SimpleQueryMessage]) -> Option<i64> {
     answer.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(row.len() - 1)?.parse().ok(),
+        SimpleQueryMessage::Row(row) => row.get(row.len() - 1)?.parse().ok(),
         _ => None,
     })
 }

@@ -150,7 +150,7 @@ impl Database {
         self.dsn.config.get_user()
     }
 
-    /// As PostgreSQL calls the database. It may hold any character: pg_dump takes a name with `=` for a connection string.
+    /// As PostgreSQL calls the database. It may hold any character: `pg_dump` takes a name with `=` for a connection string.
     #[must_use]
     pub fn database(&self) -> &str {
         self.dsn.config.get_dbname().unwrap_or_default()
@@ -268,7 +268,7 @@ impl Database {
     }
 }
 
-/// pg_hba.conf may ask for TLS or forbid it, and a handshake may fail: then the other way is worth a try.
+/// `pg_hba.conf` may ask for TLS or forbid it, and a handshake may fail: then the other way is worth a try.
 fn may_differ(error: &ConnectError) -> bool {
     match error {
         ConnectError::Refused { source, .. } => source.sqlstate() == Some("28000"),
@@ -383,7 +383,7 @@ fn handshake_hint(mode: SslMode, said: &str) -> &'static str {
         "turn on `ssl` in the server, or choose a weaker sslmode in agent.toml"
     } else if said.contains("NotValidForName") || said.contains("not valid for name") {
         "the certificate is another host's: use the host name that stands in its subjectAltName, or sslmode = \"verify-ca\""
-    } else if said.contains("UnknownIssuer") {
+    } else if said.contains("UnknownIssuer") || said.contains("BadSignature") {
         "sslrootcert is not the authority that signed the server's certificate"
     } else if said.contains("Expired") || said.contains("expired") {
         "the server's certificate has expired; renew it"

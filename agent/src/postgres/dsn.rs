@@ -108,7 +108,7 @@ fn take_from_pairs(text: &str) -> Result<(String, Pairs), InvalidDatabase> {
             own.push((key, value));
         } else {
             let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
-            rest.push_str(&format!("{key}='{quoted}' "));
+            rest.extend([key.as_str(), "='", &quoted, "' "]);
         }
     }
 }

@@ -7,7 +7,8 @@ use stopover_model::report::{Effect, ErrorClass};
 
 use crate::support::*;
 
-const ONCE: &str = "CREATE TABLE IF NOT EXISTS effect (at timestamptz DEFAULT now()); INSERT INTO effect DEFAULT VALUES";
+const ONCE: &str =
+    "CREATE TABLE IF NOT EXISTS effect (at timestamptz DEFAULT now()); INSERT INTO effect DEFAULT VALUES";
 
 /// The message as it is on the wire.
 const COMMIT: &str = "Q\0\0\0\x0bCOMMIT";
@@ -28,7 +29,11 @@ async fn an_answer_lost_at_commit_is_found_in_the_ledger() {
         let reporter = running.reporter.clone();
         let report = applied(running.end().await);
         assert!(!report.already_applied, "{cut:?}: this call did it");
-        assert!(shown(&reporter).iter().any(|line| line.contains("looks at the ledger")), "{:?}", shown(&reporter));
+        assert!(
+            shown(&reporter).iter().any(|line| line.contains("looks at the ledger")),
+            "{:?}",
+            shown(&reporter)
+        );
         assert_eq!(bench.value("SELECT count(*) FROM effect").await, "1", "{cut:?}");
         assert_eq!(bench.value("SELECT count(*) FROM stopover.history").await, "1", "{cut:?}");
         bench.assert_clean().await;
@@ -83,7 +88,8 @@ async fn a_commit_that_waits_for_a_dead_standby_is_looked_for_on_another_session
     let cluster = Cluster::builder().name("standby").start().await.unwrap();
     let bench = Bench::on(&cluster).await;
     bench.execute("CREATE TABLE effect (id int)").await;
-    let mut work = work(&migration("001_a", &[("up.sql", "INSERT INTO effect VALUES (1); SELECT pg_sleep(1)")]));
+    let mut work =
+        work(&migration("001_a", &[("up.sql", "INSERT INTO effect VALUES (1); SELECT pg_sleep(1)")]));
     work.limits.commit_deadline = Duration::from_secs(1);
     let running = bench.spawn_work(work);
     running.said("StatementStarted { index: 1 }").await;
@@ -92,7 +98,11 @@ async fn a_commit_that_waits_for_a_dead_standby_is_looked_for_on_another_session
     let reporter = running.reporter.clone();
     let report = applied(running.end().await);
     assert!(!report.already_applied);
-    assert!(shown(&reporter).iter().any(|l| l.contains("is a synchronous standby gone?")), "{:?}", shown(&reporter));
+    assert!(
+        shown(&reporter).iter().any(|l| l.contains("is a synchronous standby gone?")),
+        "{:?}",
+        shown(&reporter)
+    );
     assert_eq!(bench.value("SELECT count(*) FROM effect").await, "1");
     bench.assert_clean().await;
 }
@@ -102,7 +112,8 @@ async fn a_killed_server_is_waited_for() {
     let cluster = Cluster::builder().name("killed").durable(true).start().await.unwrap();
     let bench = Bench::on(&cluster).await;
     bench.execute("CREATE TABLE effect (id int)").await;
-    let running = bench.spawn(&migration("001_a", &[("up.sql", "INSERT INTO effect VALUES (1); SELECT pg_sleep(2)")]));
+    let running =
+        bench.spawn(&migration("001_a", &[("up.sql", "INSERT INTO effect VALUES (1); SELECT pg_sleep(2)")]));
     running.said("StatementStarted { index: 1 }").await;
     cluster.kill9().await.unwrap();
     cluster.start_again().await.unwrap();

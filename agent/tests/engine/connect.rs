@@ -35,10 +35,7 @@ async fn a_password_may_come_from_a_command_or_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, format!("{password}\n")).unwrap();
-    for way in [
-        format!("password_file = {file:?}"),
-        format!("password_command = [\"/bin/cat\", {file:?}]"),
-    ] {
+    for way in [format!("password_file = {file:?}"), format!("password_command = [\"/bin/cat\", {file:?}]")] {
         let database = configured(&format!("url = {url:?}\n{way}"));
         database.connect(&purpose(&bench)).await.unwrap().close().await;
     }
@@ -87,7 +84,7 @@ async fn another_cluster_than_the_expected_one_is_refused() {
 async fn a_pooler_is_seen_by_its_process_id() {
     let mut bench = Bench::new().await;
     let port = bench.value("SHOW port").await.parse().unwrap();
-    let pooler = Wire::new(port, Cut::OtherProcessId, "", 0).await;
+    let pooler = Wire::new(port, Cut::OtherProcessId, "never sent", 1).await;
     bench.through(&pooler);
     let error = bench.database.connect(&purpose(&bench)).await.err().unwrap();
     assert!(matches!(error, ConnectError::Pooler), "{error}");
@@ -129,8 +126,10 @@ fn authority() -> Authority {
 async fn tls_means_what_libpq_means_by_it() {
     let (ours, others) = (authority(), authority());
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ours.issuer).unwrap();
-    let cluster = Cluster::builder().name("tls").tls(&server.pem(), &key.serialize_pem()).start().await.unwrap();
+    let server =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ours.issuer).unwrap();
+    let cluster =
+        Cluster::builder().name("tls").tls(&server.pem(), &key.serialize_pem()).start().await.unwrap();
     let bench = Bench::on(&cluster).await;
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, pem: &str| {
@@ -180,7 +179,8 @@ async fn tls_means_what_libpq_means_by_it() {
     let reporter = context.reporter.clone();
     let one = migration("001_a", &[("up.sql", "SELECT pg_sleep(60)")]);
     let running = tokio::spawn(stopover_agent::migrate::run(context, work(&one)));
-    until("the statement runs", || async { shown(&reporter).iter().any(|l| l.contains("StatementStarted")) }).await;
+    until("the statement runs", || async { shown(&reporter).iter().any(|l| l.contains("StatementStarted")) })
+        .await;
     cancel.cancel();
     assert_eq!(failure(running.await.unwrap()).class, ErrorClass::Cancelled);
 }

@@ -33,7 +33,12 @@ async fn an_orphan_of_an_older_epoch_is_ended_before_anything_runs() {
     applied(running.end().await);
     assert!(running_orphan.await.unwrap().is_err());
     let lines = shown(&reporter);
-    assert!(lines.iter().any(|line| line.contains(&format!("pid {pid}, which an earlier run left behind, is gone"))), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(&format!("pid {pid}, which an earlier run left behind, is gone"))),
+        "{lines:?}"
+    );
     bench.assert_clean().await;
 }
 

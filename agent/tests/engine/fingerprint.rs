@@ -29,12 +29,28 @@ async fn every_kind_of_object_is_seen_and_undoing_restores_the_fingerprint() {
         ("ALTER TABLE t ALTER a SET DEFAULT 1", "ALTER TABLE t ALTER a DROP DEFAULT", "column t.a"),
         ("ALTER TABLE t ALTER a TYPE bigint", "ALTER TABLE t ALTER a TYPE int", "column t.a"),
         ("CREATE INDEX i ON t (a)", "DROP INDEX i", "index t.i"),
-        ("ALTER TABLE t ADD CONSTRAINT k CHECK (a > 0) NOT VALID", "ALTER TABLE t DROP CONSTRAINT k", "constraint t.k"),
+        (
+            "ALTER TABLE t ADD CONSTRAINT k CHECK (a > 0) NOT VALID",
+            "ALTER TABLE t DROP CONSTRAINT k",
+            "constraint t.k",
+        ),
         ("CREATE VIEW v AS SELECT a FROM t", "DROP VIEW v", "view v"),
         ("CREATE MATERIALIZED VIEW m AS SELECT 1 AS a", "DROP MATERIALIZED VIEW m", "materialized view m"),
-        ("CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "DROP TRIGGER g ON t", "trigger t.g"),
-        ("CREATE FUNCTION app.h(x int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION app.h", "function app.h(x integer)"),
-        ("CREATE AGGREGATE s(int) (SFUNC = int4pl, STYPE = int)", "DROP AGGREGATE s(int)", "function s(integer)"),
+        (
+            "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+            "DROP TRIGGER g ON t",
+            "trigger t.g",
+        ),
+        (
+            "CREATE FUNCTION app.h(x int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "DROP FUNCTION app.h",
+            "function app.h(x integer)",
+        ),
+        (
+            "CREATE AGGREGATE s(int) (SFUNC = int4pl, STYPE = int)",
+            "DROP AGGREGATE s(int)",
+            "function s(integer)",
+        ),
         ("CREATE TYPE kind AS ENUM ('x')", "DROP TYPE kind", "type kind"),
         ("CREATE DOMAIN d AS int CHECK (VALUE > 0)", "DROP DOMAIN d", "constraint d.d_check"),
         ("CREATE SEQUENCE q", "DROP SEQUENCE q", "sequence q"),
@@ -51,20 +67,25 @@ async fn every_kind_of_object_is_seen_and_undoing_restores_the_fingerprint() {
         bench.execute(change).await;
         let changed = look(&bench).await;
         assert_ne!(changed.digest, start.digest, "{change}");
-        let changes = fingerprint::changes(&start.objects, &changed.objects);
-        assert!(changes.contains_key(object), "{change}: {changes:?}");
+        let seen = fingerprint::changes(&start.objects, &changed.objects);
+        assert!(seen.contains_key(object), "{change}: {seen:?}");
         bench.execute(undo).await;
         assert_eq!(look(&bench).await, start, "{undo}");
     }
     bench.execute("ALTER TYPE mood ADD VALUE 'glad'").await;
     let changed = look(&bench).await;
-    assert_eq!(fingerprint::changes(&start.objects, &changed.objects).keys().collect::<Vec<_>>(), ["type mood"]);
+    assert_eq!(
+        fingerprint::changes(&start.objects, &changed.objects).keys().collect::<Vec<_>>(),
+        ["type mood"]
+    );
 }
 
 #[tokio::test]
 async fn rows_the_ledger_and_the_search_path_do_not_count() {
     let bench = Bench::new().await;
-    bench.execute("CREATE SCHEMA app; CREATE TABLE app.t (a int); CREATE VIEW v AS SELECT a FROM app.t").await;
+    bench
+        .execute("CREATE SCHEMA app; CREATE TABLE app.t (a int); CREATE VIEW v AS SELECT a FROM app.t")
+        .await;
     let start = look(&bench).await;
     bench.execute("INSERT INTO app.t VALUES (1)").await;
     applied(bench.migrate(&migration("001_a", &[("up.sql", "SELECT 1")])).await);

@@ -67,7 +67,10 @@ async fn an_invalid_index_that_an_interrupted_build_left_is_dropped_and_built_ag
         let bench = with_table().await;
         bench.execute("INSERT INTO t VALUES (1)").await;
         assert!(bench.client.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)").await.is_err());
-        assert_eq!(bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass").await, "f");
+        assert_eq!(
+            bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass").await,
+            "f"
+        );
         applied(bench.migrate(&migration("001_a", &[("up.sql", sql)])).await);
         assert_built(&bench).await;
     }
@@ -108,7 +111,10 @@ async fn a_build_that_breaks_a_rule_leaves_no_invalid_index() {
     bench.execute("INSERT INTO t VALUES (1)").await;
     let unique = migration("001_a", &[("up.sql", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)")]);
     let error = failure(bench.migrate(&unique).await);
-    assert_eq!((error.class, error.effect, error.sqlstate.as_deref()), (ErrorClass::Sql, Effect::None, Some("23505")));
+    assert_eq!(
+        (error.class, error.effect, error.sqlstate.as_deref()),
+        (ErrorClass::Sql, Effect::None, Some("23505"))
+    );
     assert_eq!(bench.value("SELECT to_regclass('i') IS NULL").await, "t");
     bench.assert_clean().await;
     // It is known to have left nothing, so it may simply be tried again.
@@ -140,7 +146,10 @@ async fn a_block_that_commits_and_is_not_declared_safe_waits_for_a_person() {
     for (resolution, rows) in [(Resolution::Applied, "1"), (Resolution::NotApplied, "2")] {
         let bench = with_table().await;
         let running = bench.spawn(&one);
-        until("the block has committed", || async { bench.value("SELECT count(*) FROM t WHERE a < 0").await == "1" }).await;
+        until("the block has committed", || async {
+            bench.value("SELECT count(*) FROM t WHERE a < 0").await == "1"
+        })
+        .await;
         bench.kill_when("query LIKE 'DO %'").await;
         let error = unknown(running.end().await);
         assert_eq!((error.class, error.effect), (ErrorClass::Setup, Effect::Possible));
@@ -155,7 +164,10 @@ async fn a_block_that_commits_and_is_not_declared_safe_waits_for_a_person() {
             let mut again = work(&one);
             again.resolution = Some(resolution);
             let running = bench.spawn_work(again);
-            until("the block runs again", || async { bench.value("SELECT count(*) FROM t WHERE a < 0").await == "2" }).await;
+            until("the block runs again", || async {
+                bench.value("SELECT count(*) FROM t WHERE a < 0").await == "2"
+            })
+            .await;
             running.cancel.cancel();
             assert_eq!(failure(running.end().await).effect, Effect::Partial);
         } else {
@@ -233,4 +245,43 @@ async fn a_concurrent_statement_is_not_broken_off_by_the_stages_lock_timeout() {
     writer.batch_execute("COMMIT").await.unwrap();
     assert_eq!(applied(running.end().await).lock_retries, 0);
     assert_built(&bench).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_build_that_can_not_be_cleaned_up_at_once_is_by_the_next_attempt() {
+    let bench = with_table().await;
+    let writer = bench.test.client().await.unwrap();
+    writer.batch_execute("BEGIN; INSERT INTO t VALUES (0)").await.unwrap();
+    let mut short = work(&build());
+    short.limits.concurrent_lock_timeout = Duration::from_secs(2);
+    let running = bench.spawn_work(short);
+    running.said("waits for pid").await;
+    running.cancel.cancel();
+    let error = failure(running.end().await);
+    assert_eq!((error.class, error.effect), (ErrorClass::Cancelled, Effect::Partial));
+    writer.batch_execute("COMMIT").await.unwrap();
+    applied(bench.migrate(&build()).await);
+    assert_built(&bench).await;
+}
+
+#[tokio::test]
+async fn a_detaching_that_is_killed_in_its_second_half_is_ended() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        )
+        .await;
+    let reader = bench.test.client().await.unwrap();
+    reader.batch_execute("BEGIN; SELECT FROM p").await.unwrap();
+    let one = migration("001_a", &[("up.sql", "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")]);
+    let running = bench.spawn(&one);
+    running.said("waits for pid").await;
+    bench.kill_when("query LIKE 'ALTER TABLE%'").await;
+    running.said("connects anew").await;
+    assert_eq!(bench.value("SELECT inhdetachpending FROM pg_inherits").await, "t");
+    reader.batch_execute("COMMIT").await.unwrap();
+    applied(running.end().await);
+    assert_eq!(bench.value("SELECT count(*) FROM pg_inherits").await, "0");
+    bench.assert_clean().await;
 }

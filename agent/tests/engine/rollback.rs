@@ -25,7 +25,10 @@ async fn a_rollback_restores_the_schema_and_says_so() {
     assert_eq!((report.nothing_to_do, report.statements, report.schema_restored), (false, 3, Some(true)));
     assert_eq!(report.differences, [""; 0]);
     assert_eq!(bench.value("SELECT count(*) FROM stopover.migration").await, "1");
-    assert_eq!(bench.value("SELECT string_agg(what, ',' ORDER BY id) FROM stopover.history").await, "applied,applied,rolled back");
+    assert_eq!(
+        bench.value("SELECT string_agg(what, ',' ORDER BY id) FROM stopover.history").await,
+        "applied,applied,rolled back"
+    );
     // The same deployment asks again: the answer is the same.
     let again = rolled_back(bench.roll_back(&one).await);
     assert_eq!((again.nothing_to_do, again.schema_restored), (false, Some(true)));
@@ -39,13 +42,16 @@ async fn what_down_sql_forgot_is_named() {
     let bench = with_users().await;
     let one = migration("001_a", &[("up.sql", UP), ("down.sql", "ALTER TABLE users DROP b, DROP a;")]);
     applied(bench.migrate(&one).await);
-    let Outcome::Failed { error, report: Some(StepReport::RolledBack(report)) } = bench.roll_back(&one).await else {
+    let Outcome::Failed { error, report: Some(StepReport::RolledBack(report)) } = bench.roll_back(&one).await
+    else {
         panic!("it failed with a report");
     };
     assert_eq!((error.class, error.effect), (ErrorClass::Check, Effect::Partial));
     assert!(error.message.contains("table n"), "{}", error.message);
     assert_eq!(report.schema_restored, Some(false));
-    for difference in ["table n is still there", "column users.a is missing, and the migration had not made it"] {
+    for difference in
+        ["table n is still there", "column users.a is missing, and the migration had not made it"]
+    {
         assert!(report.differences.iter().any(|d| d == difference), "{:?}", report.differences);
     }
 }
@@ -53,7 +59,10 @@ async fn what_down_sql_forgot_is_named() {
 #[tokio::test]
 async fn a_column_that_down_sql_changes_otherwise_is_a_difference_and_no_failure() {
     let bench = with_users().await;
-    let files = [("up.sql", "ALTER TABLE users ALTER a SET DEFAULT 'x'"), ("down.sql", "ALTER TABLE users ALTER a SET DEFAULT 'y'")];
+    let files = [
+        ("up.sql", "ALTER TABLE users ALTER a SET DEFAULT 'x'"),
+        ("down.sql", "ALTER TABLE users ALTER a SET DEFAULT 'y'"),
+    ];
     let one = migration("001_a", &files);
     applied(bench.migrate(&one).await);
     let report = rolled_back(bench.roll_back(&one).await);
@@ -107,7 +116,10 @@ async fn there_may_be_nothing_to_take_back_or_no_way_to() {
 #[tokio::test]
 async fn a_rollback_whose_answer_is_lost_at_commit_is_found_in_the_history() {
     let mut bench = with_users().await;
-    let one = migration("001_a", &[("up.sql", UP), ("down.sql", "DROP TABLE n; DROP INDEX i; ALTER TABLE users DROP b")]);
+    let one = migration(
+        "001_a",
+        &[("up.sql", UP), ("down.sql", "DROP TABLE n; DROP INDEX i; ALTER TABLE users DROP b")],
+    );
     applied(bench.migrate(&one).await);
     let port = bench.value("SHOW port").await.parse().unwrap();
     let wire = Wire::new(port, Cut::After, "Q\0\0\0\x0bCOMMIT", 2).await;

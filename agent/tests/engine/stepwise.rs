@@ -11,15 +11,15 @@ const COUNTED: &str = "CREATE TABLE users (id int PRIMARY KEY, done boolean, cha
 
 const BATCHES: &str = "ALTER TABLE users ADD COLUMN extra int;
 DO $$
-DECLARE n bigint; done bigint := 0;
+DECLARE n bigint; updated bigint := 0;
 BEGIN
     LOOP
         UPDATE users SET done = true WHERE id IN (SELECT id FROM users WHERE done IS NULL ORDER BY id LIMIT 100);
         GET DIAGNOSTICS n = ROW_COUNT;
         EXIT WHEN n = 0;
         COMMIT;
-        done := done + n;
-        RAISE NOTICE 'Updated % of % users', done, 2000;
+        updated := updated + n;
+        RAISE NOTICE 'Updated % of % users', updated, 2000;
         PERFORM pg_sleep(0.01);
     END LOOP;
 END $$;
@@ -39,7 +39,10 @@ async fn with_users() -> Bench {
 
 async fn assert_each_row_once(bench: &Bench) {
     assert_eq!(bench.value("SELECT count(*) FROM users WHERE done AND changes = 1").await, "2000");
-    assert_eq!(bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_done'::regclass").await, "t");
+    assert_eq!(
+        bench.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_done'::regclass").await,
+        "t"
+    );
     assert_eq!(bench.value("SELECT state FROM stopover.migration").await, "applied");
     assert_eq!(bench.value("SELECT count(*) FROM stopover.statement WHERE state = 'done'").await, "5");
     bench.assert_clean().await;
@@ -65,7 +68,11 @@ async fn a_backend_killed_inside_the_loop_costs_no_row_and_doubles_none() {
     bench.kill_when("query LIKE 'DO %'").await;
     let reporter = running.reporter.clone();
     applied(running.end().await);
-    assert!(shown(&reporter).iter().any(|line| line.contains("migration.toml says rerun")), "{:?}", shown(&reporter));
+    assert!(
+        shown(&reporter).iter().any(|line| line.contains("migration.toml says rerun")),
+        "{:?}",
+        shown(&reporter)
+    );
     assert_each_row_once(&bench).await;
 }
 
@@ -80,7 +87,11 @@ async fn an_agent_that_vanishes_is_followed_by_another_that_goes_on() {
     let next = bench.spawn(&one);
     let reporter = next.reporter.clone();
     applied(next.end().await);
-    assert!(shown(&reporter).iter().any(|line| line.contains("goes on with statement 2")), "{:?}", shown(&reporter));
+    assert!(
+        shown(&reporter).iter().any(|line| line.contains("goes on with statement 2")),
+        "{:?}",
+        shown(&reporter)
+    );
     let started: Vec<_> = reporter
         .lines_after(0)
         .into_iter()

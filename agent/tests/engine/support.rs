@@ -15,9 +15,7 @@ use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
 use stopover_model::plan::Variant;
-use stopover_model::report::{
-    LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport,
-};
+use stopover_model::report::{LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -131,7 +129,11 @@ impl Bench {
         let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert_eq!(self.value(sql).await, "0", "an advisory lock is left");
-        assert_eq!(self.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, "0", "an invalid index is left");
+        assert_eq!(
+            self.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await,
+            "0",
+            "an invalid index is left"
+        );
     }
 }
 
@@ -207,7 +209,8 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
 
 /// A database by the lines of its `[[database]]`.
 pub(crate) fn configured(lines: &str) -> Database {
-    let config: DatabaseConfig = stopover_model::config::parse("agent.toml", &format!("name = \"users\"\n{lines}")).unwrap();
+    let config: DatabaseConfig =
+        stopover_model::config::parse("agent.toml", &format!("name = \"users\"\n{lines}")).unwrap();
     Database::new(&config).unwrap()
 }
 
@@ -309,7 +312,10 @@ async fn carry(client: TcpStream, server: TcpStream, cut: Cut, message: &'static
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
             let holds = buffer[..n].windows(message.len()).any(|w| w == message.as_bytes());
-            if cut != Cut::OtherProcessId && holds && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1) {
+            if cut != Cut::OtherProcessId
+                && holds
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
+            {
                 heard.send_replace(true);
                 if cut == Cut::After {
                     let _ = to_server.write_all(&buffer[..n]).await;
