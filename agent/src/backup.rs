@@ -72,11 +72,14 @@ async fn backup(
     prepare(settings)?;
     let names = Names::new(&context.environment, &context.step.database, &context.deployment);
     let found = manifest::find(directory, &names, &context.step, context.attempt, request.level).await;
-    if let Some(manifest) = found.map_err(|error| disk_error("look for an earlier backup", settings, &error))? {
+    if let Some(manifest) =
+        found.map_err(|error| disk_error("look for an earlier backup", settings, &error))?
+    {
         context.reporter.message("this attempt's backup is there already, and is what its manifest says");
         return Ok(manifest.report(directory));
     }
-    manifest::remove_leftovers(directory, &names).map_err(|error| disk_error("remove leftovers", settings, &error))?;
+    manifest::remove_leftovers(directory, &names)
+        .map_err(|error| disk_error("remove leftovers", settings, &error))?;
     let facts = Facts::of(context, &request.system_identifier).await?;
     let programs = programs::find(&settings.programs, facts.server_version_num).await?;
     space::check(directory, facts.tables_bytes)?;
@@ -97,7 +100,10 @@ async fn backup(
         step: context.step.clone(),
         attempt: context.attempt,
         database: context.step.database.clone(),
-        restore_command: restore_command::restore_command(&directory.join(partial.final_name()), &facts.database),
+        restore_command: restore_command::restore_command(
+            &directory.join(partial.final_name()),
+            &facts.database,
+        ),
         database_name: facts.database,
         system_identifier: facts.system_identifier,
         server_version: facts.server_version,

@@ -14,7 +14,7 @@ pub const DEFAULT_DIRECTORY: &str = "/var/lib/stopover-agent";
 #[derive(Debug, Parser)]
 #[command(name = "stopover-agent", version, propagate_version = true)]
 pub struct Cli {
-    /// How the log is written to the standard error stream; RUST_LOG picks what is logged.
+    /// How the log is written to the standard error stream; `RUST_LOG` picks what is logged.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     #[command(subcommand)]
@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         <Cli as clap::CommandFactory>::command().debug_assert();
-        let cli = <Cli as clap::Parser>::try_parse_from(["stopover-agent", "run", "--log-format", "json"]).unwrap();
+        let cli =
+            <Cli as clap::Parser>::try_parse_from(["stopover-agent", "run", "--log-format", "json"]).unwrap();
         assert_eq!(cli.log_format, LogFormat::Json);
     }
 

@@ -198,7 +198,8 @@ mod tests {
         let server = "https://stopover.example:8443".parse().unwrap();
         let text = skeleton(&server, &"staging".parse().unwrap());
         assert!(parse(&text).unwrap_err().contains("add a [[database]]"));
-        let commented_in = text.replace("# [[database]]", "[[database]]").replace("# name", "name").replace("# url", "url");
+        let commented_in =
+            text.replace("# [[database]]", "[[database]]").replace("# name", "name").replace("# url", "url");
         let config = parse(&commented_in).unwrap();
         assert_eq!((config.server, config.databases.len()), (server, 1));
     }

@@ -49,7 +49,9 @@ pub enum IdentityError {
     Key(#[source] rcgen::Error),
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("the server did not take the join token: it is unknown, used, or older than an hour; ask for a new one with `stopover agent token ENVIRONMENT`")]
+    #[error(
+        "the server did not take the join token: it is unknown, used, or older than an hour; ask for a new one with `stopover agent token ENVIRONMENT`"
+    )]
     Token,
     #[error("the server did not let this agent {action}: {}", .status.message())]
     Refused { action: &'static str, status: Status },
@@ -96,12 +98,16 @@ impl Identity {
 }
 
 /// Trades a join token for an identity.
-pub async fn join(server: &ServerUrl, token: &JoinToken, name: &AgentName) -> Result<Identity, IdentityError> {
+pub async fn join(
+    server: &ServerUrl,
+    token: &JoinToken,
+    name: &AgentName,
+) -> Result<Identity, IdentityError> {
     let authority = connection::fetch_authority(server, token.authority()).await?;
     let authority_pem = certificate_pem(&authority);
     let channel = connection::connect(server, &authority_pem, None).await?;
     let (key, csr) = key_and_request()?;
-    let request = v1::JoinRequest { token: token.expose(), agent: name.to_string(), csr: csr.into() };
+    let request = v1::JoinRequest { token: token.expose(), agent: name.to_string(), csr };
     let call = async { EnrolmentClient::new(channel).join(request).await };
     let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| IdentityError::Slow)?;
     let answer = answer.map_err(|status| match status.code() {
@@ -115,10 +121,11 @@ pub async fn join(server: &ServerUrl, token: &JoinToken, name: &AgentName) -> Re
 /// Trades the identity of this connection for a new one with a new key.
 pub async fn renew(channel: Channel) -> Result<Identity, IdentityError> {
     let (key, csr) = key_and_request()?;
-    let request = v1::RenewRequest { csr: csr.into() };
+    let request = v1::RenewRequest { csr };
     let call = async { EnrolmentClient::new(channel).renew(request).await };
     let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| IdentityError::Slow)?;
-    let answer = answer.map_err(|status| IdentityError::Refused { action: "renew its certificate", status })?;
+    let answer =
+        answer.map_err(|status| IdentityError::Refused { action: "renew its certificate", status })?;
     of_answer(answer.into_inner().identity, key, None)
 }
 

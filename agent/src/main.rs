@@ -54,7 +54,9 @@ async fn run_until_stopped(arguments: cli::Run) -> anyhow::Result<()> {
                     _ = interrupt.recv() => {}
                 }
                 if heard > 0 {
-                    tracing::warn!("a second signal: ending at once; the databases' ledgers know what took effect");
+                    tracing::warn!(
+                        "a second signal: ending at once; the databases' ledgers know what took effect"
+                    );
                     std::process::exit(i32::from(FAILED));
                 }
                 stop.cancel();
@@ -69,8 +71,9 @@ async fn run_until_stopped(arguments: cli::Run) -> anyhow::Result<()> {
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
+    if format == LogFormat::Json {
+        log.json().init();
+    } else {
+        log.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
     }
 }

@@ -5,6 +5,8 @@
 //! ```
 
 mod outage;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::collections::BTreeMap;
@@ -92,7 +94,10 @@ async fn end(work: &Registry, close: &CancellationToken) {
     // The tunnel closes first: a step that is cut off now is nobody's wish, and is taken up again after the restart.
     close.cancel();
     if !in_time {
-        tracing::warn!(running = work.running(), "cutting off what still runs; it is taken up again after the restart");
+        tracing::warn!(
+            running = work.running(),
+            "cutting off what still runs; it is taken up again after the restart"
+        );
         work.cancel_all();
         let _ = timeout(LAST_WORDS, work.ended()).await;
     }

@@ -127,7 +127,10 @@ impl Agent for AgentService {
     type VerifyStream = Updates;
     type RollbackStream = Updates;
 
-    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
         Ok(Response::new(v1::DescribeResponse {
             environment: self.settings.environment.to_string(),
             databases: self.names.iter().map(ToString::to_string).collect(),
@@ -165,7 +168,8 @@ impl Agent for AgentService {
             variant,
             lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
-            resolution: optional_enumeration::read(request.resolution, "resolution").map_err(|e| invalid(&e))?,
+            resolution: optional_enumeration::read(request.resolution, "resolution")
+                .map_err(|e| invalid(&e))?,
             limits: Limits::default(),
         };
         self.attach(command, Job::Migrate(job))
@@ -174,7 +178,8 @@ impl Agent for AgentService {
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
         let request = request.into_inner();
         let command = self.check(request.command, &[StepKind::Verify, StepKind::Monitor])?;
-        let checks: Result<Vec<Check>, InvalidWire> = request.checks.into_iter().map(Check::try_from).collect();
+        let checks: Result<Vec<Check>, InvalidWire> =
+            request.checks.into_iter().map(Check::try_from).collect();
         let job = VerifyRequest {
             checks: checks.map_err(|e| command::invalid("checks", &e))?,
             system_identifier: request.system_identifier,
@@ -186,7 +191,8 @@ impl Agent for AgentService {
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {
         let request = request.into_inner();
         let command = self.check(request.command, &[StepKind::Rollback])?;
-        let migration: Migration = command::migration(request.migration, &request.migration_digest, &command)?;
+        let migration: Migration =
+            command::migration(request.migration, &request.migration_digest, &command)?;
         let job = RollbackWork {
             migration,
             lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
@@ -196,12 +202,13 @@ impl Agent for AgentService {
         self.attach(command, Job::Rollback(job))
     }
 
-    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::CancelResponse>, Status> {
         let request = request.into_inner();
-        let deployment: DeploymentId = request
-            .deployment
-            .parse()
-            .map_err(|e| Status::invalid_argument(format!("`deployment`: {e}")))?;
+        let deployment: DeploymentId =
+            request.deployment.parse().map_err(|e| Status::invalid_argument(format!("`deployment`: {e}")))?;
         let step = request.step.ok_or_else(|| Status::invalid_argument("`step` is missing"))?;
         let step = StepKey::try_from(step).map_err(|e| command::invalid("step", &e))?;
         let attempt = Attempt(request.attempt);

@@ -1,5 +1,7 @@
 //! A step's surroundings for tests: a real database, and a context that reports to nobody.
 
+pub(crate) mod server;
+
 use std::sync::Arc;
 
 use stopover_cluster::TestDatabase;
@@ -26,7 +28,8 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
 
 /// A context for a step on the database that the URL leads to.
 pub(crate) fn context(url: &str, kind: StepKind) -> StepContext {
-    let concerns_one = matches!(kind, StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback);
+    let concerns_one =
+        matches!(kind, StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback);
     let migration: Option<MigrationId> = concerns_one.then(|| "001_x".parse().unwrap());
     StepContext {
         agent: "agent-1".parse().unwrap(),

@@ -31,7 +31,7 @@ pub struct VerifyRequest {
 }
 
 impl VerifyRequest {
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 }
 
 /// Runs the checks one after the other.
@@ -47,8 +47,8 @@ pub async fn run(context: &StepContext, request: &VerifyRequest) -> Outcome {
 }
 
 async fn verify(context: &StepContext, request: &VerifyRequest) -> Result<VerifyReport, StepError> {
-    let purpose = Purpose::reading(&SessionName::of(context))
-        .expecting_system(Some(&request.system_identifier));
+    let purpose =
+        Purpose::reading(&SessionName::of(context)).expecting_system(Some(&request.system_identifier));
     let session = context.database.connect(&purpose).await?;
     let checked = tokio::select! {
         checked = check_all(context, request, &session) => checked,
@@ -80,7 +80,7 @@ async fn check_all(
 
 /// An error of the query is the check's own failure; only a lost connection ends the whole step.
 async fn check_one(session: &Session, check: &Check, timeout: Duration) -> Result<CheckResult, StepError> {
-    let began = Instant::now();
+    let started = Instant::now();
     let begin = format!(
         "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL client_min_messages = error",
         timeout.as_millis()
@@ -103,7 +103,7 @@ async fn check_one(session: &Session, check: &Check, timeout: Duration) -> Resul
         expected: check.expect.to_string(),
         observed: finding.observed,
         note: finding.note,
-        took: began.elapsed(),
+        took: started.elapsed(),
     })
 }
 

@@ -224,9 +224,12 @@ fn outcome_of_panic(kind: StepKind, panic: &(dyn std::any::Any + Send)) -> Outco
         .unwrap_or_else(|| "no reason was given".to_owned());
     tracing::error!(panic = %what.escape_debug(), "a step panicked");
     let message = format!("the agent fell over a fault of its own: {}", what.escape_debug());
-    let error = StepError::new(ErrorClass::Internal, message).with_hint("please report it with the agent's log");
+    let error =
+        StepError::new(ErrorClass::Internal, message).with_hint("please report it with the agent's log");
     match kind {
-        StepKind::Migrate | StepKind::Rollback => Outcome::Unknown { error: error.with_effect(Effect::Possible) },
+        StepKind::Migrate | StepKind::Rollback => {
+            Outcome::Unknown { error: error.with_effect(Effect::Possible) }
+        }
         _ => Outcome::Failed { error, report: None },
     }
 }

@@ -58,7 +58,8 @@ pub(crate) async fn write(
     let counted = Counted { inner: dump, bytes: 0, each: &mut read };
     let reader = BufReader::with_capacity(BUFFER, counted);
     // The frame's own checksum lets any zstd find a flipped bit later.
-    let mut compressed = ZstdEncoder::with_quality_and_params(reader, LEVEL, &[CParameter::checksum_flag(true)]);
+    let mut compressed =
+        ZstdEncoder::with_quality_and_params(reader, LEVEL, &[CParameter::checksum_flag(true)]);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER];
     let (mut bytes, mut look_at) = (0_u64, LOOK_EVERY);
@@ -85,7 +86,10 @@ pub(crate) async fn write(
 
 /// Copies the file's bytes, decompressed, into `sink`, and gives back the length and hash of what was read from the
 /// disk. All of the file is read even when the archive inside ends earlier.
-pub(crate) async fn read_back(path: &Path, sink: &mut (impl AsyncWrite + Unpin)) -> Result<(u64, Digest), ArchiveError> {
+pub(crate) async fn read_back(
+    path: &Path,
+    sink: &mut (impl AsyncWrite + Unpin),
+) -> Result<(u64, Digest), ArchiveError> {
     let mut file = File::open(path).await.map_err(ArchiveError::Read)?;
     let mut hash = Sha256::new();
     let mut bytes = 0;
@@ -111,8 +115,11 @@ pub(crate) async fn measure(path: &Path) -> io::Result<(u64, Digest)> {
     let mut file = File::open(path).await?;
     let mut hash = Sha256::new();
     let mut bytes = 0;
-    tokio::io::copy(&mut Hashed { inner: &mut file, hash: &mut hash, bytes: &mut bytes }, &mut tokio::io::sink())
-        .await?;
+    tokio::io::copy(
+        &mut Hashed { inner: &mut file, hash: &mut hash, bytes: &mut bytes },
+        &mut tokio::io::sink(),
+    )
+    .await?;
     Ok((bytes, Digest::from_bytes(hash.finalize().into())))
 }
 
@@ -189,13 +196,16 @@ mod tests {
     #[tokio::test]
     async fn a_flipped_bit_a_cut_and_an_addition_are_found() {
         let directory = tempfile::tempdir().unwrap();
-        let dump: Vec<u8> = (0..200_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let dump: Vec<u8> =
+            (0..200_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let (path, written) = written(&dump, directory.path()).await;
         let good = std::fs::read(&path).unwrap();
         let mut flipped = good.clone();
         flipped[good.len() / 2] ^= 1;
         let added = [&good[..], b"more"].concat();
-        for (bad, what) in [(&flipped[..], "flipped"), (&good[..good.len() - 9], "cut"), (&added[..], "added")] {
+        for (bad, what) in
+            [(&flipped[..], "flipped"), (&good[..good.len() - 9], "cut"), (&added[..], "added")]
+        {
             std::fs::write(&path, bad).unwrap();
             let found = match read_back(&path, &mut tokio::io::sink()).await {
                 Err(_) => true,

@@ -44,7 +44,8 @@ impl Program {
         command.current_dir("/").stdin(input).stdout(output).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| {
             let message = format!("could not run {}: {error}", path.display());
-            StepError::new(ErrorClass::Setup, message).with_hint(format!("set {name} in agent.toml to its path"))
+            StepError::new(ErrorClass::Setup, message)
+                .with_hint(format!("set {name} in agent.toml to its path"))
         })?;
         let words = tokio::spawn(last_words(child.stderr.take()));
         Ok(Self { child, name, words })

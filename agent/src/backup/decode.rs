@@ -40,7 +40,8 @@ async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<()
         // It stopped reading: its status and its own words say why.
         Err(ArchiveError::Write(_)) => None,
         Err(error) => {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             pg_restore.stop().await;
             return Err(unproven(&why));
         }

@@ -22,9 +22,10 @@ use crate::step::StepContext;
 /// A dump takes weak locks on all tables at its start; behind an ALTER that waits itself it gives up after this.
 const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 /// A dump that says nothing for so long hangs on a network that swallows its packets.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_mins(10);
 /// As a connection string, in which libpq finds what no variable can say. It names no database.
-const KEEPALIVES: &str = "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
+const KEEPALIVES: &str =
+    "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
 
 /// Dumps the database into the partial file.
 pub(super) async fn run(
@@ -37,7 +38,8 @@ pub(super) async fn run(
     let password = context.database.password().await.map_err(crate::postgres::ConnectError::from)?;
     let passfile = password.map(|p| Passfile::write(&settings.scratch, p.expose_secret())).transpose()?;
     let environment = environment(context, passfile.as_ref().map(Passfile::path))?;
-    let arguments = ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
+    let arguments =
+        ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
     let pipes = (Stdio::null(), Stdio::piped());
     let mut pg_dump = Program::start("pg_dump", &programs.pg_dump, &arguments, &environment, pipes)?;
     let Some(dump) = pg_dump.child.stdout.take() else {
@@ -45,7 +47,8 @@ pub(super) async fn run(
     };
     let mut file = partial.take_file().map_err(|error| disk_error("write a file", settings, &error))?;
     let read = AtomicU64::new(0);
-    let writing = archive::write(dump, &mut file, &settings.directory, |bytes| read.store(bytes, Ordering::Relaxed));
+    let writing =
+        archive::write(dump, &mut file, &settings.directory, |bytes| read.store(bytes, Ordering::Relaxed));
     let written = tokio::select! {
         written = writing => written,
         () = context.cancel.cancelled() => {
@@ -126,7 +129,9 @@ async fn silence(read: &AtomicU64, longest: Duration) {
 fn archive_error(error: &ArchiveError, settings: &BackupSettings, facts: &Facts) -> StepError {
     let directory = &settings.directory;
     match error {
-        ArchiveError::NoSpace => space::full(directory, space::free(directory).unwrap_or(0), facts.tables_bytes),
+        ArchiveError::NoSpace => {
+            space::full(directory, space::free(directory).unwrap_or(0), facts.tables_bytes)
+        }
         ArchiveError::Write(error) => disk_error("write the backup", settings, error),
         ArchiveError::Read(error) => {
             StepError::new(ErrorClass::Internal, format!("could not read what pg_dump says: {error}"))
@@ -139,14 +144,23 @@ fn failure(ended: &Ended, place: &str) -> StepError {
     let words = &ended.words;
     let says = |part: &str| words.contains(part);
     let (class, hint) = if says("server version mismatch") {
-        (ErrorClass::Setup, "install PostgreSQL's client programs of the server's version or newer, or set pg_dump in agent.toml")
+        (
+            ErrorClass::Setup,
+            "install PostgreSQL's client programs of the server's version or newer, or set pg_dump in agent.toml",
+        )
     } else if says("permission denied") {
-        (ErrorClass::Setup, "a backup reads everything: GRANT pg_read_all_data (PostgreSQL 14 and newer) to the agent's user")
+        (
+            ErrorClass::Setup,
+            "a backup reads everything: GRANT pg_read_all_data (PostgreSQL 14 and newer) to the agent's user",
+        )
     } else if says("password authentication failed") || says("no password supplied") || says("pg_hba.conf") {
         (ErrorClass::Setup, "check the user and the password of the database in agent.toml")
     } else if says("lock timeout") || says("could not obtain lock") {
         (ErrorClass::Lock, "something holds a lock on a table for long: see the inspection for who")
-    } else if says("connection to server") || says("terminating connection") || says("server closed the connection") {
+    } else if says("connection to server")
+        || says("terminating connection")
+        || says("server closed the connection")
+    {
         (ErrorClass::Transient, "check that the database runs and can be reached from the agent")
     } else {
         (ErrorClass::Setup, "run pg_dump by hand with the agent's settings to see more")

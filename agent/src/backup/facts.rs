@@ -32,7 +32,8 @@ impl Facts {
         let purpose = Purpose::reading(&SessionName::of(context)).expecting_system(Some(system_identifier));
         let session = context.database.connect(&purpose).await?;
         // Asking for a file's size waits for whoever alters the table; its size at the last VACUUM has to do then.
-        let mut rows = session.client().query(&tables("coalesce(pg_catalog.pg_table_size(c.oid), 0)"), &[]).await;
+        let mut rows =
+            session.client().query(&tables("coalesce(pg_catalog.pg_table_size(c.oid), 0)"), &[]).await;
         if rows.is_err() {
             let size = "c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint";
             rows = session.client().query(&tables(size), &[]).await;

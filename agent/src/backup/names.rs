@@ -17,7 +17,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(environment: &EnvironmentName, database: &DatabaseName, deployment: &DeploymentId) -> Self {
+    pub(crate) fn new(
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+        deployment: &DeploymentId,
+    ) -> Self {
         Self { prefix: format!("{environment}-{database}-"), suffix: format!("-{deployment}") }
     }
 
@@ -33,7 +37,9 @@ impl Names {
             .and_then(|rest| rest.strip_suffix(ending))
             .and_then(|rest| rest.strip_suffix(&self.suffix));
         time.is_some_and(|t| {
-            t.len() == 16 && t.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z') && t.ends_with('Z')
+            t.len() == 16
+                && t.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z')
+                && t.ends_with('Z')
         })
     }
 }
@@ -52,6 +58,9 @@ mod tests {
         assert!(names.owns(&format!("{name}.dump.zst.partial"), PARTIAL));
         assert!(!names.owns(&format!("{name}.dump.zst"), PARTIAL));
         let other = longer.at(Timestamp::UNIX_EPOCH);
-        assert!(!names.owns(&format!("{other}.json"), MANIFEST) && longer.owns(&format!("{other}.json"), MANIFEST));
+        assert!(
+            !names.owns(&format!("{other}.json"), MANIFEST)
+                && longer.owns(&format!("{other}.json"), MANIFEST)
+        );
     }
 }

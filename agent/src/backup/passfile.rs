@@ -17,14 +17,18 @@ impl Passfile {
     /// Writes the password for whatever the one client that gets this file connects to.
     pub(crate) fn write(directory: &Path, password: &str) -> Result<Self, StepError> {
         if password.contains(['\n', '\r', '\0']) {
-            let message = "the database's password holds a line break, which PostgreSQL's password files can't";
-            return Err(StepError::new(ErrorClass::Setup, message).with_hint("give the role another password"));
+            let message =
+                "the database's password holds a line break, which PostgreSQL's password files can't";
+            return Err(
+                StepError::new(ErrorClass::Setup, message).with_hint("give the role another password")
+            );
         }
         let path = directory.join(format!("passfile-{}", uuid::Uuid::new_v4()));
         let file = Self { path };
         file.fill(password).map_err(|error| {
             let message = format!("could not write a password file in {}: {error}", directory.display());
-            StepError::new(ErrorClass::Setup, message).with_hint("let the agent's user write to its state directory")
+            StepError::new(ErrorClass::Setup, message)
+                .with_hint("let the agent's user write to its state directory")
         })?;
         Ok(file)
     }

@@ -67,8 +67,9 @@ fn missing(newest: Option<(u32, PathBuf)>, server: u32) -> StepError {
 /// The version that a program says it has: `pg_dump (PostgreSQL) 15.18 (Debian ...)` is `15.18 (Debian ...)`.
 async fn version_of(program: &Path) -> Result<String, StepError> {
     let failed = |why: String| {
-        StepError::new(ErrorClass::Setup, format!("could not run {}: {why}", program.display()))
-            .with_hint("set pg_dump and pg_restore in agent.toml to the absolute paths of PostgreSQL's programs")
+        StepError::new(ErrorClass::Setup, format!("could not run {}: {why}", program.display())).with_hint(
+            "set pg_dump and pg_restore in agent.toml to the absolute paths of PostgreSQL's programs",
+        )
     };
     let output = Command::new(program)
         .arg("--version")
@@ -99,7 +100,8 @@ fn packaged_parents() -> Vec<PathBuf> {
 
 /// The real programs of this name, the newest packaged one first, then those on PATH.
 fn installed(name: &str, path: &std::ffi::OsStr, parents: &[PathBuf]) -> Vec<PathBuf> {
-    let mut packaged: Vec<(u32, PathBuf)> = parents.iter().flat_map(|parent| versions_under(parent)).collect();
+    let mut packaged: Vec<(u32, PathBuf)> =
+        parents.iter().flat_map(|parent| versions_under(parent)).collect();
     packaged.sort_by(|a, b| b.cmp(a));
     let directories = packaged.into_iter().map(|(_, directory)| directory).chain(std::env::split_paths(path));
     let mut found: Vec<PathBuf> = Vec::new();
@@ -184,6 +186,9 @@ mod tests {
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(["15.18 (Debian)", "17beta1", "16", "x"].map(major_of), [Some(15), Some(17), Some(16), None]);
+        assert_eq!(
+            ["15.18 (Debian)", "17beta1", "16", "x"].map(major_of),
+            [Some(15), Some(17), Some(16), None]
+        );
     }
 }

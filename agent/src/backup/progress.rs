@@ -28,7 +28,12 @@ pub(super) async fn watch(context: &StepContext, facts: &Facts) {
         let (schema, table): (String, String) = (row.get(0), row.get(1));
         let copied = u64::try_from(row.get::<_, i64>(2)).unwrap_or(0);
         furthest = done(&facts.tables, &schema, &table, copied).max(furthest);
-        report(context, format!("copying {}.{}", shown(&schema, 63), shown(&table, 63)), furthest, facts.tables_bytes);
+        report(
+            context,
+            format!("copying {}.{}", shown(&schema, 63), shown(&table, 63)),
+            furthest,
+            facts.tables_bytes,
+        );
     }
 }
 
@@ -42,7 +47,8 @@ fn done(tables: &[Relation], schema: &str, name: &str, rows_copied: u64) -> u64 
     let before: u64 = before.map(|table| table.bytes).sum();
     let current = tables.iter().find(|t| t.schema == schema && t.name == name);
     let part = current.filter(|table| table.rows > 0).map_or(0, |table| {
-        let bytes = u128::from(table.bytes) * u128::from(rows_copied.min(table.rows)) / u128::from(table.rows);
+        let bytes =
+            u128::from(table.bytes) * u128::from(rows_copied.min(table.rows)) / u128::from(table.rows);
         u64::try_from(bytes).unwrap_or(table.bytes)
     });
     before + part
@@ -63,7 +69,12 @@ mod tests {
 
     #[test]
     fn what_is_done_is_the_tables_before_and_a_part_of_this_one() {
-        let table = |name: &str, bytes, rows| Relation { schema: "public".to_owned(), name: name.to_owned(), bytes, rows };
+        let table = |name: &str, bytes, rows| Relation {
+            schema: "public".to_owned(),
+            name: name.to_owned(),
+            bytes,
+            rows,
+        };
         let tables = [table("a", 100, 10), table("b", 1_000, 10), table("c", 50, 0)];
         assert_eq!(done(&tables, "public", "a", 0), 0);
         assert_eq!(done(&tables, "public", "b", 5), 600);

@@ -29,7 +29,9 @@ impl Partial {
         loop {
             let stem = names.at(time);
             let path = directory.join(format!("{stem}{PARTIAL}"));
-            let taken = [DUMP, MANIFEST].iter().any(|e| directory.join(format!("{stem}{e}")).symlink_metadata().is_ok());
+            let taken = [DUMP, MANIFEST]
+                .iter()
+                .any(|e| directory.join(format!("{stem}{e}")).symlink_metadata().is_ok());
             if !taken {
                 match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -80,7 +82,9 @@ impl Drop for Partial {
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some network file systems can't; the name was free when the file was made, and only this agent writes here.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_err() => std::fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_err() => {
+            std::fs::rename(from, to)
+        }
         done => Ok(done?),
     }
 }

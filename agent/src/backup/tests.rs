@@ -78,7 +78,11 @@ async fn a_backup_is_whole_private_and_restores() {
     assert_eq!(std::fs::metadata(&report.path).unwrap().len(), report.bytes);
     let files = place.files();
     assert_eq!(files.len(), 2, "{files:?}");
-    assert!(files[0].ends_with(&format!("-{}.dump.zst", context.deployment)) && files[1].ends_with(".json"), "{files:?}");
+    assert!(
+        files[0].ends_with(&format!("-{}.dump.zst", context.deployment))
+            && files[1].ends_with(&format!("-{}.json", context.deployment)),
+        "{files:?}"
+    );
     for file in &files {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(place.settings.directory.join(file)).unwrap().permissions().mode();
@@ -139,11 +143,16 @@ async fn a_hostile_database_name_is_dumped_and_not_dialled() {
     cluster.create_database(&name).await.unwrap();
     cluster.client(&name).await.unwrap().batch_execute("CREATE TABLE marker (a int)").await.unwrap();
     let place = place();
-    let report = report(run(&context(&cluster.url(&name), StepKind::Backup), &place.settings, &decoded()).await);
+    let report =
+        report(run(&context(&cluster.url(&name), StepKind::Backup), &place.settings, &decoded()).await);
     let target = prepared("").await;
     restore(&report, &cluster, target.name());
     target.client().await.unwrap().batch_execute("SELECT FROM marker").await.unwrap();
-    assert!(report.restore_command.contains(&format!("dbname='\\''{name}'\\''")), "{}", report.restore_command);
+    assert!(
+        report.restore_command.contains(&format!("dbname='\\''{name}'\\''")),
+        "{}",
+        report.restore_command
+    );
     let drop = format!("DROP DATABASE \"{name}\"");
     cluster.client("postgres").await.unwrap().batch_execute(&drop).await.unwrap();
 }
@@ -200,8 +209,9 @@ async fn a_cancelled_backup_ends_its_dump_and_leaves_nothing() {
     let running = tokio::spawn(async move { run(&context, &settings, &decoded()).await });
     let dumping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
         AND query LIKE 'LOCK TABLE%'";
+    let observer = source.client().await.unwrap();
     let until = async |wanted: bool| {
-        while blocker.query_one(dumping, &[]).await.unwrap().get::<_, bool>(0) != wanted {
+        while observer.query_one(dumping, &[]).await.unwrap().get::<_, bool>(0) != wanted {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -247,7 +257,12 @@ async fn a_directory_that_is_not_there_or_too_small_is_refused_early() {
     place.settings.directory = "/nonexistent/backups".into();
     let outcome = run(&context, &place.settings, &decoded()).await;
     assert!(error(&outcome).message.contains("/nonexistent/backups is not there"), "{outcome:?}");
-    assert!(space::check(place.root.path(), u64::MAX / 2).unwrap_err().message.contains("no space for the backup"));
+    assert!(
+        space::check(place.root.path(), u64::MAX / 2)
+            .unwrap_err()
+            .message
+            .contains("no space for the backup")
+    );
 }
 
 #[tokio::test]

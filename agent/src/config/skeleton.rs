@@ -8,7 +8,7 @@ use crate::connection::ServerUrl;
 #[must_use]
 pub fn skeleton(server: &ServerUrl, environment: &EnvironmentName) -> String {
     format!(
-        r##"# The agent of the environment {environment}. After a change, start the agent again.
+        r#"# The agent of the environment {environment}. After a change, start the agent again.
 
 server = "{server}"
 
@@ -31,6 +31,6 @@ server = "{server}"
 # name = "users"                           # how deployments call it
 # url = "postgresql://stopover@db.internal:5432/users?sslmode=verify-full&sslrootcert=system"
 # password_file = "/etc/stopover/users.password"
-"##
+"#
     )
 }

@@ -13,7 +13,7 @@ use crate::connection::ServerUrl;
 /// The clock is looked at this often: a machine that slept, or whose clock was set, must not miss the time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Keeps the identity fresh, and tells of each new one.
 pub struct Renewal {

@@ -107,7 +107,9 @@ impl IdentityStore {
         })?;
         let scratch = self.scratch();
         match std::fs::remove_dir_all(&scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("clear", &scratch)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("clear", &scratch)(error));
+            }
             _ => {}
         }
         DirBuilder::new().mode(0o700).create(&scratch).map_err(failed("make", &scratch))?;

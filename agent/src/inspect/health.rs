@@ -25,7 +25,12 @@ pub(super) async fn warnings(
 
 /// After an upgrade of the packages under a running server, its libraries may not load any more.
 async fn plpgsql(session: &Session) -> Result<Option<String>, StepError> {
-    match session.client().batch_execute("DO LANGUAGE plpgsql $$ BEGIN END $$").await.map_err(|e| session.error(e)) {
+    match session
+        .client()
+        .batch_execute("DO LANGUAGE plpgsql $$ BEGIN END $$")
+        .await
+        .map_err(|e| session.error(e))
+    {
         Ok(()) => Ok(None),
         Err(error) if error.is_lost() => Err(error.into_step_error("could not try PL/pgSQL")),
         Err(error) => Ok(Some(format!(
@@ -37,7 +42,8 @@ async fn plpgsql(session: &Session) -> Result<Option<String>, StepError> {
 /// The sessions of other roles show no transactions to those who may not see them.
 async fn blindness(session: &Session) -> Result<Option<String>, StepError> {
     let row = session.client().query_one(BLINDNESS, &[]).await;
-    let blind: bool = row.map_err(|error| step_error("could not look at the agent's privileges", error))?.get(0);
+    let blind: bool =
+        row.map_err(|error| step_error("could not look at the agent's privileges", error))?.get(0);
     Ok(blind.then(|| {
         format!(
             "{} can't see the transactions of other roles, so that long ones may be missing here; GRANT pg_read_all_stats to it",
@@ -51,7 +57,9 @@ async fn invalid_indexes(session: &Session, tables: &[u32]) -> Result<Vec<String
     let rows = rows.map_err(|error| step_error("could not look for invalid indexes", error))?;
     let warning = |row: &tokio_postgres::Row| {
         let (index, table): (String, String) = (row.get(0), row.get(1));
-        format!("the index {index} on {table} is invalid: its build did not finish, and it only costs; drop it, or reindex it")
+        format!(
+            "the index {index} on {table} is invalid: its build did not finish, and it only costs; drop it, or reindex it"
+        )
     };
     Ok(rows.iter().map(warning).collect())
 }

@@ -8,7 +8,10 @@ use super::quoted;
 use super::tables::created_by;
 use crate::postgres::{Session, step_error};
 
-pub(super) async fn existing(session: &Session, migrations: &[&Migration]) -> Result<Vec<ExistingObject>, StepError> {
+pub(super) async fn existing(
+    session: &Session,
+    migrations: &[&Migration],
+) -> Result<Vec<ExistingObject>, StepError> {
     let mut existing = Vec::new();
     for migration in migrations {
         for object in created_by(migration) {

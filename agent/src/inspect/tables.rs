@@ -37,16 +37,16 @@ pub(super) async fn touched(
     named: &[(String, Name)],
     migrations: &[Migration],
 ) -> Result<Vec<u32>, StepError> {
-    let mut names: BTreeSet<String> = named.iter().map(|(_, name)| quoted(name)).collect();
+    let mut wanted: BTreeSet<String> = named.iter().map(|(_, name)| quoted(name)).collect();
     for object in migrations.iter().flat_map(created_by) {
         if let CreatedObject::Column { table, .. } | CreatedObject::Index { table, .. } = object {
-            names.insert(quoted(&table));
+            wanted.insert(quoted(&table));
         }
     }
-    let names: Vec<String> = names.into_iter().collect();
+    let wanted: Vec<String> = wanted.into_iter().collect();
     let sql = "SELECT DISTINCT r::oid FROM (SELECT pg_catalog.to_regclass(n) AS r FROM pg_catalog.unnest($1::text[]) AS n) AS found \
                WHERE r IS NOT NULL";
-    let rows = session.client().query(sql, &[&names]).await;
+    let rows = session.client().query(sql, &[&wanted]).await;
     let rows = rows.map_err(|error| step_error("could not look for the tables", error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -104,7 +104,9 @@ async fn count(
     name: &Name,
     warnings: &mut Vec<String>,
 ) -> Result<Option<u64>, StepError> {
-    let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = '{COUNT_FOR}'; SET LOCAL lock_timeout = '1s'");
+    let begin = format!(
+        "BEGIN READ ONLY; SET LOCAL statement_timeout = '{COUNT_FOR}'; SET LOCAL lock_timeout = '1s'"
+    );
     let sql = format!("SELECT pg_catalog.count(*) FROM {}", quoted(name));
     let counted = async {
         session.client().batch_execute(&begin).await?;

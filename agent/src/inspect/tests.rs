@@ -15,13 +15,16 @@ async fn inspection(url: &str, migrations: Vec<Migration>) -> Inspection {
 
 fn adds_a_column(table: &str) -> Migration {
     let toml = format!("table = '{table}'");
-    let up = format!("ALTER TABLE {table} ADD COLUMN done boolean; CREATE INDEX i ON {table} (done); CREATE TABLE extra (id int)");
+    let up = format!(
+        "ALTER TABLE {table} ADD COLUMN done boolean; CREATE INDEX i ON {table} (done); CREATE TABLE extra (id int)"
+    );
     migration(&[("up.sql", &up), ("migration.toml", &toml)])
 }
 
 #[tokio::test]
 async fn an_untouched_database_is_described() {
-    let database = prepared("CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 1234)").await;
+    let database =
+        prepared("CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 1234)").await;
     let found = inspection(database.url(), vec![adds_a_column("users"), adds_a_column("missing")]).await;
     assert!(found.server_version_num >= 150_000 && found.server_version.starts_with("15."), "{found:?}");
     assert_eq!(found.database, database.name());
@@ -56,7 +59,10 @@ async fn others_at_work_are_shown_without_their_queries() {
     let found = inspection(database.url(), vec![adds_a_column("users")]).await;
     let long = &found.long_running[0];
     assert_eq!((long.state.as_str(), long.user.as_str()), ("idle in transaction", "postgres"));
-    assert!(long.transaction_age > Duration::from_secs(5) && !long.application.contains('\u{1b}'), "{long:?}");
+    assert!(
+        long.transaction_age > Duration::from_secs(5) && !long.application.contains('\u{1b}'),
+        "{long:?}"
+    );
     let lock = &found.locks[0];
     assert_eq!((lock.table.as_str(), lock.mode.as_str(), lock.granted), ("users", "ShareLock", true));
     assert_eq!(lock.holder.pid, long.pid);
@@ -65,7 +71,8 @@ async fn others_at_work_are_shown_without_their_queries() {
 
 #[tokio::test]
 async fn a_table_that_can_not_be_counted_is_estimated() {
-    let setup = "CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 5000); ANALYZE users";
+    let setup =
+        "CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 5000); ANALYZE users";
     let database = prepared(setup).await;
     let other = database.client().await.unwrap();
     other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -91,7 +98,10 @@ async fn what_an_ordinary_role_can_not_see_is_said() {
     let database = prepared("CREATE TABLE users (id int); INSERT INTO users VALUES (1)").await;
     let admin = database.client().await.unwrap();
     let role = format!("role_{}", database.name());
-    let grant = format!("CREATE ROLE {role} LOGIN PASSWORD 'a:b\\c'; GRANT CONNECT ON DATABASE {} TO {role}", database.name());
+    let grant = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'a:b\\c'; GRANT CONNECT ON DATABASE {} TO {role}",
+        database.name()
+    );
     admin.batch_execute(&grant).await.unwrap();
     let config = database.config();
     let url = format!(
@@ -120,7 +130,8 @@ async fn an_invalid_index_is_worth_a_word() {
 async fn a_table_name_that_is_none_is_shown_with_its_file() {
     let database = prepared("").await;
     let toml = "table = 'users; DROP TABLE x'";
-    let request = InspectRequest { migrations: vec![migration(&[("up.sql", "SELECT 1"), ("migration.toml", toml)])] };
+    let request =
+        InspectRequest { migrations: vec![migration(&[("up.sql", "SELECT 1"), ("migration.toml", toml)])] };
     let outcome = run(&context(database.url(), StepKind::Inspect), &request).await;
     let error = outcome.error().unwrap();
     assert!(error.message.starts_with("001_x/migration.toml: `table`:"), "{}", error.message);

@@ -24,11 +24,10 @@ impl Outage {
 
     /// There is a connection.
     pub(super) fn ends(&mut self, server: &str) {
-        match self.since {
-            Some(since) => {
-                tracing::info!(%server, tries = self.tries, "connected again after {}", human(since.elapsed()));
-            }
-            None => tracing::info!(%server, "connected"),
+        if let Some(since) = self.since {
+            tracing::info!(%server, tries = self.tries, "connected again after {}", human(since.elapsed()));
+        } else {
+            tracing::info!(%server, "connected");
         }
         *self = Self::default();
     }

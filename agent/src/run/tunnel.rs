@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// For calls that end while the tunnel closes.
 const GRACE: Duration = Duration::from_millis(500);
 /// A new certificate waits this long for running steps before the tunnel is opened anew with it.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) struct Tunnels {
@@ -73,7 +73,8 @@ impl Tunnels {
         let close = self.close.child_token();
         let serving = tunnel.serve(self.routes.clone(), KeepAlive::default(), close.clone(), GRACE);
         let renewed = {
-            let (mut identities, work, close) = (self.identities.clone(), Arc::clone(&self.work), close.clone());
+            let (mut identities, work, close) =
+                (self.identities.clone(), Arc::clone(&self.work), close.clone());
             async move {
                 if identities.changed().await.is_ok() {
                     rest(&work).await;

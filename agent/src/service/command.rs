@@ -28,7 +28,9 @@ pub(super) fn check(
     }
     if !kinds.contains(&command.step.kind) {
         let kind = command.step.kind;
-        return Err(Status::invalid_argument(format!("`command.step.kind`: {kind} is not done by this call")));
+        return Err(Status::invalid_argument(format!(
+            "`command.step.kind`: {kind} is not done by this call"
+        )));
     }
     if !databases.contains(&command.step.database) {
         let known: Vec<&str> = databases.iter().map(DatabaseName::as_str).collect();

@@ -41,7 +41,8 @@ impl Answer {
 
 fn values(row: &SimpleQueryRow) -> Result<Vec<(String, Option<String>)>, QueryError> {
     let value = |(i, column): (usize, &tokio_postgres::SimpleColumn)| {
-        let value = row.try_get(i).map_err(|_| QueryError::Answer("a value that is no UTF-8 text".to_owned()))?;
+        let value =
+            row.try_get(i).map_err(|_| QueryError::Answer("a value that is no UTF-8 text".to_owned()))?;
         Ok((column.name().to_owned(), value.map(str::to_owned)))
     };
     row.columns().iter().enumerate().map(value).collect()

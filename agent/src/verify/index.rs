@@ -68,8 +68,7 @@ impl Facts {
         .await;
         let estimated = u64::try_from(row.get::<_, i64>(4)).unwrap_or(0);
         let few_rows = counted?.value().and_then(|n| n.parse().ok()).filter(|n| *n < FEW_ROWS);
-        let known: bool =
-            client.query_one(KNOWN, &[&oid, &table_oid]).await.map_err(failed)?.get(0);
+        let known: bool = client.query_one(KNOWN, &[&oid, &table_oid]).await.map_err(failed)?.get(0);
         Ok(Some(Self {
             names: names.iter().map(|row| row.get(0)).collect(),
             usable: row.get(2),

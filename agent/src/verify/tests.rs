@@ -36,7 +36,8 @@ async fn index_check(setup: &str, sql: &str, index: &str) -> CheckResult {
 
 #[tokio::test]
 async fn each_check_stands_for_itself() {
-    let database = prepared("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 250)").await;
+    let database =
+        prepared("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 250)").await;
     let context = context(database.url(), StepKind::Verify);
     let zero = || Expectation::Value(Scalar::Int(0));
     let checks = vec![
@@ -51,7 +52,11 @@ async fn each_check_stands_for_itself() {
     let outcome = run(&context, &request(checks)).await;
     let error = outcome.error().unwrap().clone();
     assert_eq!((error.class, error.effect), (ErrorClass::Check, Effect::None));
-    assert!(error.message.starts_with("5 of 7 verifications failed: broken: expected 0, found"), "{}", error.message);
+    assert!(
+        error.message.starts_with("5 of 7 verifications failed: broken: expected 0, found"),
+        "{}",
+        error.message
+    );
     let results = checks_of(outcome);
     let passed: Vec<bool> = results.iter().map(|result| result.passed).collect();
     assert_eq!(passed, [true, false, false, false, false, true, false]);
@@ -62,7 +67,8 @@ async fn each_check_stands_for_itself() {
     let said = messages(&context);
     assert_eq!(said.len(), 7);
     assert_eq!(said[0], "passed: rows");
-    let left: i64 = database.client().await.unwrap().query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
+    let left: i64 =
+        database.client().await.unwrap().query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
     assert_eq!(left, 250, "nothing was deleted");
 }
 
@@ -90,7 +96,9 @@ async fn a_cancelled_verification_ends_its_query() {
     }
     cancel.cancel();
     assert_eq!(running.await.unwrap().error().unwrap().class, ErrorClass::Cancelled);
-    while client.query_one(&format!("{sleeping} AND state = 'active'"), &[]).await.unwrap().get::<_, i64>(0) > 0 {
+    while client.query_one(&format!("{sleeping} AND state = 'active'"), &[]).await.unwrap().get::<_, i64>(0)
+        > 0
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -108,7 +116,10 @@ async fn a_large_tables_index_must_be_used() {
 
     let unrelated = index_check(&setup, "SELECT * FROM users WHERE email = 'u77'", "users_plan").await;
     assert!(!unrelated.passed, "{unrelated:?}");
-    assert!(unrelated.observed.contains("users_email") && unrelated.observed.contains("can't serve"), "{unrelated:?}");
+    assert!(
+        unrelated.observed.contains("users_email") && unrelated.observed.contains("can't serve"),
+        "{unrelated:?}"
+    );
 
     let unselective = index_check(&setup, "SELECT * FROM users WHERE plan = 'free'", "users_plan").await;
     assert!(!unselective.passed && unselective.observed.contains("does not pay"), "{unselective:?}");

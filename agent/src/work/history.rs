@@ -8,7 +8,7 @@ use super::{Work, WorkKey};
 
 /// Finished work is kept for callers that come back for its outcome.
 const MOST_KEPT: usize = 256;
-const KEPT_FOR: Duration = Duration::from_secs(3600);
+const KEPT_FOR: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Default)]
 pub(super) struct History {

@@ -15,7 +15,7 @@ fn key(kind: StepKind) -> WorkKey {
 }
 
 fn later() -> Timestamp {
-    Timestamp::now() + Duration::from_secs(60)
+    Timestamp::now() + Duration::from_mins(1)
 }
 
 fn done() -> Outcome {
@@ -69,7 +69,8 @@ async fn a_second_call_attaches_and_a_finished_one_is_answered() {
 #[tokio::test]
 async fn a_newer_attempt_ends_the_older_one_before_it_begins() {
     let registry = Registry::new();
-    let older = registry.start_or_attach(&key(StepKind::Migrate), Attempt(1), later(), until_cancelled).unwrap();
+    let older =
+        registry.start_or_attach(&key(StepKind::Migrate), Attempt(1), later(), until_cancelled).unwrap();
     older.reporter.watch_lines().wait_for(|lines| *lines == 1).await.unwrap();
     let seen = Arc::clone(&older);
     let newer = |_: Begin| {
@@ -89,7 +90,8 @@ async fn a_newer_attempt_ends_the_older_one_before_it_begins() {
 #[tokio::test]
 async fn steps_on_one_database_follow_one_another_and_one_that_waits_can_be_cancelled() {
     let registry = Registry::new();
-    let backup = registry.start_or_attach(&key(StepKind::Backup), Attempt(1), later(), until_cancelled).unwrap();
+    let backup =
+        registry.start_or_attach(&key(StepKind::Backup), Attempt(1), later(), until_cancelled).unwrap();
     tokio::task::yield_now().await;
     let never = |_: Begin| async { panic!("it must not run beside the backup") }.boxed();
     let waiting = registry.start_or_attach(&key(StepKind::Migrate), Attempt(1), later(), never).unwrap();
@@ -123,7 +125,8 @@ async fn what_comes_too_late_or_while_stopping_does_not_begin() {
     let past = Timestamp::UNIX_EPOCH;
     let late = registry.start_or_attach(&key(StepKind::Verify), Attempt(1), past, never).unwrap_err();
     assert_eq!(late, Refused::TooLate { not_after: past });
-    let running = registry.start_or_attach(&key(StepKind::Backup), Attempt(1), later(), until_cancelled).unwrap();
+    let running =
+        registry.start_or_attach(&key(StepKind::Backup), Attempt(1), later(), until_cancelled).unwrap();
     registry.close();
     let stopping = registry.start_or_attach(&key(StepKind::Verify), Attempt(1), later(), never).unwrap_err();
     assert_eq!(stopping, Refused::Stopping);
