@@ -9,16 +9,17 @@
 
 mod archive;
 mod child;
+mod connection;
 mod decode;
 mod dump;
 mod facts;
 mod manifest;
 mod names;
-mod passfile;
 mod programs;
 mod progress;
 mod publish;
 mod restore_command;
+mod secret_file;
 mod space;
 #[cfg(test)]
 mod tests;

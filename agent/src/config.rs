@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/samples/agent.toml");
+        let config = AgentConfig::load(&path).unwrap();
+        assert_eq!(config.databases.len(), 2);
+        for database in &config.databases {
+            crate::postgres::Database::new(database).unwrap();
+        }
+    }
+
+    #[test]
     fn the_skeleton_says_what_is_missing() {
         let server = "https://stopover.example:8443".parse().unwrap();
         let text = skeleton(&server, &"staging".parse().unwrap());

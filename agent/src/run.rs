@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backup::BackupSettings;
 use crate::config::AgentConfig;
 use crate::identity::{IdentityError, IdentityStore, Renewal, StoreError};
-use crate::postgres::{Database, InvalidDatabase};
+use crate::postgres::{Database, DatabaseConfig, InvalidDatabase};
 use crate::service::{AgentService, Settings};
 use crate::work::Registry;
 use tunnel::Tunnels;
@@ -105,10 +105,13 @@ async fn end(work: &Registry, close: &CancellationToken) {
 }
 
 fn databases(config: &AgentConfig) -> Result<BTreeMap<DatabaseName, Arc<Database>>, RunError> {
-    let open = |database: &crate::postgres::DatabaseConfig| {
+    let open = |database: &DatabaseConfig| {
         let name = database.name.clone();
         match Database::new(database) {
-            Ok(database) => Ok((name, Arc::new(database))),
+            Ok(database) => {
+                database.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+                Ok((name, Arc::new(database)))
+            }
             Err(source) => Err(RunError::Database { name, source }),
         }
     };

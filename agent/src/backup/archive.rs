@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_disk_is_told_from_other_errors() {
+        let mut file = tokio::fs::OpenOptions::new().write(true).open("/dev/full").await.unwrap();
+        let full = write(&[7_u8; 1_000][..], &mut file, Path::new("/tmp"), |_| {}).await.unwrap_err();
+        assert!(matches!(full, ArchiveError::NoSpace), "{full:?}");
+        let mut file = tokio::fs::OpenOptions::new().read(true).open("/dev/null").await.unwrap();
+        let other = write(&[7_u8; 1_000][..], &mut file, Path::new("/tmp"), |_| {}).await.unwrap_err();
+        assert!(matches!(other, ArchiveError::Write(_)), "{other:?}");
+    }
+
+    #[tokio::test]
     async fn a_flipped_bit_a_cut_and_an_addition_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let dump: Vec<u8> =

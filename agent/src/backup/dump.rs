@@ -1,22 +1,19 @@
 //! Runs `pg_dump` and writes what it says to the disk.
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsStr;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use stopover_model::report::{ErrorClass, StepError};
 
 use super::archive::{self, ArchiveError, Written};
 use super::child::{Ended, Program};
+use super::connection::Connection;
 use super::facts::Facts;
-use super::passfile::Passfile;
 use super::programs::Programs;
 use super::publish::Partial;
 use super::{BackupSettings, disk_error, progress, space};
-use crate::postgres::{Database, SessionName};
 use crate::step::StepContext;
 
 /// A dump takes weak locks on all tables at its start; behind an ALTER that waits itself it gives up after this.
@@ -35,13 +32,12 @@ pub(super) async fn run(
     facts: &Facts,
     partial: &mut Partial,
 ) -> Result<Written, StepError> {
-    let password = context.database.password().await.map_err(crate::postgres::ConnectError::from)?;
-    let passfile = password.map(|p| Passfile::write(&settings.scratch, p.expose_secret())).transpose()?;
-    let environment = environment(context, passfile.as_ref().map(Passfile::path))?;
+    let connection = Connection::of(context, &settings.scratch).await?;
     let arguments =
         ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
     let pipes = (Stdio::null(), Stdio::piped());
-    let mut pg_dump = Program::start("pg_dump", &programs.pg_dump, &arguments, &environment, pipes)?;
+    let mut pg_dump =
+        Program::start("pg_dump", &programs.pg_dump, &arguments, &connection.environment, pipes)?;
     let Some(dump) = pg_dump.child.stdout.take() else {
         return Err(StepError::new(ErrorClass::Internal, "pg_dump has no output"));
     };
@@ -61,7 +57,7 @@ pub(super) async fn run(
             return Err(StepError::new(ErrorClass::Transient, message)
                 .with_hint("check the network between the agent and the database"));
         }
-        () = progress::watch(context, facts) => unreachable!("progress is watched until the dump ends"),
+        never = progress::watch(context, facts) => match never {},
     };
     match written {
         Ok(written) => {
@@ -79,41 +75,6 @@ pub(super) async fn run(
             Err(archive_error(&error, settings, facts))
         }
     }
-}
-
-/// Everything that `pg_dump` learns of this process. The database's name goes where libpq takes it for nothing else.
-fn environment(
-    context: &StepContext,
-    passfile: Option<&Path>,
-) -> Result<Vec<(&'static str, OsString)>, StepError> {
-    let database: &Database = &context.database;
-    let ports: Vec<String> = database.ports().iter().map(u16::to_string).collect();
-    let mut environment: Vec<(&'static str, OsString)> = vec![
-        ("PGHOST", database.hosts().join(",").into()),
-        ("PGPORT", ports.join(",").into()),
-        ("PGDATABASE", database.database().into()),
-        ("PGAPPNAME", SessionName::of(context).to_string().into()),
-        ("PGSSLMODE", database.ssl_mode().as_str().into()),
-        ("PGGSSENCMODE", "disable".into()),
-        ("PGCONNECT_TIMEOUT", "10".into()),
-        // Without a home directory libpq finds no file of defaults, certificates or services there.
-        ("HOME", "/nonexistent".into()),
-        ("PGPASSFILE", passfile.map_or_else(|| "/nonexistent".into(), |path| path.as_os_str().to_owned())),
-    ];
-    let addresses = database.host_addresses();
-    if !addresses.is_empty() {
-        environment.push(("PGHOSTADDR", addresses.join(",").into()));
-    }
-    if let Some(user) = database.user() {
-        environment.push(("PGUSER", user.into()));
-    }
-    if let Some(root) = database.root_certificate() {
-        environment.push(("PGSSLROOTCERT", root.as_os_str().to_owned()));
-    }
-    if environment.iter().any(|(_, value)| value.as_encoded_bytes().contains(&0)) {
-        return Err(StepError::new(ErrorClass::Setup, "the database's url holds a NUL character"));
-    }
-    Ok(environment)
 }
 
 async fn silence(read: &AtomicU64, longest: Duration) {

@@ -1,5 +1,6 @@
 //! How far a running dump has come: PostgreSQL's own view of the copy that goes on, against the sizes of the tables.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use stopover_model::report::{Progress, ProgressUnit};
@@ -11,7 +12,7 @@ use crate::step::StepContext;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Reports progress until it is dropped. What it can't find out is not shown; the dump does not depend on it.
-pub(super) async fn watch(context: &StepContext, facts: &Facts) {
+pub(super) async fn watch(context: &StepContext, facts: &Facts) -> Infallible {
     let name = SessionName::of(context);
     report(context, "reading the schema".to_owned(), 0, facts.tables_bytes);
     let Ok(session) = context.database.connect(&Purpose::reading(&name)).await else {

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::event::StepKind;
 use stopover_model::id::{Attempt, Epoch};
-use stopover_model::migration::{Check, Expectation};
-use stopover_proto::convert::AgentCommand;
+use stopover_model::migration::{Check, Expectation, Migration};
+use stopover_model::report::{Outcome, StepReport};
+use stopover_proto::convert::{AgentCommand, field};
 use stopover_proto::tunnel::{AgentChannel, TunnelHandle};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_client::AgentClient;
@@ -16,7 +17,6 @@ use tonic::Status;
 use super::*;
 use crate::backup::ProgramPaths;
 use crate::identity::join;
-use crate::postgres::DatabaseConfig;
 use crate::testing::server::TestServer;
 use crate::testing::{context, prepared};
 
@@ -45,7 +45,7 @@ async fn running(url: &str) -> Running {
     let config = AgentConfig {
         server: server.url.clone(),
         state_dir: state.path().to_owned(),
-        backup_directory: PathBuf::from("/nonexistent"),
+        backup_directory: state.path().join("backups"),
         programs: ProgramPaths::default(),
         databases: vec![database],
     };
@@ -70,9 +70,9 @@ impl Running {
     }
 }
 
-fn verify(url: &str, sql: &str) -> v1::VerifyRequest {
-    let context = context(url, StepKind::Verify);
-    let command = AgentCommand {
+fn command(url: &str, kind: StepKind) -> AgentCommand {
+    let context = context(url, kind);
+    AgentCommand {
         environment: context.environment,
         deployment: context.deployment,
         step: context.step,
@@ -81,7 +81,11 @@ fn verify(url: &str, sql: &str) -> v1::VerifyRequest {
         plan_digest: Digest::from_bytes([1; 32]),
         not_after: Timestamp::now() + Duration::from_mins(1),
         resume: None,
-    };
+    }
+}
+
+fn verify(url: &str, sql: &str) -> v1::VerifyRequest {
+    let command = command(url, StepKind::Verify);
     let check = Check { name: "x".to_owned(), sql: sql.to_owned(), expect: Expectation::Rows(1) };
     v1::VerifyRequest {
         command: Some(command.into()),
@@ -142,4 +146,94 @@ async fn an_agent_that_has_not_joined_says_so() {
     };
     let error = run(config, CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("stopover-agent join"), "{error}");
+}
+
+/// The directory of the sample, as its files.
+fn the_guides_migration() -> Migration {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy/samples/001_add_onboarding_completed");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+    });
+    Migration::parse("001_add_onboarding_completed".parse().unwrap(), files.collect()).unwrap()
+}
+
+async fn succeeded(updates: Result<tonic::Response<tonic::Streaming<v1::StepUpdate>>, Status>) -> StepReport {
+    let mut updates = updates.unwrap().into_inner();
+    let mut last = None;
+    while let Some(update) = updates.message().await.unwrap() {
+        last = update.kind;
+    }
+    let Some(Kind::Outcome(outcome)) = last else { panic!("{last:?}") };
+    match Outcome::try_from(outcome).unwrap() {
+        Outcome::Succeeded { report } => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
+    let database = prepared("").await;
+    stopover_cluster::seed::users(&database.client().await.unwrap(), 3_000, 1).await.unwrap();
+    let mut running = running(database.url()).await;
+    let (mut client, _handle) = running.tunnel().await;
+    let migration = the_guides_migration();
+    let step = |kind, epoch| {
+        let mut command = command(database.url(), kind);
+        command.step.migration = command.step.migration.map(|_| migration.id.clone());
+        command.epoch = Epoch(epoch);
+        Some(v1::Command::from(command))
+    };
+    let bundle = v1::MigrationBundle::from(&migration);
+    let migration_digest = migration.digest.as_bytes().to_vec();
+    let lock_timeout = field::duration::write(Duration::from_millis(100));
+
+    let request =
+        v1::InspectRequest { command: step(StepKind::Inspect, 1), migrations: vec![bundle.clone()] };
+    let StepReport::Inspected(found) = succeeded(client.inspect(request).await).await else { panic!() };
+    assert_eq!((found.tables[0].rows, &found.existing[..]), (3_000, &[][..]));
+    let system_identifier = found.system_identifier;
+
+    let level = v1::BackupLevel::Decoded.into();
+    let request = v1::BackupRequest {
+        command: step(StepKind::Backup, 2),
+        level,
+        system_identifier: system_identifier.clone(),
+    };
+    let StepReport::BackedUp(_) = succeeded(client.backup(request).await).await else { panic!() };
+
+    let request = v1::MigrateRequest {
+        command: step(StepKind::Migrate, 3),
+        migration: Some(bundle.clone()),
+        migration_digest: migration_digest.clone(),
+        variant: v1::Variant::Standard.into(),
+        lock_timeout,
+        system_identifier: system_identifier.clone(),
+        resolution: 0,
+    };
+    let StepReport::Migrated(migrated) = succeeded(client.migrate(request).await).await else { panic!() };
+    assert!(!migrated.already_applied);
+
+    let checks = migration.manifest.verify.iter().cloned().map(v1::Check::from).collect();
+    let request = v1::VerifyRequest {
+        command: step(StepKind::Verify, 4),
+        checks,
+        system_identifier: system_identifier.clone(),
+    };
+    let StepReport::Verified(verified) = succeeded(client.verify(request).await).await else { panic!() };
+    assert_eq!(verified.checks.len(), migration.manifest.verify.len());
+
+    let request = v1::RollbackRequest {
+        command: step(StepKind::Rollback, 5),
+        migration: Some(bundle),
+        migration_digest,
+        lock_timeout,
+        system_identifier,
+    };
+    let StepReport::RolledBack(rolled_back) = succeeded(client.rollback(request).await).await else {
+        panic!()
+    };
+    assert_eq!(rolled_back.schema_restored, Some(true), "{:?}", rolled_back.differences);
+    running.stopped().await;
 }

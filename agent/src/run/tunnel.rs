@@ -1,5 +1,6 @@
 //! Keeps one tunnel open, whatever happens to the network and to the server.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,12 +81,12 @@ impl Tunnels {
                     rest(&work).await;
                     close.cancel();
                 }
-                std::future::pending::<()>().await;
+                std::future::pending::<Infallible>().await
             }
         };
         let ended = tokio::select! {
             ended = serving => ended,
-            () = renewed => unreachable!("it waits for the tunnel to end"),
+            never = renewed => match never {},
         };
         (!close.is_cancelled()).then(|| ended.to_string())
     }

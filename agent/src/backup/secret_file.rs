@@ -1,4 +1,4 @@
-//! The password's way to `pg_dump`: a private file for the time of one dump, never an argument or a variable.
+//! Private files for the time of one dump. The password goes to `pg_dump` in one, never as an argument or a variable.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use stopover_model::report::{ErrorClass, StepError};
 
-/// A password file as libpq reads it; removed when it is dropped.
+/// A file that only this user can read; removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Passfile {
+pub(super) struct SecretFile {
     path: PathBuf,
 }
 
-impl Passfile {
-    /// Writes the password for whatever the one client that gets this file connects to.
-    pub(crate) fn write(directory: &Path, password: &str) -> Result<Self, StepError> {
+impl SecretFile {
+    /// A password file as libpq reads it, for whatever the one client that gets it connects to.
+    pub(super) fn password(directory: &Path, password: &str) -> Result<Self, StepError> {
         if password.contains(['\n', '\r', '\0']) {
             let message =
                 "the database's password holds a line break, which PostgreSQL's password files can't";
@@ -23,27 +23,30 @@ impl Passfile {
                 StepError::new(ErrorClass::Setup, message).with_hint("give the role another password")
             );
         }
-        let path = directory.join(format!("passfile-{}", uuid::Uuid::new_v4()));
-        let file = Self { path };
-        file.fill(password).map_err(|error| {
-            let message = format!("could not write a password file in {}: {error}", directory.display());
+        Self::write(directory, "passfile", &format!("*:*:*:*:{}\n", escaped(password)))
+    }
+
+    pub(super) fn write(directory: &Path, kind: &str, text: &str) -> Result<Self, StepError> {
+        let file = Self { path: directory.join(format!("{kind}-{}", uuid::Uuid::new_v4())) };
+        file.fill(text).map_err(|error| {
+            let message = format!("could not write a private file in {}: {error}", directory.display());
             StepError::new(ErrorClass::Setup, message)
                 .with_hint("let the agent's user write to its state directory")
         })?;
         Ok(file)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    fn fill(&self, password: &str) -> std::io::Result<()> {
+    fn fill(&self, text: &str) -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
-        file.write_all(format!("*:*:*:*:{}\n", escaped(password)).as_bytes())
+        file.write_all(text.as_bytes())
     }
 }
 
-impl Drop for Passfile {
+impl Drop for SecretFile {
     fn drop(&mut self) {
         // What can't be removed now is removed when the agent starts again.
         let _ = std::fs::remove_file(&self.path);
@@ -63,7 +66,7 @@ mod tests {
     #[test]
     fn the_file_is_private_escaped_and_gone_afterwards() {
         let directory = tempfile::tempdir().unwrap();
-        let file = Passfile::write(directory.path(), r"a:b\c").unwrap();
+        let file = SecretFile::password(directory.path(), r"a:b\c").unwrap();
         let path = file.path().to_owned();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "*:*:*:*:a\\:b\\\\c\n");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn a_password_that_would_be_cut_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let error = Passfile::write(directory.path(), "first\nsecond").unwrap_err();
+        let error = SecretFile::password(directory.path(), "first\nsecond").unwrap_err();
         assert!(!error.message.contains("second") && error.message.contains("line break"), "{error:?}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
