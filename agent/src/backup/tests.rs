@@ -273,3 +273,32 @@ async fn a_database_that_is_away_is_a_passing_failure() {
     let outcome = run(&context, &place.settings, &decoded()).await;
     assert_eq!(error(&outcome).class, ErrorClass::Transient);
 }
+
+#[tokio::test]
+async fn pg_dump_proves_the_server_as_the_agent_does() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let cluster =
+        Cluster::builder().name("tls").tls(&certificate, &key.serialize_pem()).start().await.unwrap();
+    let place = place();
+    let (trusted, other) = (place.root.path().join("ca.pem"), place.root.path().join("other.pem"));
+    std::fs::write(&trusted, &certificate).unwrap();
+    let stranger = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&other, params.self_signed(&stranger).unwrap().pem()).unwrap();
+    let url = |root: &Path| {
+        format!("{}?sslmode=verify-full&sslrootcert={}", cluster.superuser_url(), root.display())
+    };
+    report(run(&context(&url(&trusted), StepKind::Backup), &place.settings, &decoded()).await);
+
+    let untrusting = context(&url(&other), StepKind::Backup);
+    let connection = connection::Connection::of(&untrusting, &place.settings.scratch).await.unwrap();
+    let programs = programs::find(&ProgramPaths::default(), 150_000).await.unwrap();
+    let dumped = Command::new(programs.pg_dump)
+        .env_clear()
+        .envs(connection.environment.iter().cloned())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&dumped.stderr).into_owned();
+    assert!(!dumped.status.success() && said.contains("certificate verify failed"), "{said}");
+}
