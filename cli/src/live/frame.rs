@@ -133,6 +133,23 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_whose_words_change_with_each_batch_has_a_rate() {
+        let story = batched();
+        let mut weather = weather(&story);
+        for batch in 1..=3_u32 {
+            let done = u64::from(batch) * 30_000;
+            let doing = format!("Updated {done} of 300000 users");
+            weather.progress(
+                key(1, "migrate"),
+                Progress { doing, done, total: 300_000, unit: ProgressUnit::Rows },
+                at(50 + i64::from(batch)),
+            );
+        }
+        let shown = shown(&story, &weather, 40);
+        assert!(shown.contains("90,000/300,000 rows  30,000 rows/s  7 s left"), "{shown}");
+    }
+
+    #[test]
     fn a_backup_shows_what_it_copies() {
         let story = Story::begun().planned(0).start(0, "backup");
         let mut weather = weather(&story);

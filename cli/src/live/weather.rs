@@ -120,7 +120,8 @@ impl Running {
     }
 
     fn advance(&mut self, progress: Progress, at: Timestamp) {
-        if self.progress.as_ref().is_some_and(|p| p.doing != progress.doing || p.unit != progress.unit) {
+        // Words for what is done change with every batch; a count that begins again is the meter's to notice.
+        if self.progress.as_ref().is_some_and(|p| p.unit != progress.unit) {
             self.meter = Meter::default();
         }
         self.meter.add(at, progress.done);
