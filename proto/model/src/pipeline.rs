@@ -95,7 +95,7 @@ struct RawPipeline {
 struct RawStage {
     environment: toml::Spanned<EnvironmentName>,
     #[serde(default)]
-    databases: Vec<DatabaseName>,
+    databases: Vec<toml::Spanned<DatabaseName>>,
     soak: Option<toml::Spanned<String>>,
     backup: Option<toml::Spanned<String>>,
     on_failure: Option<toml::Spanned<String>>,
@@ -138,6 +138,11 @@ impl RawStage {
                 return Err(at(span, message));
             }
         };
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.databases.iter().find(|d| !seen.insert(d.get_ref().clone())) {
+            let message = format!("the database {} is named twice", twice.get_ref());
+            return Err(at(twice.span(), message));
+        }
         let lock_timeout = duration(&self.lock_timeout, StageSpec::DEFAULT_LOCK_TIMEOUT)?;
         if let (true, Some(v)) = (lock_timeout < Duration::from_millis(1), &self.lock_timeout) {
             let message = "a lock_timeout of 0 would wait for ever and block every reader behind it; use at least \"1ms\"";
@@ -146,7 +151,7 @@ impl RawStage {
         Ok(StageSpec {
             soak: duration(&self.soak, Duration::ZERO)?,
             environment: self.environment.into_inner(),
-            databases: self.databases,
+            databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),
             backup,
             on_failure,
             lock_timeout,
@@ -204,6 +209,7 @@ mod tests {
             ("backup = \"tape\"", "unknown backup level `tape`"),
             ("on_failure = \"panic\"", "unknown on_failure `panic`"),
             ("lock_timeout = \"0ms\"", "would wait for ever"),
+            ("databases = [\"eu\", \"us\", \"eu\"]", "pipeline.toml:4:26: the database eu is named twice"),
             ("soak = \"soon\"", "pipeline.toml:4:8: `soon` is not a duration"),
             ("sock = \"1h\"", "did you mean `soak`?"),
         ] {

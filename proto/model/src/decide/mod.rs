@@ -123,6 +123,12 @@ fn go_on(next: &mut Next<'_>) {
     match deployment.indexed_stages().find(|(_, s)| !ended_well(s)) {
         Some((index, stage)) => match stage.status {
             StageStatus::Ended { outcome, .. } => {
+                // Whatever came of the other stages: where taking back failed, a person must look.
+                let outcome = if deployment.stages.iter().any(rollback_failed) {
+                    StageOutcome::RollbackFailed
+                } else {
+                    outcome
+                };
                 next.append(Event::Finished { outcome: outcome_of(outcome) });
             }
             _ => stage::begin(next, index, stage),
@@ -133,6 +139,10 @@ fn go_on(next: &mut Next<'_>) {
 
 fn ended_well(stage: &Stage) -> bool {
     matches!(stage.status, StageStatus::Ended { outcome: StageOutcome::Succeeded, .. })
+}
+
+fn rollback_failed(stage: &Stage) -> bool {
+    matches!(stage.status, StageStatus::Ended { outcome: StageOutcome::RollbackFailed, .. })
 }
 
 fn outcome_of(stage: StageOutcome) -> DeploymentOutcome {

@@ -423,6 +423,94 @@ fn a_cancelled_migration_whose_agent_is_away_is_unknown() {
 }
 
 #[test]
+fn one_blip_in_a_long_soak_is_tried_again_however_often_the_monitor_has_run() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Monitor));
+    let key = running(&simulation, StepKind::Monitor).unwrap();
+    for _ in 0..2 * MOST_TRIES {
+        let attempt = Attempt(simulation.deployment.step(&key).unwrap().attempts);
+        let outcome = sample::success(&key, vec![]);
+        simulation.world.in_flight.clear();
+        simulation.apply(Event::StepFinished { step: key.clone(), attempt, outcome });
+        simulation.apply(Event::StepStarted {
+            step: key.clone(),
+            attempt: Attempt(attempt.0 + 1),
+            epoch: Epoch(90),
+            agent: "agent".parse().unwrap(),
+        });
+    }
+    simulation.settle();
+    simulation.happen(7);
+    let waiting = &simulation.deployment.waiting;
+    assert!(matches!(waiting, Some(Waiting::Retry { step, .. }) if *step == key), "{waiting:?}");
+}
+
+#[test]
+fn what_an_attempt_may_have_left_is_not_forgotten_when_the_next_is_refused() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    let key = running(&simulation, StepKind::Migrate).unwrap();
+    simulation.happen(11);
+    until(&mut simulation, |d| d.running_steps().contains(&key));
+    // The agent's set-up: refused before it looked at the database.
+    simulation.happen(10);
+    assert!(simulation.deployment.stages[0].has_effects());
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+}
+
+#[test]
+fn a_cancelled_rollback_can_be_asked_for_again() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    let stage = StageIndex(1);
+    let again = || Event::RollbackStarted { stage, cause: "asked for".into(), by: person() };
+    simulation.apply(again());
+    simulation.settle();
+    simulation.apply(Event::CancelRequested { by: person() });
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::Cancelled));
+    simulation.apply(again());
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+}
+
+#[test]
+fn staging_can_be_taken_back_after_a_cancellation_in_production_which_then_does_not_go_on() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.stage == StageIndex(1)));
+    simulation.apply(Event::CancelRequested { by: person() });
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    let stage = StageIndex(0);
+    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+    assert!(simulation.deployment.stages[1].targets.iter().all(|t| t.migrations[0].migrate.attempts == 0));
+}
+
+#[test]
+fn a_failed_rollback_is_the_outcome_whatever_another_stage_came_to() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.outcome.is_some());
+    for (stage, choice) in [(StageIndex(1), 10), (StageIndex(0), 0)] {
+        simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+        simulation.settle();
+        simulation.happen(choice);
+        until(&mut simulation, |d| d.outcome.is_some());
+    }
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RollbackFailed));
+}
+
+#[test]
 fn a_rollback_after_success_takes_the_named_stage_back_only() {
     let mut simulation = Simulation::new("pause", true);
     simulation.settle();

@@ -53,7 +53,7 @@ impl Deployment {
             Event::SoakStarted { stage, until } => self.start_soak(*stage, *until, at),
             Event::RollbackStarted { stage, cause, by } => {
                 let status = StageStatus::RollingBack { since: at, cause: cause.clone(), by: by.clone() };
-                self.start_rollback(*stage, status)
+                self.start_rollback(*stage, status, at)
             }
             Event::StageFinished { stage, outcome } => {
                 self.check_stage_end(*stage, *outcome)?;
@@ -121,8 +121,17 @@ impl Deployment {
         Ok(())
     }
 
-    fn start_rollback(&mut self, index: StageIndex, status: StageStatus) -> Result<(), IllegalEvent> {
+    fn start_rollback(
+        &mut self,
+        index: StageIndex,
+        status: StageStatus,
+        at: Timestamp,
+    ) -> Result<(), IllegalEvent> {
         self.check_rollback_start(index)?;
+        // A stage that a cancellation left before anything happened in it must not go on after the rollback.
+        for stage in self.stages.iter_mut().filter(|s| s.is_open()) {
+            stage.status = StageStatus::Ended { outcome: StageOutcome::Failed, at };
+        }
         let stage = self.stage_mut(index)?;
         stage.status = status;
         for target in &mut stage.targets {

@@ -47,6 +47,10 @@ pub enum IllegalEvent {
     NoDown { migration: MigrationId },
     #[error("nothing of this deployment is in {environment}: there is nothing to roll back")]
     NothingToRollBack { environment: String },
+    #[error(
+        "the deployment was cancelled in {environment}, and some of it is there; roll that back first: --stage {environment}"
+    )]
+    OtherFirst { environment: String },
     #[error("a step is still running")]
     StillRunning,
     #[error("not every stage has ended well")]
@@ -118,14 +122,20 @@ impl Deployment {
 
     pub(super) fn check_rollback_start(&self, index: StageIndex) -> Result<(), IllegalEvent> {
         let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
-        if matches!(stage.status, StageStatus::RollingBack { .. }) {
+        // What was open when the deployment ended is open no longer: a cancelled rollback can be asked for again.
+        let goes_on = self.outcome.is_none();
+        if goes_on && matches!(stage.status, StageStatus::RollingBack { .. }) {
             return Err(illegal_in(stage, "a second rollback"));
         }
-        if self.indexed_stages().any(|(i, s)| i != index && s.is_open()) {
+        let other = self.indexed_stages().find(|(i, s)| *i != index && s.is_open()).map(|(_, s)| s);
+        if goes_on && other.is_some() {
             return Err(illegal_in(
                 stage,
                 "a rollback while another stage is open; cancel the deployment first",
             ));
+        }
+        if let Some(left) = other.filter(|s| s.has_effects()) {
+            return Err(IllegalEvent::OtherFirst { environment: left.spec.environment.to_string() });
         }
         let affected: Vec<_> =
             stage.targets.iter().flat_map(|t| &t.migrations).filter(|m| m.has_effect()).collect();

@@ -4,16 +4,19 @@ use jiff::Timestamp;
 
 use crate::event::Resolution;
 use crate::id::{AgentName, Attempt, Epoch, RunId};
-use crate::report::{ErrorClass, Outcome, StepError, StepReport};
+use crate::report::{Effect, ErrorClass, Outcome, StepError, StepReport};
 
 /// A step, through all its attempts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Step {
     /// All attempts so far.
     pub attempts: u32,
-    /// Attempts since a person last said "go on": what the limit on retries counts.
+    /// Attempts since it last succeeded, or since a person last said "go on": what the limit on retries counts.
     pub tries: u32,
     pub state: StepState,
+    /// An attempt left something in the database, or may have. A later attempt that is refused before it looks doesn't
+    /// change that.
+    pub left_behind: bool,
     /// What a person said of an UNKNOWN outcome; the next attempt carries it.
     pub resolution: Option<Resolution>,
 }
@@ -115,8 +118,17 @@ impl Step {
             _ => at,
         };
         self.resolution = None;
+        self.left_behind |= match &outcome {
+            Outcome::Succeeded { .. } => false,
+            Outcome::Failed { error, .. } => error.effect != Effect::None,
+            Outcome::Unknown { .. } => true,
+        };
         self.state = match outcome {
-            Outcome::Succeeded { report } => StepState::Succeeded { since, at, report },
+            Outcome::Succeeded { report } => {
+                // A monitor runs again and again: only failures in a row count.
+                self.tries = 0;
+                StepState::Succeeded { since, at, report }
+            }
             Outcome::Failed { error, report } => StepState::Failed { since, at, error, report },
             Outcome::Unknown { error } => StepState::Unknown { since, at, error },
         };

@@ -8,7 +8,7 @@ use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::id::{DatabaseName, MigrationId};
 use crate::plan::{Action, Measured, MigrationSummary, TargetPlan};
-use crate::report::{Effect, Inspection, StepError, StepReport};
+use crate::report::{Inspection, StepError, StepReport};
 
 /// One database of a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,7 +174,7 @@ impl MigrationSteps {
         }
         match &self.migrate.state {
             StepState::Running { .. } | StepState::Unknown { .. } | StepState::Succeeded { .. } => true,
-            StepState::Failed { error, .. } => error.effect != Effect::None,
+            StepState::Failed { .. } => self.migrate.left_behind,
             // Reopened after an attempt that may have left something.
             StepState::Pending => self.migrate.attempts > 0,
             StepState::Skipped => false,
