@@ -1,4 +1,3 @@
-use stopover_model::event::StepKind;
 use stopover_model::migration::Scalar;
 use stopover_model::report::Effect;
 
