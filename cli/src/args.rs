@@ -174,14 +174,16 @@ pub struct RollbackArgs {
 }
 
 #[derive(Debug, Args)]
+// Asked for as a pair: an error that names one of them alone would suggest the answer.
+#[command(group(clap::ArgGroup::new("truth").required(true)))]
 pub struct ResolveArgs {
     #[command(flatten)]
     pub id: Id,
     /// The change is in the database
-    #[arg(long, required_unless_present = "not_applied", conflicts_with = "not_applied")]
+    #[arg(long, group = "truth")]
     pub applied: bool,
     /// The change is not in the database
-    #[arg(long)]
+    #[arg(long, group = "truth")]
     pub not_applied: bool,
     /// Which step, when several are UNKNOWN: its environment
     #[arg(long, value_name = "ENVIRONMENT")]
@@ -282,6 +284,12 @@ mod tests {
         ] {
             assert_eq!(parse(line).unwrap_err(), kind, "{line}");
         }
+    }
+
+    #[test]
+    fn resolve_suggests_neither_answer() {
+        let error = Cli::try_parse_from(["stopover", "resolve", "x"]).unwrap_err().to_string();
+        assert!(error.contains("<--applied|--not-applied>"), "{error}");
     }
 
     #[test]

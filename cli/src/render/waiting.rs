@@ -44,6 +44,8 @@ pub fn reason(waiting: &Waiting, view: View) -> Line {
             format!("in {environment} under observation until {}", when(*until))
         }
         Waiting::Retry { step, at } => format!("to try {step} again at {}", when(*at)),
+        // A person who pauses need not say why.
+        Waiting::Person { cause } if cause.is_empty() => "for a person: it is paused".to_owned(),
         Waiting::Person { cause } => format!("for a person: {cause}"),
     })
 }
@@ -84,10 +86,12 @@ fn person_advice(deployment: &Deployment) -> Vec<String> {
             format!("stopover resolve {id} --applied, or stopover resolve {id} --not-applied"),
         ];
     }
-    let word = if any_step(deployment, |s| s.error().is_some()) { "tries again" } else { "goes on" };
+    let failed = any_step(deployment, |s| s.error().is_some());
+    let word = if failed { "tries again, with the same files" } else { "goes on" };
     let mut advice = vec![format!("stopover resume {id} {word}")];
-    if deployment.last_stage_with_effects().is_some() {
-        advice.push(format!("stopover rollback {id} takes the stage back"));
+    let stage = deployment.last_stage_with_effects().and_then(|index| deployment.stage(index));
+    if let Some(stage) = stage.filter(|_| deployment.migrations.iter().all(|m| m.down.is_some())) {
+        advice.push(format!("stopover rollback {id} takes {} back", stage.spec.environment));
     }
     advice
 }

@@ -42,7 +42,7 @@ pub(super) enum RpcError {
     NoPipelines,
     #[error("there is no pipeline `{0}`; there is {1}")]
     NoPipeline(PipelineName, String),
-    #[error("several pipelines are stored: {0}; name one")]
+    #[error("several pipelines are stored: {0}; name one with --pipeline")]
     SeveralPipelines(String),
     #[error("the environment {0} exists already")]
     EnvironmentExists(EnvironmentName),
@@ -139,6 +139,10 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::Digest { .. } => (Code::FailedPrecondition, "other_digest"),
         ConductError::TwiceGiven(_) => (Code::InvalidArgument, "migration_twice"),
         ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
+        ConductError::Unreadable(_) => (Code::Internal, "store_spoilt"),
+        ConductError::StoreAway => (Code::Unavailable, "store_failed"),
+        ConductError::BeyondLog { .. } => (Code::FailedPrecondition, "beyond_log"),
+        ConductError::RequestUsed(_) => (Code::AlreadyExists, "request_used"),
         ConductError::Stopping => (Code::Unavailable, "stopping"),
         ConductError::Conflict => (Code::Unavailable, "conflict"),
         ConductError::Store(error) => store_code(error),

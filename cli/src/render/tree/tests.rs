@@ -123,8 +123,8 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
     · production  to come
     waits for a person: the migration 001_add_onboarding_completed in app failed:
       column "naem" does not exist
-      → stopover resume 4k2m9x0c1d tries again
-      → stopover rollback 4k2m9x0c1d takes the stage back
+      → stopover resume 4k2m9x0c1d tries again, with the same files
+      → stopover rollback 4k2m9x0c1d takes staging back
       → ask #db-oncall
       → stopover cancel 4k2m9x0c1d stops here and leaves what was applied
     "#);
