@@ -18,7 +18,7 @@ use stopover_model::id::{AgentName, Attempt, DeploymentId, Epoch, RunId};
 
 pub use fence::{hold_fence, take_fence};
 pub use read::{
-    MigrationRow, MigrationState, Rolledback, StatementRow, entries, migration, rolled_back_by, statements,
+    MigrationRow, MigrationState, RolledBack, StatementRow, entries, migration, rolled_back_by, statements,
 };
 pub use schema::{SCHEMA, ensure};
 pub use write::*;

@@ -55,7 +55,7 @@ pub struct StatementRow {
 
 /// What the last entry of the history says of a rollback.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rolledback {
+pub struct RolledBack {
     pub fingerprint_before: Option<Digest>,
     pub changes: Option<Changes>,
 }
@@ -150,7 +150,7 @@ pub async fn rolled_back_by(
     session: &Session,
     id: &MigrationId,
     author: &Author,
-) -> Result<Option<Rolledback>, QueryError> {
+) -> Result<Option<RolledBack>, QueryError> {
     let sql = "SELECT what, deployment, fingerprint_before, changes FROM stopover.history \
                WHERE migration = $1 ORDER BY id DESC LIMIT 1";
     let row = session.client().query_typed_opt(sql, &[(&id.as_str(), Type::TEXT)]).await;
@@ -160,7 +160,7 @@ pub async fn rolled_back_by(
     {
         return Ok(None);
     }
-    Ok(Some(Rolledback {
+    Ok(Some(RolledBack {
         fingerprint_before: digest(&row, "fingerprint_before")?,
         changes: json(&row, "changes")?,
     }))

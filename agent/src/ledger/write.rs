@@ -130,7 +130,7 @@ pub async fn add_history(
 }
 
 /// Replaces the list of all objects by what the migration changed, in a transaction of its own. Nothing but the words
-/// of a later rollback depends on it, so it does not wait for a standby.
+/// of a later rollback depends on it, so it waits for no disk and no standby.
 pub async fn settle(
     session: &Session,
     author: &Author,
@@ -141,7 +141,7 @@ pub async fn settle(
     let client = session.client();
     client
         .batch_execute(
-            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = local",
+            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = off",
         )
         .await
         .map_err(|e| session.error(e))?;

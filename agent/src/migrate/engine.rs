@@ -6,7 +6,7 @@ use super::Job;
 use super::observer::Observer;
 use super::tally::Tally;
 use crate::fingerprint::{Changes, Fingerprint};
-use crate::ledger::{Author, MigrationRow, Rolledback};
+use crate::ledger::{Author, MigrationRow, RolledBack};
 use crate::step::StepContext;
 
 pub(crate) struct Engine<'a> {
@@ -34,7 +34,7 @@ pub(crate) struct Done {
     /// The migration's row: of what is applied, or of what was taken back.
     pub(crate) row: Option<MigrationRow>,
     /// An earlier attempt of this deployment took it back.
-    pub(crate) rolled_back: Option<Rolledback>,
+    pub(crate) rolled_back: Option<RolledBack>,
     pub(crate) before: Option<Fingerprint>,
     pub(crate) after: Option<Fingerprint>,
     /// What the migration had changed, for the rollback's verification.

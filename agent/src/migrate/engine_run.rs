@@ -10,7 +10,7 @@ use super::stop::Stop;
 use super::{stepwise, transaction};
 use crate::fingerprint::{self, Fingerprint, changes};
 use crate::ledger::exclusion::{Patience, release_lock, take_lock};
-use crate::ledger::{self, Direction, MigrationRow, MigrationState, Rolledback};
+use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
 use crate::postgres::{Purpose, Session, SessionName};
 
 /// How often one call begins anew after a lost connection.
@@ -21,7 +21,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Found {
     pub(super) already: bool,
     pub(super) row: Option<MigrationRow>,
-    pub(super) rolled_back: Option<Rolledback>,
+    pub(super) rolled_back: Option<RolledBack>,
     pub(super) after: Option<Fingerprint>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt, pin_mut};
 use stopover_model::sql::{CopySource, StatementKind};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::Engine;
@@ -14,6 +14,8 @@ use crate::postgres::{QueryError, Session};
 
 /// How long a statement may go on after it was told to stop.
 const CANCEL_DEADLINE: Duration = Duration::from_secs(15);
+/// A request that arrives between two statements of a block is lost, so it is repeated.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(500);
 const COPY_PIECE: usize = 64 * 1024;
 
 /// What became of a statement.
@@ -39,17 +41,16 @@ pub(super) async fn send(
     session.listen(Some(&context.reporter));
     let began = Instant::now();
     let result = {
-        let watched = engine.observer.watch(context, session.identity().pid, &step.kind, lock_timeout);
         let running = run(session, step);
-        pin_mut!(watched, running);
+        pin_mut!(running);
         let ended = tokio::select! {
             ended = &mut running => Some(ended),
             () = context.cancel.cancelled() => None,
-            () = watched => None,
+            () = engine.observer.watch(context, session.identity().pid, &step.kind, lock_timeout) => None,
         };
         match ended {
             Some(ended) => (false, ended),
-            None => (true, stop(session, running).await),
+            None => (true, stop(engine, session, running).await),
         }
     };
     session.listen(None);
@@ -66,26 +67,20 @@ pub(super) async fn send(
 
 /// Asks the server to stop the statement, and waits for its end: only that says what became of it.
 async fn stop(
+    engine: &mut Engine<'_>,
     session: &Session,
     running: impl Future<Output = Result<u64, QueryError>>,
 ) -> Result<u64, QueryError> {
     pin_mut!(running);
-    let deadline = sleep(CANCEL_DEADLINE);
-    pin_mut!(deadline);
-    loop {
-        // A request that arrives between two statements is lost, so it is repeated.
-        let (ended, again) = (&mut running, async {
-            session.cancel().await;
-            sleep(Duration::from_millis(500)).await;
-        });
-        tokio::select! {
-            ended = ended => return ended,
-            () = &mut deadline => {
-                return Err(QueryError::Lost("the statement did not stop when it was told to".to_owned()));
-            }
-            () = again => {}
+    let began = Instant::now();
+    while began.elapsed() < CANCEL_DEADLINE {
+        // The request is waited for even when the statement has ended: a late one would stop the next statement.
+        engine.observer.cancel(engine.context, session).await;
+        if let Ok(ended) = tokio::time::timeout(BETWEEN_REQUESTS, &mut running).await {
+            return ended;
         }
     }
+    Err(QueryError::Lost("the statement did not stop when it was told to".to_owned()))
 }
 
 async fn run(session: &Session, step: &ScriptStep<'_>) -> Result<u64, QueryError> {

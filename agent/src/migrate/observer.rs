@@ -48,6 +48,24 @@ impl Observer {
         }
     }
 
+    /// Tells the session's statement to stop. When this returns, the request has arrived and stops nothing that is sent
+    /// later: unlike the protocol's own request, which nobody answers, and which is the second choice here.
+    pub(super) async fn cancel(&mut self, context: &StepContext, working: &Session) {
+        self.prepare(context).await;
+        let pid = working.identity().pid;
+        if let Some(session) = &self.session {
+            let sql = "SELECT pg_catalog.pg_cancel_backend($1)";
+            let parameters = &[(&pid as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT4)];
+            let asked = session.client().query_typed(sql, parameters);
+            if matches!(tokio::time::timeout(LONGEST_PREPARATION, asked).await, Ok(Ok(_))) {
+                return;
+            }
+            self.session = None;
+        }
+        working.cancel().await;
+        sleep(SLOWEST).await;
+    }
+
     pub(super) async fn close(self) {
         if let Some(session) = self.session {
             session.close().await;

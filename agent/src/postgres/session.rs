@@ -145,13 +145,10 @@ impl Session {
             system_identifier.ok().and_then(|rows| first_row(&rows)?.get(0).map(str::to_owned));
         self.identity.check(purpose, started)?;
         let set = settings(purpose, self.identity.version_num);
-        self.client.batch_execute(&set).await.map_err(|e| failed(self.error(e)))?;
-        if self.identity.version_num >= 140_000 {
-            // Servers on systems that can't look at a socket refuse it. TCP keepalives are there as well.
-            let set = "SET client_connection_check_interval = '1s'";
-            let _ = self.client.batch_execute(set).await;
-        }
-        Ok(())
+        // Servers before 14, and on systems that can't look at a socket, refuse it. TCP keepalives are there as well.
+        let check = "SET client_connection_check_interval = '1s'";
+        let (set, _) = tokio::join!(self.client.batch_execute(&set), self.client.batch_execute(check));
+        set.map_err(|e| failed(self.error(e)))
     }
 }
 

@@ -6,6 +6,7 @@ mod commit;
 mod connect;
 mod exclusion;
 mod fingerprint;
+mod guide;
 mod own_statements;
 mod rollback;
 mod stepwise;
