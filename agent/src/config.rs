@@ -22,7 +22,7 @@ pub use skeleton::skeleton;
 /// What the file is called in the agent's directory.
 pub const FILE: &str = "agent.toml";
 
-/// A checked agent.toml. Its paths are absolute, or as the agent was started when the file's own path was relative.
+/// A checked agent.toml. Its paths are absolute: the programs that the agent starts work in another directory.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     pub server: ServerUrl,
@@ -89,7 +89,9 @@ impl AgentConfig {
             .parse()
             .map_err(|e: crate::connection::ConnectError| at(&file, text, &raw.server, e.to_string()))?;
         check_databases(&file, &raw.database)?;
-        let here = path.parent().unwrap_or(Path::new("")).to_owned();
+        // Without a current directory there is nothing to begin at, and the path stays as it is.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let here = whole.parent().unwrap_or(Path::new("/")).to_owned();
         let state_dir = raw.state_dir.map_or_else(|| here.clone(), |dir| here.join(dir));
         let backup = raw.backup.directory.map_or_else(|| state_dir.join("backups"), |dir| here.join(dir));
         let programs = ProgramPaths {
@@ -99,6 +101,8 @@ impl AgentConfig {
         let mut databases = raw.database;
         for database in &mut databases {
             database.password_file = database.password_file.take().map(|p| here.join(p));
+            let root = database.sslrootcert.take();
+            database.sslrootcert = root.map(|r| if r == "system" { r } else { in_directory(&here, r) });
         }
         Ok(Self { server, state_dir, backup_directory: backup, programs, databases })
     }
@@ -117,6 +121,11 @@ fn check_databases(file: &str, databases: &[DatabaseConfig]) -> Result<(), Confi
             Err(ConfigError::whole(file, message))
         }
     }
+}
+
+/// A path that isn't text stays as it was written.
+fn in_directory(here: &Path, path: String) -> String {
+    here.join(&path).into_os_string().into_string().unwrap_or(path)
 }
 
 fn absolute(file: &str, text: &str, path: toml::Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
@@ -156,6 +165,21 @@ mod tests {
         let config = parse(&text).unwrap();
         assert_eq!(config.backup_directory, Path::new("/var/lib/stopover/backups"));
         assert_eq!(config.databases[0].password_file.as_deref(), Some(Path::new("/etc/stopover/secret")));
+    }
+
+    #[test]
+    fn a_file_named_from_the_current_directory_gives_absolute_paths_too() {
+        let text = format!("{GOOD}password_file = \"secret\"\nsslrootcert = \"ca.pem\"\n");
+        for path in ["agent.toml", "agent/agent.toml"] {
+            let config = AgentConfig::parse(Path::new(path), &text).unwrap();
+            let paths = [&config.state_dir, &config.backup_directory];
+            assert!(paths.iter().all(|p| p.is_absolute()), "{paths:?}");
+            assert!(config.databases[0].password_file.as_ref().unwrap().is_absolute());
+            assert!(Path::new(config.databases[0].sslrootcert.as_ref().unwrap()).is_absolute());
+        }
+        let config =
+            AgentConfig::parse(Path::new("a"), &format!("{GOOD}sslrootcert = \"system\"\n")).unwrap();
+        assert_eq!(config.databases[0].sslrootcert.as_deref(), Some("system"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! stop -> nothing new begins -> running steps have a grace -> the tunnel closes -> what still runs is cancelled -> end
 //! ```
 
+mod first_look;
 mod outage;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         version = env!("CARGO_PKG_VERSION"),
         "the agent starts"
     );
+    let looking = tokio::spawn(first_look::look(settings.databases.values().cloned().collect()));
     let work = Arc::new(Registry::new());
     let service = AgentService::new(settings, Arc::clone(&work));
     let renewal = Renewal::new(config.server.clone(), store, identity);
@@ -79,6 +81,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
     let renewing = tokio::spawn(renewal.run(close.clone()));
     let serving = tokio::spawn(tunnels.keep_open());
     stop.cancelled().await;
+    looking.abort();
     end(&work, &close).await;
     // Both end by themselves now; a panic in one of them was logged where it happened.
     let _ = timeout(LAST_WORDS, async { tokio::join!(renewing, serving) }).await;

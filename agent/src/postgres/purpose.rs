@@ -79,6 +79,12 @@ impl Purpose {
         Self::new(name, false)
     }
 
+    /// Looks whether the database can be used, for no deployment.
+    #[must_use]
+    pub fn trying() -> Self {
+        Self { application_name: "stopover-agent".to_owned(), writes: false, system_identifier: None }
+    }
+
     /// Changes the database; a standby is refused.
     #[must_use]
     pub fn writing(name: &SessionName) -> Self {
