@@ -47,7 +47,7 @@ pub(crate) struct Job<'a> {
     /// Of what is applied; for a rollback the ledger says which it was.
     pub(super) variant: Variant,
     pub(super) script: &'a Script,
-    /// Of the migration, for messages: `001_x/up.sql`.
+    /// Of the migration, for messages: `001_x/up.sql`, or the file that another tool reads.
     pub(super) file: String,
     pub(super) steps: Vec<ScriptStep<'a>>,
     pub(super) one_transaction: bool,
@@ -130,8 +130,8 @@ impl<'a> Job<'a> {
             migration,
             variant: Variant::Standard,
             script,
-            file: format!("{}/{file}", migration.id),
-            one_transaction: !new_enum_value && steps.iter().all(|step| !step.own),
+            file: migration.file_name(file),
+            one_transaction: !new_enum_value && script.one_transaction(),
             steps,
             lock_timeout: lock_timeout.max(Duration::from_millis(1)),
             system_identifier: None,

@@ -34,7 +34,8 @@ fn place(job: &Job<'_>, step: &ScriptStep<'_>, error: &DatabaseError) -> SqlPlac
 
 fn at(job: &Job<'_>, step: &ScriptStep<'_>, position: u32) -> SqlPlace {
     let point = position_in(job.script.text(), &step.statement, position);
-    SqlPlace { file: job.file.clone(), line: point.line, column: point.column, text: point.line_text }
+    let line = job.script.line_in_file(point.line);
+    SqlPlace { file: job.file.clone(), line, column: point.column, text: point.line_text }
 }
 
 /// The position, in characters from 1, of the first word in a line of a DO block's body; its lines count from the opening

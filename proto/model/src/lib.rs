@@ -14,6 +14,7 @@ pub mod digest;
 pub mod duration;
 pub mod event;
 pub mod id;
+pub mod layout;
 pub mod migration;
 pub mod pipeline;
 pub mod plan;

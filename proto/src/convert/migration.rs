@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use stopover_model::migration::{
-    Manifest, Migration, MigrationError, Rerun, ScriptSummary, StatementSummary,
+    Manifest, Migration, MigrationError, Rerun, ScriptSummary, Source, SourcePlace, StatementSummary,
+    TransactionMode, UnknownLayout,
 };
 use stopover_model::plan::MigrationSummary;
 
@@ -84,6 +85,9 @@ impl From<Manifest> for v1::Manifest {
             verify: messages::write(manifest.verify),
             monitors: messages::write(manifest.monitors),
             follow_ups: messages::write(manifest.follow_ups),
+            transaction_never: manifest.transaction == TransactionMode::Never,
+            down_transaction_never: manifest.down_transaction == TransactionMode::Never,
+            source: optional_message::write(manifest.source),
         }
     }
 }
@@ -100,6 +104,42 @@ impl TryFrom<v1::Manifest> for Manifest {
             verify: messages::read(wire.verify, "verify")?,
             monitors: messages::read(wire.monitors, "monitors")?,
             follow_ups: messages::read(wire.follow_ups, "follow_ups")?,
+            transaction: mode_of(wire.transaction_never),
+            down_transaction: mode_of(wire.down_transaction_never),
+            source: optional_message::read(wire.source, "source")?,
         })
     }
 }
+
+fn mode_of(never: bool) -> TransactionMode {
+    if never { TransactionMode::Never } else { TransactionMode::Auto }
+}
+
+impl From<Source> for v1::MigrationSource {
+    fn from(source: Source) -> Self {
+        Self {
+            layout: source.layout.to_string(),
+            up: Some(v1::SourcePlace { file: source.file, first_line: source.first_line }),
+            down: optional_message::write(source.down),
+        }
+    }
+}
+
+impl TryFrom<v1::MigrationSource> for Source {
+    type Error = InvalidWire;
+
+    fn try_from(wire: v1::MigrationSource) -> Result<Self, InvalidWire> {
+        let up: SourcePlace = message::read(wire.up, "up")?;
+        Ok(Self {
+            layout: wire
+                .layout
+                .parse()
+                .map_err(|e: UnknownLayout| InvalidWire::new("layout", e.to_string()))?,
+            file: up.file,
+            first_line: up.first_line,
+            down: optional_message::read(wire.down, "down")?,
+        })
+    }
+}
+
+wire_message!(SourcePlace { file: plain, first_line: from_one });

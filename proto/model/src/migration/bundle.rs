@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::manifest::Manifest;
-use super::script::{Script, ScriptError};
+use super::script::{Reading, Script, ScriptError};
+use super::source::TransactionMode;
 use crate::config::ConfigError;
 use crate::digest::{Digest, Digester};
 use crate::id::MigrationId;
@@ -37,8 +38,9 @@ pub enum MigrationError {
         "{migration} has no up.sql; a migration is a directory with up.sql, and optionally up.batch.sql, down.sql and migration.toml"
     )]
     NoUp { migration: MigrationId },
-    #[error("{migration}/{file}: {error}")]
-    Script { migration: MigrationId, file: &'static str, error: ScriptError },
+    /// `file` is `001_x/up.sql`, or the file that another tool reads.
+    #[error("{file}: {error}")]
+    Script { migration: MigrationId, file: String, error: ScriptError },
     #[error(transparent)]
     Manifest(#[from] ConfigError),
     #[error("{migration}/migration.toml is not valid UTF-8; save the file as UTF-8")]
@@ -59,14 +61,17 @@ impl Migration {
         if let Some(file) = files.keys().find(|name| !FILE_NAMES.contains(&name.as_str())) {
             return Err(MigrationError::UnknownFile { migration: id, file: file.clone() });
         }
+        let manifest = manifest_of(&id, files.get(MANIFEST))?;
         let script = |file: &'static str| -> Result<Option<Script>, MigrationError> {
             files
                 .get(file)
-                .map(|bytes| Script::parse(bytes))
+                .map(|bytes| Script::parse_as(bytes, reading_of(&manifest, file)))
                 .transpose()
-                .map_err(|error| MigrationError::Script { migration: id.clone(), file, error })
+                .map_err(|error| {
+                    let file = file_of(&id, &manifest, file);
+                    MigrationError::Script { migration: id.clone(), file, error }
+                })
         };
-        let manifest = manifest_of(&id, files.get(MANIFEST))?;
         let up = script(UP)?.ok_or_else(|| MigrationError::NoUp { migration: id.clone() })?;
         let (batch, down) = (script(BATCH)?, script(DOWN)?);
         match (manifest.batch_above_rows, &batch) {
@@ -74,7 +79,7 @@ impl Migration {
             (None, Some(_)) => return Err(MigrationError::BatchNeverUsed { migration: id }),
             _ => {}
         }
-        let digest = digest_of(&id, &files);
+        let digest = digest_of(&id, &manifest, &files);
         Ok(Self { id, manifest, up, batch, down, digest, files })
     }
 
@@ -83,6 +88,31 @@ impl Migration {
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.files
     }
+
+    /// What people know one of [`FILE_NAMES`] by: `001_x/up.sql`, or the file that another tool reads.
+    #[must_use]
+    pub fn file_name(&self, file: &str) -> String {
+        file_of(&self.id, &self.manifest, file)
+    }
+}
+
+fn file_of(id: &MigrationId, manifest: &Manifest, file: &str) -> String {
+    let found = manifest.source.as_ref().and_then(|source| match file {
+        UP => Some(&source.file),
+        DOWN => source.down.as_ref().map(|down| &down.file),
+        _ => None,
+    });
+    found.cloned().unwrap_or_else(|| format!("{id}/{file}"))
+}
+
+fn reading_of(manifest: &Manifest, file: &str) -> Reading {
+    let source = manifest.source.as_ref();
+    let (transaction, first_line) = match file {
+        DOWN => (manifest.down_transaction, source.and_then(|s| s.down.as_ref()).map(|down| down.first_line)),
+        _ => (manifest.transaction, source.map(|s| s.first_line)),
+    };
+    // Other tools take a file without a statement, and people have such files.
+    Reading { first_line: first_line.unwrap_or(1), transaction, must_do_something: source.is_none() }
 }
 
 fn manifest_of(id: &MigrationId, bytes: Option<&Vec<u8>>) -> Result<Manifest, MigrationError> {
@@ -94,11 +124,20 @@ fn manifest_of(id: &MigrationId, bytes: Option<&Vec<u8>>) -> Result<Manifest, Mi
     Ok(Manifest::parse(&format!("{id}/{MANIFEST}"), text)?)
 }
 
-fn digest_of(id: &MigrationId, files: &BTreeMap<String, Vec<u8>>) -> Digest {
+/// Of a script that was found in another tool's directory the digest is over what it does, not over where it was found:
+/// the directory may come to be taken for another layout's, and the script may move in its file.
+fn digest_of(id: &MigrationId, manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Digest {
     let mut digester = Digester::new("stopover migration v1");
     digester.part("id", id.as_str().as_bytes());
-    for (name, content) in files {
+    let generated = manifest.source.is_some();
+    for (name, content) in files.iter().filter(|(name, _)| !generated || *name != MANIFEST) {
         digester.part(name, content);
+    }
+    let modes = [("transaction", manifest.transaction), ("down_transaction", manifest.down_transaction)];
+    for (name, mode) in modes {
+        if generated && mode == TransactionMode::Never {
+            digester.part(name, b"never");
+        }
     }
     digester.finish()
 }
@@ -139,5 +178,17 @@ mod tests {
         assert_eq!(one, parse(&[("up.sql", "SELECT 1")]).unwrap().digest);
         assert_ne!(one, parse(&[("up.sql", "SELECT 1 ")]).unwrap().digest);
         assert_ne!(one, parse(&[("up.sql", "SELECT 1"), ("down.sql", "SELECT 1")]).unwrap().digest);
+    }
+
+    #[test]
+    fn where_a_script_was_found_is_no_part_of_the_digest_but_names_its_errors() {
+        let found = |up: &str, toml: &str| parse(&[("up.sql", up), ("migration.toml", toml)]);
+        let goose = "[source]\nlayout = \"goose\"\nfile = \"1_x.sql\"\nfirst_line = 3\n";
+        let one = parse(&[("up.sql", "SELECT 1")]).unwrap().digest;
+        assert_eq!(found("SELECT 1", goose).unwrap().digest, one);
+        assert_ne!(found("SELECT 1", &format!("transaction = \"never\"\n{goose}")).unwrap().digest, one);
+        assert_ne!(found("SELECT 1", "transaction = \"never\"").unwrap().digest, one);
+        assert!(found("-- nothing", goose).is_ok());
+        assert!(found("\nCOMMIT", goose).unwrap_err().starts_with("1_x.sql: line 4: transaction control"));
     }
 }

@@ -1,11 +1,13 @@
 //! `migration.toml`: what the SQL alone can't say.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Expectation, Scalar};
+use super::source::{Source, TransactionMode};
 use crate::config::{self, ConfigError};
 
 /// The contents of a `migration.toml`; the default is that of a migration without one.
@@ -18,9 +20,18 @@ pub struct Manifest {
     pub batch_above_rows: Option<u64>,
     /// Whether a statement that commits on its own and leaves no trace may be run again after a crash.
     pub rerun: Rerun,
+    /// `transaction = "never"`: each statement of each script in a transaction of its own.
+    #[serde(default)]
+    pub transaction: TransactionMode,
+    /// `down_transaction`: the same of down.sql alone; as `transaction` where it isn't given.
+    #[serde(default)]
+    pub down_transaction: TransactionMode,
     pub verify: Vec<Check>,
     pub monitors: Vec<Monitor>,
     pub follow_ups: Vec<FollowUp>,
+    /// Where the scripts were found in a directory that another tool reads. Never written by people.
+    #[serde(default)]
+    pub source: Option<Source>,
 }
 
 /// See [`Manifest::rerun`].
@@ -69,6 +80,9 @@ impl Manifest {
             table: raw.table,
             batch_above_rows: raw.batch_above_rows,
             rerun: raw.rerun,
+            transaction: raw.transaction,
+            down_transaction: raw.down_transaction.unwrap_or(raw.transaction),
+            source: raw.source.clone().map(toml::Spanned::into_inner),
             verify: raw.verify.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
             monitors: raw
                 .monitor
@@ -82,7 +96,36 @@ impl Manifest {
                 .collect::<Result<_, _>>()?,
         };
         manifest.check_names(file)?;
+        if let Some(source) = raw.source {
+            manifest.check_source(file, text, source.span())?;
+        }
         Ok(manifest)
+    }
+
+    /// What is not written by us could say that an error is where it isn't.
+    fn check_source(&self, file: &str, text: &str, span: Range<usize>) -> Result<(), ConfigError> {
+        let Some(source) = &self.source else { return Ok(()) };
+        let generated = Self {
+            transaction: self.transaction,
+            down_transaction: self.down_transaction,
+            source: self.source.clone(),
+            ..Self::default()
+        };
+        if *self != generated {
+            let message = "[source] is for the directories of other tools, which have nothing but scripts; remove the table";
+            return Err(ConfigError::at(file, text, Some(span), message));
+        }
+        let down = source.down.as_ref().map(|down| (&down.file, down.first_line));
+        for (name, first_line) in [(&source.file, source.first_line)].into_iter().chain(down) {
+            if name.is_empty() || name.chars().any(char::is_control) || first_line == 0 {
+                let message = format!(
+                    "[source]: `{}` can't be the name of a script's file; rename it",
+                    name.escape_debug()
+                );
+                return Err(ConfigError::at(file, text, Some(span), message));
+            }
+        }
+        Ok(())
     }
 
     fn check_names(&self, file: &str) -> Result<(), ConfigError> {
@@ -116,6 +159,10 @@ struct RawManifest {
     batch_above_rows: Option<u64>,
     #[serde(default)]
     rerun: Rerun,
+    #[serde(default)]
+    transaction: TransactionMode,
+    down_transaction: Option<TransactionMode>,
+    source: Option<toml::Spanned<Source>>,
     #[serde(default)]
     verify: Vec<RawCheck>,
     #[serde(default)]
@@ -350,6 +397,15 @@ mod tests {
     }
 
     #[test]
+    fn the_transaction_of_down_is_that_of_up_unless_it_is_given() {
+        use TransactionMode::{Auto, Never};
+        let modes = |text| parse(text).map(|m| (m.transaction, m.down_transaction)).unwrap();
+        assert_eq!(modes(""), (Auto, Auto));
+        assert_eq!(modes("transaction = \"never\""), (Never, Never));
+        assert_eq!(modes("transaction = \"never\"\ndown_transaction = \"auto\""), (Never, Auto));
+    }
+
+    #[test]
     fn errors_name_the_place_and_the_way_out() {
         let cases = [
             ("[[verify]]\nname = \"a\"\nsql = \"SELECT 1\"\n", "migration.toml:2:8: \"a\" says nothing"),
@@ -362,6 +418,12 @@ mod tests {
             ("batch_above_rows = 5\n", "batch_above_rows needs `table`"),
             ("rerun = \"sure\"\n", "unknown variant `sure`"),
             ("tabel = \"users\"\n", "did you mean `table`?"),
+            ("transaction = \"no\"\n", "unknown variant `no`, expected `auto` or `never`"),
+            (
+                "table = \"t\"\n[source]\nlayout = \"goose\"\nfile = \"1_x.sql\"\nfirst_line = 2\n",
+                "migration.toml:2:1: [source] is for the directories of other tools",
+            ),
+            ("[source]\nlayout = \"goose\"\nfile = \"a\"\nfirst_line = 0\n", "can't be the name"),
         ];
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();

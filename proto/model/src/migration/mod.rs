@@ -6,10 +6,12 @@ mod bundle;
 mod expectation;
 mod manifest;
 mod script;
+mod source;
 mod variant;
 
 pub use bundle::{FILE_NAMES, Migration, MigrationError};
 pub use expectation::{Expectation, Scalar, Verdict};
 pub use manifest::{Check, FollowUp, Manifest, Monitor, Rerun};
-pub use script::{Script, ScriptError, ScriptSummary, StatementSummary};
+pub use script::{Reading, Script, ScriptError, ScriptSummary, StatementSummary};
+pub use source::{Layout, Source, SourcePlace, TransactionMode, UnknownLayout};
 pub use variant::Variant;

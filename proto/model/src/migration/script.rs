@@ -2,12 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::source::TransactionMode;
 use crate::sql::{self, Statement, StatementKind, Transactionality};
 
 /// A checked SQL file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     text: String,
+    reading: Reading,
+}
+
+/// How an SQL file is to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The line of its file, from 1, with which the text begins.
+    pub first_line: u32,
+    pub transaction: TransactionMode,
+    /// Whether a text without a statement is refused.
+    pub must_do_something: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { first_line: 1, transaction: TransactionMode::Auto, must_do_something: true }
+    }
 }
 
 /// What is wrong with an SQL file. The line is from 1; 0 is the whole file.
@@ -40,14 +58,22 @@ pub struct StatementSummary {
 impl Script {
     /// Checks the bytes of a file. A byte order mark is accepted and dropped.
     pub fn parse(bytes: &[u8]) -> Result<Self, ScriptError> {
-        let text = std::str::from_utf8(bytes).map_err(|e| {
-            let line = line_of(bytes, e.valid_up_to());
-            ScriptError { line, message: "this is not valid UTF-8; save the file as UTF-8".to_owned() }
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let script = Self { text: text.to_owned() };
-        script.check()?;
-        Ok(script)
+        Self::parse_as(bytes, Reading::default())
+    }
+
+    /// Checks the bytes of a file, or of a part of one.
+    pub fn parse_as(bytes: &[u8], reading: Reading) -> Result<Self, ScriptError> {
+        let checked = std::str::from_utf8(bytes)
+            .map_err(|e| {
+                let line = line_of(bytes, e.valid_up_to());
+                ScriptError { line, message: "this is not valid UTF-8; save the file as UTF-8".to_owned() }
+            })
+            .and_then(|text| {
+                let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+                let script = Self { text, reading };
+                script.check().map(|()| script)
+            });
+        checked.map_err(|error| ScriptError { line: reading.line(error.line), ..error })
     }
 
     #[must_use]
@@ -55,36 +81,56 @@ impl Script {
         &self.text
     }
 
-    /// The statements to send, in order. A BEGIN at the start with its COMMIT at the end is the file's own word for what
-    /// happens anyway, so both are left out.
+    /// The line in the file of a line of [`Script::text`].
     #[must_use]
-    pub fn statements(&self) -> Vec<Statement<'_>> {
-        let mut statements = sql::split(&self.text).unwrap_or_default();
-        if is_wrapped(&statements) {
-            statements.pop();
-            statements.remove(0);
-        }
-        statements
+    pub fn line_in_file(&self, line: u32) -> u32 {
+        self.reading.line(line)
     }
 
-    /// Whether all statements may share one transaction.
+    /// The statements to send, in order, with their lines in the file. A BEGIN at the start with its COMMIT at the end is
+    /// the file's own word for one transaction, so both are left out.
+    #[must_use]
+    pub fn statements(&self) -> Vec<Statement<'_>> {
+        self.inner().1
+    }
+
+    /// Whether all statements run in one transaction.
     #[must_use]
     pub fn one_transaction(&self) -> bool {
-        self.statements().iter().all(|s| s.transactionality() == Transactionality::InTransaction)
+        let (wrapped, statements) = self.inner();
+        (wrapped || self.reading.transaction == TransactionMode::Auto)
+            && statements.iter().all(|s| s.transactionality() == Transactionality::InTransaction)
     }
 
     #[must_use]
     pub fn summary(&self) -> ScriptSummary {
-        let statements = self.statements();
-        let statements: Vec<_> = statements.iter().map(summary_of).collect();
-        ScriptSummary { one_transaction: statements.iter().all(|s| s.own_transaction.is_none()), statements }
+        let statements = self.statements().iter().map(summary_of).collect();
+        ScriptSummary { one_transaction: self.one_transaction(), statements }
+    }
+
+    /// The statements, and whether BEGIN and COMMIT stood around them.
+    fn inner(&self) -> (bool, Vec<Statement<'_>>) {
+        let mut statements = sql::split(&self.text).unwrap_or_default();
+        let wrapped = is_wrapped(&statements);
+        if wrapped {
+            statements.pop();
+            statements.remove(0);
+        }
+        for statement in &mut statements {
+            statement.line = self.reading.line(statement.line);
+        }
+        (wrapped, statements)
     }
 
     fn check(&self) -> Result<(), ScriptError> {
-        let all = sql::split(&self.text).map_err(|e| ScriptError { line: 0, message: e.to_string() })?;
+        let all = sql::split(&self.text).map_err(|e| {
+            let (line, message) = (e.line(), e.to_string());
+            let message = message.strip_prefix(&format!("line {line}: ")).unwrap_or(&message).to_owned();
+            ScriptError { line, message }
+        })?;
         let wrapped = is_wrapped(&all);
         let inner = if wrapped { &all[1..all.len() - 1] } else { &all[..] };
-        if inner.is_empty() {
+        if inner.is_empty() && self.reading.must_do_something {
             let message =
                 "the file holds no statement; a migration that does nothing can't be told from a mistake";
             return Err(ScriptError { line: 0, message: message.to_owned() });
@@ -93,6 +139,13 @@ impl Script {
             check_statement(statement, wrapped)?;
         }
         check_directives(&self.text)
+    }
+}
+
+impl Reading {
+    /// 0 means the whole file, and stays.
+    fn line(self, line: u32) -> u32 {
+        if line == 0 { 0 } else { line.saturating_add(self.first_line.saturating_sub(1)) }
     }
 }
 
@@ -199,6 +252,29 @@ mod tests {
         let script = Script::parse("\u{feff}BEGIN;\nSELECT 1;\nCOMMIT;\n".as_bytes()).unwrap();
         assert!(script.one_transaction());
         assert_eq!(script.statements().iter().map(|s| s.text).collect::<Vec<_>>(), ["SELECT 1"]);
+    }
+
+    #[test]
+    fn a_part_of_a_file_has_the_files_lines() {
+        let reading = Reading { first_line: 10, must_do_something: false, ..Reading::default() };
+        let script = Script::parse_as(b"-- up\nSELECT 1", reading).unwrap();
+        assert_eq!((script.summary().statements[0].line, script.line_in_file(2)), (11, 11));
+        let error = |sql: &str| Script::parse_as(sql.as_bytes(), reading).unwrap_err().to_string();
+        assert!(
+            error("SELECT 1;\n\\i x").starts_with("line 11: \\i is a command"),
+            "{}",
+            error("SELECT 1;\n\\i x")
+        );
+        assert!(error("SELECT 1;\nCOMMIT;").starts_with("line 11: transaction control"));
+        assert_eq!(Script::parse_as(b"-- nothing", reading).unwrap().statements(), []);
+    }
+
+    #[test]
+    fn statements_stand_alone_where_that_is_wanted_unless_the_file_says_otherwise() {
+        let reading = Reading { transaction: TransactionMode::Never, ..Reading::default() };
+        let one = |sql: &str| Script::parse_as(sql.as_bytes(), reading).unwrap().one_transaction();
+        assert!(!one("SELECT 1; SELECT 2"));
+        assert!(one("BEGIN; SELECT 1; SELECT 2; COMMIT;"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use stopover_model::event::{
 };
 use stopover_model::id::{Attempt, Epoch, Seq};
 use stopover_model::migration::{
-    Check, Expectation, FollowUp, Manifest, Monitor, Rerun, Scalar, ScriptSummary, StatementSummary,
+    Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
+    SourcePlace, StatementSummary, TransactionMode,
 };
 use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline, StageSpec};
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
@@ -189,6 +190,14 @@ pub(super) fn manifests() -> Vec<Manifest> {
             verify: expectations().into_iter().map(check).collect(),
             monitors: expectations().into_iter().map(monitor).collect(),
             follow_ups: follow_ups.clone(),
+            transaction: TransactionMode::Never,
+            down_transaction: TransactionMode::Auto,
+            source: Some(Source {
+                layout: Layout::Goose,
+                file: "00001_x.sql".into(),
+                first_line: 2,
+                down: Some(SourcePlace { file: "00001_x.sql".into(), first_line: 9 }),
+            }),
         },
     };
     [Rerun::Unknown, Rerun::Safe].map(manifest).into()
