@@ -104,7 +104,7 @@ impl AgentService {
 fn status_of(refused: &Refused) -> Status {
     match refused {
         Refused::Older { .. } => Status::aborted(refused.to_string()),
-        Refused::TooLate { .. } => Status::failed_precondition(refused.to_string()),
+        Refused::TooLate { .. } => Status::deadline_exceeded(refused.to_string()),
         Refused::Stopping => Status::unavailable(refused.to_string()),
     }
 }

@@ -90,7 +90,12 @@ impl Watcher {
         self.catch_up().await?;
         self.send(WatchItem::CaughtUp).await?;
         while !self.ended {
-            match live.recv().await {
+            let item = tokio::select! {
+                item = live.recv() => item,
+                // Nothing may happen for days; whoever has gone is not waited for.
+                () = self.out.closed() => return Err(Stop::Gone),
+            };
+            match item {
                 Ok(WatchItem::Record(record)) => self.record(record).await?,
                 Ok(item) => self.send(item).await?,
                 Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up().await?,
@@ -117,7 +122,10 @@ impl Watcher {
                 return Ok(());
             }
             for record in records {
-                self.record(Arc::new(record)).await?;
+                if record.seq != self.seq.next() {
+                    return Err(self.gap(record.seq));
+                }
+                self.pass_on(Arc::new(record)).await?;
             }
         }
     }
@@ -128,11 +136,24 @@ impl Watcher {
         }
         if record.seq != self.seq.next() {
             // Records of a batch come in order; a gap can only mean that some were missed.
-            return Box::pin(self.catch_up()).await;
+            return self.catch_up().await;
         }
+        self.pass_on(record).await
+    }
+
+    async fn pass_on(&mut self, record: Arc<Record>) -> Result<(), Stop> {
         self.seq = record.seq;
         self.ended = ends(&record);
         self.send(WatchItem::Record(record)).await
+    }
+
+    fn gap(&self, found: Seq) -> Stop {
+        let error = StoreError::Nonsense {
+            attempt: format!("read the events of deployment {}", self.id),
+            place: "its log".to_owned(),
+            source: format!("event {found} comes after event {}", self.seq).into(),
+        };
+        Stop::Failed(error, self.out.clone())
     }
 
     async fn read(&mut self, after: Seq, limit: u32) -> Result<Vec<Record>, Stop> {
@@ -157,3 +178,6 @@ impl Watcher {
 fn ends(record: &Record) -> bool {
     matches!(record.event, Event::Finished { .. })
 }
+
+#[cfg(test)]
+mod tests;

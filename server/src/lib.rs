@@ -17,3 +17,5 @@ pub mod listener;
 pub mod registry;
 pub mod rpc;
 pub mod store;
+#[cfg(test)]
+mod testing;

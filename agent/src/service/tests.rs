@@ -104,7 +104,7 @@ async fn a_command_that_is_not_for_this_agent_is_refused() {
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("agent.toml names users"), "{status}");
     let status = refused(|c| c.not_after = Timestamp::UNIX_EPOCH).await;
-    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.code(), Code::DeadlineExceeded);
     let status = refused(|c| c.step.kind = StepKind::Migrate).await;
     assert_eq!(status.code(), Code::InvalidArgument);
     let status = refusal(service.verify(Request::new(v1::VerifyRequest::default())).await);

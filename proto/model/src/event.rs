@@ -12,7 +12,7 @@ use crate::id::{
 };
 use crate::pipeline::Pipeline;
 use crate::plan::{MigrationSummary, TargetPlan};
-use crate::report::{LogLine, Outcome, StepError};
+use crate::report::{LogLine, Outcome, StepError, StepReport};
 
 /// One event with its place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -246,6 +246,18 @@ impl StepKind {
             Self::Monitor => "monitor",
             Self::RollbackBackup => "rollback backup",
             Self::Rollback => "rollback",
+        }
+    }
+
+    /// Whether a step of this kind can have this report.
+    #[must_use]
+    pub fn reports(self, report: &StepReport) -> bool {
+        match report {
+            StepReport::Inspected(_) => self == Self::Inspect,
+            StepReport::BackedUp(_) => matches!(self, Self::Backup | Self::RollbackBackup),
+            StepReport::Migrated(_) => self == Self::Migrate,
+            StepReport::Verified(_) => matches!(self, Self::Verify | Self::Monitor),
+            StepReport::RolledBack(_) => self == Self::Rollback,
         }
     }
 }

@@ -8,17 +8,21 @@ use jiff::Timestamp;
 use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
-use stopover_model::id::{Attempt, DeploymentId, OperatorName, Seq};
+use stopover_model::id::{Attempt, DeploymentId, EnvironmentName, OperatorName, Seq};
 use tokio::sync::mpsc;
 
-use super::dispatch::{self, Call};
-use super::message::{Message, Update};
+use super::dispatch::{self, Call, Calling};
+use super::load::{LoadError, load};
+use super::message::{CallId, Message, Update};
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
 use crate::store::{AppendError, Hold, StoreError};
 
-/// How long to wait when the store fails, before the log is read again.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait before the log is read again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The world is looked at so often even if nothing seems to happen: the wall clock may jump while a timer sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// Messages taken at a time; the lines among them are appended together.
 const BATCH: usize = 256;
 
@@ -29,33 +33,31 @@ pub(super) async fn run(
     own: mpsc::WeakSender<Message>,
     mut inbox: mpsc::Receiver<Message>,
 ) {
-    let Some(deployment) = load(&shared, &id).await else {
-        shared.actors().remove(&id);
-        refuse_all(&mut inbox, &id).await;
-        return;
-    };
     let mut world_changes = shared.registry.changes();
-    let mut actor =
-        Actor { shared: Arc::clone(&shared), own, deployment, calls: BTreeMap::new(), wake: None };
+    let mut actor = match first_load(&shared, &id, &mut inbox).await {
+        Ok(deployment) => Actor::new(Arc::clone(&shared), own, deployment),
+        Err(error) => return give_up(&shared, &id, &mut inbox, &error).await,
+    };
     loop {
         world_changes.mark_unchanged();
-        if let Err(error) = actor.settle().await {
-            actor.recover(&error).await;
-            continue;
-        }
-        if actor.is_through() && retire(&shared, &id, &mut inbox) {
-            return;
-        }
+        let sleep = match actor.settle().await {
+            Ok(()) if actor.is_through() && retire(&shared, &id, &mut inbox) => return,
+            Ok(()) => {
+                actor.upsets = 0;
+                actor.time_to_wake()
+            }
+            Err(Upset::Load(error)) if !matches!(error, LoadError::Store(_)) => {
+                return give_up(&shared, &id, &mut inbox, &error).await;
+            }
+            Err(upset) => actor.recover(&upset),
+        };
         let mut batch = Vec::new();
-        let wake = actor.time_to_wake();
         tokio::select! {
             received = inbox.recv_many(&mut batch, BATCH) => if received == 0 { return },
             _ = world_changes.changed() => {}
-            () = tokio::time::sleep(wake) => {}
+            () = tokio::time::sleep(sleep) => {}
         }
-        if let Err(error) = actor.take(batch).await {
-            actor.recover(&error).await;
-        }
+        actor.take(batch).await;
     }
 }
 
@@ -63,9 +65,16 @@ struct Actor {
     shared: Arc<Shared>,
     own: mpsc::WeakSender<Message>,
     deployment: Deployment,
+    /// What is in memory may not be what is stored: the log is read before anything else is done.
+    stale: bool,
     /// The steps that are being listened to.
     calls: BTreeMap<StepKey, Call>,
+    last_call: CallId,
+    /// How many calls of a step were lost one after the other, without a sign of life in between.
+    lost: BTreeMap<StepKey, u32>,
     wake: Option<Timestamp>,
+    /// How often in a row nothing could be done.
+    upsets: u32,
 }
 
 /// Why the state in memory is no longer to be trusted.
@@ -75,13 +84,30 @@ enum Upset {
     Store(#[from] StoreError),
     #[error(transparent)]
     Append(#[from] AppendError),
-    #[error("decided on an event that has no place")]
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("decided on an event that has no place; this is a fault of the server")]
     Illegal(#[from] IllegalEvent),
 }
 
 impl Actor {
+    fn new(shared: Arc<Shared>, own: mpsc::WeakSender<Message>, deployment: Deployment) -> Self {
+        Self {
+            shared,
+            own,
+            deployment,
+            stale: false,
+            calls: BTreeMap::new(),
+            last_call: CallId(0),
+            lost: BTreeMap::new(),
+            wake: None,
+            upsets: 0,
+        }
+    }
+
     /// Does what is due until nothing is.
     async fn settle(&mut self) -> Result<(), Upset> {
+        self.refresh().await?;
         loop {
             let in_flight = self.calls.keys().cloned().collect();
             let world = self.shared.world(&self.deployment.id, in_flight).await?;
@@ -111,16 +137,16 @@ impl Actor {
                 let epoch = self.shared.store.next_epoch().await?;
                 let event = Event::StepStarted { step: step.clone(), attempt, epoch, agent };
                 self.append(vec![event]).await?;
-                self.call(step, attempt);
+                self.call(step, attempt, true);
                 Ok(true)
             }
             Command::Attach { step, attempt, .. } => {
-                self.call(step, attempt);
+                self.call(step, attempt, false);
                 Ok(true)
             }
-            Command::CancelStep { step, attempt } => {
+            Command::CancelStep { step, .. } => {
                 if let Some(call) = self.calls.get_mut(&step) {
-                    call.cancel(&self.shared, &self.deployment, &step, attempt);
+                    call.cancel(&self.shared, &self.deployment, &step);
                 }
                 Ok(false)
             }
@@ -131,8 +157,17 @@ impl Actor {
         }
     }
 
-    fn call(&mut self, step: StepKey, attempt: Attempt) {
-        let call = dispatch::call(&self.shared, &self.deployment, self.own.clone(), step.clone(), attempt);
+    fn call(&mut self, step: StepKey, attempt: Attempt, first: bool) {
+        self.last_call = CallId(self.last_call.0 + 1);
+        let calling = Calling {
+            actor: self.own.clone(),
+            step: step.clone(),
+            attempt,
+            id: self.last_call,
+            first,
+            lost: self.lost.get(&step).copied().unwrap_or(0),
+        };
+        let call = dispatch::call(&self.shared, &self.deployment, calling);
         self.calls.insert(step, call);
     }
 
@@ -172,27 +207,32 @@ impl Actor {
     }
 
     /// Takes what has come in; lines of steps are appended together.
-    async fn take(&mut self, batch: Vec<Message>) -> Result<(), Upset> {
+    async fn take(&mut self, batch: Vec<Message>) {
         let mut events = Vec::new();
         for message in batch {
             match message {
-                Message::Update { step, attempt, update } => self.update(&mut events, step, attempt, update),
+                Message::Update { step, call, update } => self.update(&mut events, step, call, update),
                 Message::Request { by, request, reply } => {
-                    self.append_all(&mut events).await?;
+                    self.append_all(&mut events).await;
                     let answer = self.request(by, request).await;
                     let _ = reply.send(answer);
                 }
             }
         }
-        self.append_all(&mut events).await
+        self.append_all(&mut events).await;
     }
 
-    fn update(&mut self, events: &mut Vec<Event>, step: StepKey, attempt: Attempt, update: Update) {
-        // What an earlier call still says after a newer attempt began is nobody's business any more.
+    fn update(&mut self, events: &mut Vec<Event>, step: StepKey, call: CallId, update: Update) {
+        let Some(attempt) = self.calls.get(&step).filter(|c| c.id == call).map(|c| c.attempt) else {
+            return;
+        };
         let current = matches!(self.deployment.step(&step).map(|s| &s.state),
             Some(StepState::Running { attempt: running, .. }) if *running == attempt);
-        if !current || !self.calls.contains_key(&step) {
+        if !current {
             return;
+        }
+        if !matches!(update, Update::Lost) {
+            self.lost.remove(&step);
         }
         match update {
             Update::Line { run, line_number, line } => {
@@ -207,48 +247,76 @@ impl Actor {
             }
             Update::Lost => {
                 self.calls.remove(&step);
+                let lost = self.lost.entry(step).or_default();
+                *lost = lost.saturating_add(1);
             }
         }
     }
 
-    async fn append_all(&mut self, events: &mut Vec<Event>) -> Result<(), Upset> {
-        if events.is_empty() {
-            return Ok(());
+    /// What can't be stored is forgotten: it comes again with the next call.
+    async fn append_all(&mut self, events: &mut Vec<Event>) {
+        if !events.is_empty()
+            && let Err(upset) = self.append(std::mem::take(events)).await
+        {
+            self.recover(&upset);
         }
-        self.append(std::mem::take(events)).await
     }
 
     async fn request(&mut self, by: OperatorName, request: Request) -> Result<Seq, ConductError> {
+        if let Err(error) = self.refresh().await {
+            return Err(self.unreadable(error));
+        }
         let event = request::event_of(&self.deployment, by, request)?;
         let environment = held_by(&self.deployment, &event).map(|(e, _)| e.to_string()).unwrap_or_default();
         match self.append(vec![event]).await {
             Ok(()) => Ok(self.deployment.seq),
+            // Nothing was changed.
             Err(Upset::Illegal(error)) => Err(error.into()),
             Err(upset) => {
-                self.recover(&upset).await;
+                self.recover(&upset);
                 Err(match upset {
                     Upset::Append(AppendError::Held { by }) => ConductError::Held { environment, by },
                     Upset::Append(AppendError::Store(error)) | Upset::Store(error) => error.into(),
+                    Upset::Load(error) => self.unreadable(error),
                     Upset::Append(_) | Upset::Illegal(_) => ConductError::Conflict,
                 })
             }
         }
     }
 
-    /// Reads the log again: what is stored is what is true.
-    async fn recover(&mut self, upset: &Upset) {
-        if let Upset::Append(AppendError::Held { by }) = upset {
-            tracing::info!(deployment = %self.deployment.id, %by, "another deployment has taken the environment");
-        } else {
-            let error = chain(upset);
-            tracing::error!(deployment = %self.deployment.id, error, "reading the deployment's log again");
-            tokio::time::sleep(STORE_PAUSE).await;
+    fn unreadable(&self, error: LoadError) -> ConductError {
+        match error {
+            LoadError::Store(error) => error.into(),
+            LoadError::Missing => ConductError::NoDeployment(self.deployment.id.to_string()),
+            LoadError::Unreadable(_) | LoadError::Senseless(_) => {
+                ConductError::Unreadable(self.deployment.id.clone())
+            }
         }
-        if let Some(deployment) = load(&self.shared, &self.deployment.id).await {
-            self.deployment = deployment;
-        }
+    }
+
+    /// From here on only what is stored is true. Answers how long to wait before it is looked at.
+    fn recover(&mut self, upset: &Upset) -> Duration {
+        self.stale = true;
         // Lines that were not stored come again with the next call.
         self.calls.clear();
+        if let Upset::Append(AppendError::Held { by }) = upset {
+            tracing::info!(deployment = %self.deployment.id, %by, "another deployment has taken the environment");
+            return Duration::ZERO;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.upsets)).min(LONGEST_PAUSE);
+        self.upsets = self.upsets.saturating_add(1);
+        let error = chain(upset);
+        tracing::error!(deployment = %self.deployment.id, error, ?pause, "reading the deployment's log again");
+        pause
+    }
+
+    /// Reads the log where what is in memory may not be what is stored.
+    async fn refresh(&mut self) -> Result<(), LoadError> {
+        if self.stale {
+            self.deployment = load(&self.shared.store, &self.deployment.id).await?;
+            self.stale = false;
+        }
+        Ok(())
     }
 
     fn is_through(&self) -> bool {
@@ -256,16 +324,16 @@ impl Actor {
     }
 
     fn time_to_wake(&self) -> Duration {
-        const NEVER: Duration = Duration::from_hours(24);
         let now = (self.shared.clock)();
         let until = |at: Timestamp| Duration::try_from(now.until(at).unwrap_or_default()).unwrap_or_default();
         // A millisecond more, so that the time is over when it is looked at again.
-        self.wake.map_or(NEVER, |at| (until(at) + Duration::from_millis(1)).min(NEVER))
+        self.wake
+            .map_or(LONGEST_SLEEP, |at| until(at).saturating_add(Duration::from_millis(1)).min(LONGEST_SLEEP))
     }
 }
 
 /// The environment that an event takes (true) or lets go (false).
-fn held_by(deployment: &Deployment, event: &Event) -> Option<(stopover_model::id::EnvironmentName, bool)> {
+fn held_by(deployment: &Deployment, event: &Event) -> Option<(EnvironmentName, bool)> {
     let environment = |stage| deployment.stage(stage).map(|s| s.spec.environment.clone());
     match event {
         Event::StageStarted { stage, .. } | Event::RollbackStarted { stage, .. } => {
@@ -280,41 +348,25 @@ fn held_by(deployment: &Deployment, event: &Event) -> Option<(stopover_model::id
     }
 }
 
-/// Reads a deployment's log; None where there is none, or where it makes no sense.
-async fn load(shared: &Shared, id: &DeploymentId) -> Option<Deployment> {
-    const PAGE: u32 = 5_000;
-    let mut deployment: Option<Deployment> = None;
+/// Reads the log as soon as the store lets it be read; whoever asks for something meanwhile hears of it.
+async fn first_load(
+    shared: &Shared,
+    id: &DeploymentId,
+    inbox: &mut mpsc::Receiver<Message>,
+) -> Result<Deployment, LoadError> {
+    let mut pause = FIRST_PAUSE;
     loop {
-        let after = deployment.as_ref().map_or(Seq::ZERO, |d| d.seq);
-        let page = match shared.store.records(id, after, PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::error!(deployment = %id, error = chain(&error), "the deployment's log can't be read; trying again");
-                tokio::time::sleep(STORE_PAUSE).await;
-                continue;
-            }
+        let error = match load(&shared.store, id).await {
+            Err(LoadError::Store(error)) => error,
+            loaded => return loaded,
         };
-        let Some(first) = page.first() else { return deployment };
-        let folded = match deployment.take() {
-            None => Deployment::open(first).and_then(|d| fold(d, &page[1..])),
-            Some(d) => fold(d, &page),
-        };
-        match folded {
-            Ok(d) => deployment = Some(d),
-            Err(error) => {
-                tracing::error!(deployment = %id, error = chain(&error),
-                    "the deployment's log makes no sense; it is left alone. Restore the store from its backup");
-                return None;
-            }
+        tracing::error!(deployment = %id, error = chain(&error), ?pause, "the deployment's log can't be read; trying again");
+        let over = tokio::time::Instant::now() + pause;
+        while let Ok(Some(message)) = tokio::time::timeout_at(over, inbox.recv()).await {
+            refuse(message, || ConductError::StoreAway);
         }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-}
-
-fn fold(mut deployment: Deployment, records: &[Record]) -> Result<Deployment, IllegalEvent> {
-    for record in records {
-        deployment.apply(record)?;
-    }
-    Ok(deployment)
 }
 
 /// Takes the actor out of the map, unless something has come in for it.
@@ -343,12 +395,23 @@ fn retire(shared: &Arc<Shared>, id: &DeploymentId, inbox: &mut mpsc::Receiver<Me
     true
 }
 
-async fn refuse_all(inbox: &mut mpsc::Receiver<Message>, id: &DeploymentId) {
+/// Leaves the deployment alone, and says so to whoever asks. The next request looks again.
+async fn give_up(shared: &Shared, id: &DeploymentId, inbox: &mut mpsc::Receiver<Message>, error: &LoadError) {
+    tracing::error!(deployment = %id, error = chain(error), "the deployment does not go on");
+    // In this order: once the inbox is closed, the map may hold the next actor.
+    shared.actors().remove(id);
     inbox.close();
     while let Some(message) = inbox.recv().await {
-        if let Message::Request { reply, .. } = message {
-            let _ = reply.send(Err(ConductError::NoDeployment(id.to_string())));
-        }
+        refuse(message, || match error {
+            LoadError::Missing => ConductError::NoDeployment(id.to_string()),
+            _ => ConductError::Unreadable(id.clone()),
+        });
+    }
+}
+
+fn refuse(message: Message, why: impl Fn() -> ConductError) {
+    if let Message::Request { reply, .. } = message {
+        let _ = reply.send(Err(why()));
     }
 }
 

@@ -32,13 +32,18 @@ impl Conductor {
     pub async fn create(&self, new: Create) -> Result<(DeploymentId, Digest), ConductError> {
         check_migrations(&new.migrations)?;
         let migrations: Vec<_> = new.migrations.iter().map(MigrationSummary::of).collect();
+        // Before anything else: the answer to a request that was lost is the same although the pipeline has changed since.
+        if let Some(id) = self.shared.store.deployment_of_request(new.request_id).await? {
+            return self.known(id, &migrations).await;
+        }
         let digest = Deployment::digest_of(&new.pipeline, &migrations);
         if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
             return Err(ConductError::Digest { expected, found: digest });
         }
         let bundles: Vec<_> =
             new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
-        let event = Event::Created { pipeline: new.pipeline, migrations, digest, by: new.by };
+        let event =
+            Event::Created { pipeline: new.pipeline, migrations: migrations.clone(), digest, by: new.by };
         let mut record = Record {
             deployment: DeploymentId::from_random(rand::random()),
             seq: Seq(1),
@@ -49,7 +54,7 @@ impl Conductor {
             let request = NewDeployment { record: &record, bundles: &bundles, request_id: new.request_id };
             match self.shared.store.create_deployment(request).await? {
                 Creation::Created => break,
-                Creation::Existing(id) => return self.known(id).await,
+                Creation::Existing(id) => return self.known(id, &migrations).await,
                 Creation::IdTaken => record.deployment = DeploymentId::from_random(rand::random()),
             }
         }
@@ -58,10 +63,21 @@ impl Conductor {
         Ok((record.deployment, digest))
     }
 
-    async fn known(&self, id: DeploymentId) -> Result<(DeploymentId, Digest), ConductError> {
+    /// What the same request made earlier.
+    async fn known(
+        &self,
+        id: DeploymentId,
+        migrations: &[MigrationSummary],
+    ) -> Result<(DeploymentId, Digest), ConductError> {
         let records = self.shared.store.records(&id, Seq::ZERO, 1).await?;
         let deployment =
             Deployment::fold(&records)?.ok_or_else(|| ConductError::NoDeployment(id.to_string()))?;
+        let same = |(a, b): (&MigrationSummary, &MigrationSummary)| a.id == b.id && a.digest == b.digest;
+        if deployment.migrations.len() != migrations.len()
+            || !deployment.migrations.iter().zip(migrations).all(same)
+        {
+            return Err(ConductError::RequestUsed(id));
+        }
         Ok((id, deployment.digest))
     }
 }

@@ -8,134 +8,183 @@ use std::time::Duration;
 use futures::StreamExt;
 use stopover_model::deployment::{Deployment, StepState};
 use stopover_model::event::{StepKey, StepKind};
-use stopover_model::id::{Attempt, RunId};
-use stopover_model::report::{Effect, ErrorClass, LogLine, Outcome, Progress, StepError};
+use stopover_model::id::{Attempt, EnvironmentName, RunId};
+use stopover_model::report::{Effect, ErrorClass, LogLine, Outcome, Progress, StepError, StepReport};
 use stopover_proto::v1;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::Shared;
-use super::message::{Message, Update};
+use super::message::{CallId, Message, Update};
+use crate::registry::Registry;
 
 /// A call that is being listened to. Dropping it stops listening; the agent goes on.
 pub(super) struct Call {
+    pub(super) id: CallId,
+    pub(super) attempt: Attempt,
     _listening: AbortOnDropHandle<()>,
-    cancelled: bool,
+    cancelling: Option<AbortOnDropHandle<()>>,
 }
 
-/// Before a call that was lost is made again.
+/// What is known before a call is made.
+pub(super) struct Calling {
+    pub(super) actor: mpsc::WeakSender<Message>,
+    pub(super) step: StepKey,
+    pub(super) attempt: Attempt,
+    pub(super) id: CallId,
+    /// Nobody can have asked for this attempt before.
+    pub(super) first: bool,
+    /// The calls of this step that were lost just before.
+    pub(super) lost: u32,
+}
+
+/// Before a call that was lost is made again: at first, and at most while nothing changes.
 const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// Before an agent that knew nothing to cancel is asked again, at first and at most.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
+const CANCEL_AGAIN_AT_MOST: Duration = Duration::from_secs(8);
 
 /// Asks the agent for a running step, and listens.
-pub(super) fn call(
-    shared: &Arc<Shared>,
-    deployment: &Deployment,
-    actor: mpsc::WeakSender<Message>,
-    step: StepKey,
-    attempt: Attempt,
-) -> Call {
+pub(super) fn call(shared: &Arc<Shared>, deployment: &Deployment, calling: Calling) -> Call {
     // What the log has of this attempt already is not sent again.
-    let resume = match deployment.step(&step).map(|s| &s.state) {
+    let resume = match deployment.step(&calling.step).map(|s| &s.state) {
         Some(StepState::Running { logged: Some((run, line)), .. }) => Some((run.clone(), *line)),
         _ => None,
     };
-    let again = resume.is_some();
-    let ask = build::ask(deployment, &step, (shared.clock)(), resume);
-    let shared = Arc::clone(shared);
-    let environment = deployment.stage(step.stage).map(|s| s.spec.environment.clone());
+    let ask = build::ask(deployment, &calling.step, (shared.clock)(), resume);
+    let environment = environment_of(deployment, &calling.step);
+    let (id, attempt, shared) = (calling.id, calling.attempt, Arc::clone(shared));
     let listening = tokio::spawn(async move {
-        let teller = Teller { actor, step, attempt };
-        let link = environment.and_then(|e| shared.registry.agent_of(&e, &teller.step.database));
+        let link = environment.and_then(|e| shared.registry.agent_of(&e, &calling.step.database));
+        // An agent that was asked before may have acted, whatever it says now.
+        let mut may_have_acted = !calling.first;
         let ended = match (ask, link) {
             (Some(ask), Some(link)) => match ask.send(&shared.store, &link).await {
-                Ok(updates) => listen(&teller, updates).await,
+                Ok(updates) => {
+                    may_have_acted = true;
+                    listen(&calling, updates).await
+                }
                 Err(status) => Err(status),
             },
             (None, _) => Err(Status::internal("the step makes no sense")),
             (_, None) => Err(Status::unavailable("the agent has just gone")),
         };
         if let Err(status) = ended {
-            teller.tell_status(&status, again).await;
+            calling.tell_status(&shared.registry, &status, may_have_acted).await;
         }
     });
-    Call { _listening: AbortOnDropHandle::new(listening), cancelled: false }
+    Call { id, attempt, _listening: AbortOnDropHandle::new(listening), cancelling: None }
+}
+
+fn environment_of(deployment: &Deployment, step: &StepKey) -> Option<EnvironmentName> {
+    deployment.stage(step.stage).map(|s| s.spec.environment.clone())
 }
 
 impl Call {
-    /// Asks the agent to stop the step, once.
-    pub(super) fn cancel(
-        &mut self,
-        shared: &Arc<Shared>,
-        deployment: &Deployment,
-        step: &StepKey,
-        attempt: Attempt,
-    ) {
-        if std::mem::replace(&mut self.cancelled, true) {
+    /// Asks the agent to stop the step, until it has heard: the wish may come before the work that it is about.
+    pub(super) fn cancel(&mut self, shared: &Shared, deployment: &Deployment, step: &StepKey) {
+        if self.cancelling.is_some() {
             return;
         }
-        let environment = deployment.stage(step.stage).map(|s| s.spec.environment.clone());
-        let Some(link) = environment.and_then(|e| shared.registry.agent_of(&e, &step.database)) else {
-            return;
-        };
+        let Some(environment) = environment_of(deployment, step) else { return };
         let request = v1::CancelRequest {
             deployment: deployment.id.to_string(),
             step: Some(step.clone().into()),
-            attempt: attempt.0,
+            attempt: self.attempt.0,
         };
-        shared.tasks.spawn(async move {
-            if let Err(status) = link.client().cancel(request).await {
-                tracing::warn!(agent = %link.agent, %status, "could not ask the agent to cancel");
-            }
-        });
+        let asking = ask_to_cancel(shared.registry.clone(), environment, step.clone(), request);
+        self.cancelling = Some(AbortOnDropHandle::new(tokio::spawn(asking)));
     }
 }
 
-/// Passes updates on to the actor, for as long as there is one.
-struct Teller {
-    actor: mpsc::WeakSender<Message>,
+/// Ends when the agent has heard; dropped with the call when the step's outcome is there.
+async fn ask_to_cancel(
+    registry: Registry,
+    environment: EnvironmentName,
     step: StepKey,
-    attempt: Attempt,
+    request: v1::CancelRequest,
+) {
+    let mut pause = CANCEL_AGAIN;
+    loop {
+        if let Some(link) = registry.agent_of(&environment, &step.database) {
+            match link.client().cancel(request.clone()).await {
+                Ok(answer) if answer.get_ref().was_running => return,
+                Ok(_) => {}
+                Err(status) => {
+                    tracing::warn!(agent = %link.agent, %step, %status, "could not ask the agent to cancel; trying again");
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(CANCEL_AGAIN_AT_MOST);
+    }
 }
 
-impl Teller {
+impl Calling {
+    /// Passes updates on to the actor, for as long as there is one.
     async fn tell(&self, update: Update) {
         if let Some(actor) = self.actor.upgrade() {
-            let message = Message::Update { step: self.step.clone(), attempt: self.attempt, update };
+            let message = Message::Update { step: self.step.clone(), call: self.id, update };
             let _ = actor.send(message).await;
         }
     }
 
     /// What the end of a call without an outcome means.
-    async fn tell_status(&self, status: &Status, again: bool) {
-        let class = match status.code() {
-            Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::PermissionDenied
-            | Code::ResourceExhausted => ErrorClass::Setup,
-            Code::Aborted => ErrorClass::Fenced,
-            Code::Unimplemented | Code::Internal | Code::NotFound | Code::OutOfRange | Code::DataLoss => {
-                ErrorClass::Internal
-            }
-            _ => {
-                tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
-                tokio::time::sleep(PAUSE).await;
-                return self.tell(Update::Lost).await;
-            }
+    async fn tell_status(&self, registry: &Registry, status: &Status, may_have_acted: bool) {
+        let Some(class) = refusal(status) else {
+            tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
+            self.pause(registry).await;
+            return self.tell(Update::Lost).await;
         };
-        let message = format!("the agent refused: {}", status.message());
-        let error = StepError::new(class, message);
-        let may_have_acted = again && matches!(self.step.kind, StepKind::Migrate | StepKind::Rollback);
-        let outcome = if may_have_acted {
+        let mut error = StepError::new(class, format!("the agent refused: {}", status.message()));
+        if status.code() == Code::DeadlineExceeded {
+            error = error.with_hint("compare the clocks of the agent's machine and of the server's");
+        }
+        let writes = matches!(self.step.kind, StepKind::Migrate | StepKind::Rollback);
+        // Where a newer attempt is known to the agent, that one may have acted.
+        let outcome = if writes && (may_have_acted || class == ErrorClass::Fenced) {
             Outcome::Unknown { error: error.with_effect(Effect::Possible) }
         } else {
             Outcome::Failed { error, report: None }
         };
         self.tell(Update::Outcome(outcome)).await;
     }
+
+    /// Longer from one lost call to the next, but not beyond the next change of the world: an agent that comes back is
+    /// asked at once.
+    async fn pause(&self, registry: &Registry) {
+        let mut changes = registry.changes();
+        sleep(PAUSE).await;
+        let whole = PAUSE.saturating_mul(2_u32.saturating_pow(self.lost)).min(LONGEST_PAUSE);
+        let _ = timeout(whole.saturating_sub(PAUSE), changes.changed()).await;
+    }
 }
 
-async fn listen(teller: &Teller, mut updates: tonic::Streaming<v1::StepUpdate>) -> Result<(), Status> {
+/// What kind of error an agent's refusal is; None where the connection was lost and nothing was refused.
+fn refusal(status: &Status) -> Option<ErrorClass> {
+    // A status with a source was not sent by the agent: it was made here, of what broke on the way.
+    if std::error::Error::source(status).is_some() {
+        return None;
+    }
+    match status.code() {
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::ResourceExhausted => Some(ErrorClass::Setup),
+        Code::Aborted => Some(ErrorClass::Fenced),
+        // The command came too late. The next attempt's may come in time.
+        Code::DeadlineExceeded => Some(ErrorClass::Transient),
+        Code::Unimplemented | Code::Internal | Code::NotFound | Code::OutOfRange | Code::DataLoss => {
+            Some(ErrorClass::Internal)
+        }
+        _ => None,
+    }
+}
+
+async fn listen(calling: &Calling, mut updates: tonic::Streaming<v1::StepUpdate>) -> Result<(), Status> {
     while let Some(update) = updates.next().await {
         let update = update?;
         let run = update.run;
@@ -143,21 +192,32 @@ async fn listen(teller: &Teller, mut updates: tonic::Streaming<v1::StepUpdate>) 
             Some(v1::step_update::Kind::Line(numbered)) => {
                 let run: RunId = run.parse().map_err(nonsense)?;
                 let line = LogLine::try_from(numbered.line.unwrap_or_default()).map_err(nonsense)?;
-                teller.tell(Update::Line { run, line_number: numbered.line_number, line }).await;
+                calling.tell(Update::Line { run, line_number: numbered.line_number, line }).await;
             }
             Some(v1::step_update::Kind::Progress(progress)) => {
                 let progress = Progress::try_from(progress).map_err(nonsense)?;
-                teller.tell(Update::Progress(progress)).await;
+                calling.tell(Update::Progress(progress)).await;
             }
             Some(v1::step_update::Kind::Outcome(outcome)) => {
                 let outcome = Outcome::try_from(outcome).map_err(nonsense)?;
-                teller.tell(Update::Outcome(outcome)).await;
+                if report_of(&outcome).is_some_and(|report| !calling.step.kind.reports(report)) {
+                    return Err(nonsense("the report is another step's"));
+                }
+                calling.tell(Update::Outcome(outcome)).await;
                 return Ok(());
             }
             None => return Err(nonsense("an update without content")),
         }
     }
     Err(Status::unavailable("the agent's answer ended without an outcome"))
+}
+
+fn report_of(outcome: &Outcome) -> Option<&StepReport> {
+    match outcome {
+        Outcome::Succeeded { report } => Some(report),
+        Outcome::Failed { report, .. } => report.as_ref(),
+        Outcome::Unknown { .. } => None,
+    }
 }
 
 fn nonsense(why: impl std::fmt::Display) -> Status {

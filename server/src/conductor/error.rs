@@ -2,7 +2,7 @@
 
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
-use stopover_model::id::DeploymentId;
+use stopover_model::id::{DeploymentId, Seq};
 
 use crate::store::StoreError;
 
@@ -31,6 +31,18 @@ pub enum ConductError {
     TwiceGiven(stopover_model::id::MigrationId),
     #[error("no migration was given")]
     NoMigration,
+    #[error(
+        "the log of deployment {0} makes no sense to this server, which leaves it alone; its log says why. Restore the store from its backup"
+    )]
+    Unreadable(DeploymentId),
+    #[error("the store can't be read now; the server's log says why. Ask again in a moment")]
+    StoreAway,
+    #[error(
+        "deployment {deployment} has {last} events, and the watch was to begin after {after}; begin at 0"
+    )]
+    BeyondLog { deployment: DeploymentId, last: Seq, after: Seq },
+    #[error("this request_id made deployment {0} already, of other migrations; draw another")]
+    RequestUsed(DeploymentId),
     #[error("the server is stopping; ask again in a moment")]
     Stopping,
     #[error("the deployment's log has changed under this request; ask again")]

@@ -1,7 +1,7 @@
 //! What a deployment's actor is told, by operators and by the calls to agents.
 
 use stopover_model::event::StepKey;
-use stopover_model::id::{Attempt, OperatorName, RunId, Seq};
+use stopover_model::id::{OperatorName, RunId, Seq};
 use stopover_model::report::{LogLine, Outcome, Progress};
 use tokio::sync::oneshot;
 
@@ -11,8 +11,13 @@ use super::{ConductError, Request};
 #[expect(clippy::large_enum_variant, reason = "nearly all messages are updates")]
 pub(super) enum Message {
     Request { by: OperatorName, request: Request, reply: oneshot::Sender<Result<Seq, ConductError>> },
-    Update { step: StepKey, attempt: Attempt, update: Update },
+    Update { step: StepKey, call: CallId, update: Update },
 }
+
+/// One call of an actor's. What an earlier call still says is told apart by it: lines that came out of an old call after a
+/// new one began would leave a gap behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallId(pub(super) u64);
 
 /// What an agent says of a step.
 #[expect(clippy::large_enum_variant, reason = "an update lives for a moment")]

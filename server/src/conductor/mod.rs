@@ -12,6 +12,7 @@ mod actor;
 mod create;
 mod dispatch;
 mod error;
+mod load;
 mod message;
 mod plan;
 mod projection;
@@ -19,9 +20,11 @@ mod request;
 mod world;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::Stream;
+use futures::{FutureExt as _, Stream};
 use jiff::Timestamp;
 use stopover_model::event::{Resolution, StageIndex, StepKey};
 use stopover_model::id::{DeploymentId, OperatorName, Seq};
@@ -38,6 +41,9 @@ use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;
 use crate::store::{Store, StoreError};
 use message::Message;
+
+/// Before a deployment is taken up again after a fault of the server's own.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
 
 /// Where the time comes from.
 pub type Clock = fn() -> Timestamp;
@@ -124,8 +130,13 @@ impl Conductor {
         id: &DeploymentId,
         after: Seq,
     ) -> Result<impl Stream<Item = Result<WatchItem, StoreError>> + Send + use<>, ConductError> {
-        if self.shared.store.records(id, Seq::ZERO, 1).await?.is_empty() {
-            return Err(ConductError::NoDeployment(id.to_string()));
+        // Only what is in the log can have been seen; more was seen in a log that is no longer there.
+        let seen = Seq(after.0.max(1) - 1);
+        if self.shared.store.records(id, seen, 1).await?.is_empty() {
+            return Err(match self.shared.store.last_seq(id).await? {
+                None => ConductError::NoDeployment(id.to_string()),
+                Some(last) => ConductError::BeyondLog { deployment: id.clone(), last, after },
+            });
         }
         let (out, items) = mpsc::channel(256);
         let shared = Arc::clone(&self.shared);
@@ -155,8 +166,16 @@ impl Shared {
         let (sender, inbox) = mpsc::channel(1024);
         actors.insert(id.clone(), sender.clone());
         let run = actor::run(Arc::clone(self), id.clone(), sender.downgrade(), inbox);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(run).await });
+        let (shared, id) = (Arc::clone(self), id.clone());
+        self.tasks.spawn(async move {
+            let run = AssertUnwindSafe(run).catch_unwind();
+            if let Some(Err(_)) = shared.stop.run_until_cancelled(run).await {
+                tracing::error!(deployment = %id, "the deployment's task fell over a fault of the server; it begins again");
+                if shared.stop.run_until_cancelled(tokio::time::sleep(AFTER_PANIC)).await.is_some() {
+                    shared.actor(&id);
+                }
+            }
+        });
         sender
     }
 
@@ -164,3 +183,6 @@ impl Shared {
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,22 @@ impl Store {
         self.create(new).await.map_err(attempt(format_args!("create deployment {id}")))
     }
 
+    /// What an earlier request with this id made.
+    pub async fn deployment_of_request(&self, request_id: Uuid) -> Result<Option<DeploymentId>, StoreError> {
+        let query = sql("SELECT id FROM deployments WHERE request_id = $1").bind(request_id.to_string());
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.first().map(|row| row.parsed("id")).transpose())
+            .map_err(attempt(format_args!("find the deployment of request {request_id}")))
+    }
+
+    /// Of its last event; None where there is no such deployment.
+    pub async fn last_seq(&self, id: &DeploymentId) -> Result<Option<Seq>, StoreError> {
+        let query = sql("SELECT last_seq FROM deployments WHERE id = $1").bind(id.as_str());
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.first().map(|row| Ok(Seq(row.count("last_seq")?))).transpose())
+            .map_err(attempt(format_args!("find the last event of deployment {id}")))
+    }
+
     /// Those without an outcome, the oldest first.
     pub async fn open_deployments(&self) -> Result<Vec<DeploymentId>, StoreError> {
         let query = sql("SELECT id FROM deployments WHERE outcome IS NULL ORDER BY created_at, id");

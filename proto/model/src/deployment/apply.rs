@@ -226,7 +226,7 @@ impl Deployment {
             Outcome::Failed { report, .. } => report.as_ref(),
             Outcome::Unknown { .. } => None,
         };
-        if report.is_some_and(|r| !belongs(r, key.kind)) {
+        if report.is_some_and(|r| !key.kind.reports(r)) {
             return Err(IllegalEvent::Step { step: key.clone(), why: "the report is another step's" });
         }
         let step = self.step_mut(key)?;
@@ -294,16 +294,6 @@ impl Deployment {
 
     fn step_mut(&mut self, key: &StepKey) -> Result<&mut Step, IllegalEvent> {
         self.target_mut(key)?.step_mut(key).ok_or_else(|| IllegalEvent::NoStep(key.clone()))
-    }
-}
-
-fn belongs(report: &StepReport, kind: StepKind) -> bool {
-    match report {
-        StepReport::Inspected(_) => kind == StepKind::Inspect,
-        StepReport::BackedUp(_) => matches!(kind, StepKind::Backup | StepKind::RollbackBackup),
-        StepReport::Migrated(_) => kind == StepKind::Migrate,
-        StepReport::Verified(_) => matches!(kind, StepKind::Verify | StepKind::Monitor),
-        StepReport::RolledBack(_) => kind == StepKind::Rollback,
     }
 }
 

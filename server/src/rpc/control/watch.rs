@@ -24,8 +24,15 @@ impl Api {
             Ok(item) => Ok(update(item)),
             Err(error) => Err(Status::from(RpcError::from(error))),
         });
-        let stopping = self.services.stopping.clone().cancelled_owned();
-        Ok(until(updates, stopping, || Status::from(RpcError::Stopping)).boxed())
+        let stopping = self.services.stopping.clone();
+        // Watches are ended when the server stops, and a slow reader may see that end before it sees the stop.
+        let stopped = stopping.clone();
+        let last =
+            stream::once(
+                async move { stopped.is_cancelled().then(|| Err(Status::from(RpcError::Stopping))) },
+            );
+        let updates = updates.chain(last.filter_map(std::future::ready));
+        Ok(until(updates, stopping.cancelled_owned(), || Status::from(RpcError::Stopping)).boxed())
     }
 }
 

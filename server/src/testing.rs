@@ -1,0 +1,37 @@
+//! What several modules' tests need: a store in a file, a pipeline, migrations, patience.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stopover_model::migration::Migration;
+use stopover_model::pipeline::Pipeline;
+use tempfile::TempDir;
+
+use crate::store::Store;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_file(&dir.path().join("store.db")).await.unwrap();
+    (dir, store)
+}
+
+pub(crate) fn pipeline(name: &str) -> Pipeline {
+    let text = format!("name = \"{name}\"\n[[stage]]\nenvironment = \"staging\"\n");
+    Pipeline::parse("pipeline.toml", &text).unwrap()
+}
+
+pub(crate) fn migration(id: &str) -> Migration {
+    let files = [("up.sql", format!("SELECT '{id}'")), ("down.sql", "SELECT 2".to_owned())];
+    let files = files.map(|(name, text)| (name.to_owned(), text.into_bytes()));
+    Migration::parse(id.parse().unwrap(), files.into()).unwrap()
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
+}
+
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen in time"))
+}
