@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_model::digest::Digest;
 use stopover_model::id::{DatabaseName, EnvironmentName, PipelineName};
+use stopover_model::layout::Layout;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -108,6 +110,11 @@ pub enum Command {
     },
     /// Say what is true of a step whose outcome is UNKNOWN, after looking at the database
     Resolve(ResolveArgs),
+    /// Show the statements of an SQL file, and which may share a transaction; needs no server
+    Statements {
+        /// The SQL file
+        file: PathBuf,
+    },
     /// Environments: where migrations go
     #[command(subcommand)]
     Environment(EnvironmentCommand),
@@ -131,10 +138,13 @@ pub struct Id {
 
 #[derive(Debug, Args)]
 pub struct Migrations {
-    /// A migration's directory: up.sql, and optionally up.batch.sql, down.sql and migration.toml; several are
-    /// applied in the order given
+    /// A migration's directory (up.sql, and optionally up.batch.sql, down.sql and migration.toml), or a directory of
+    /// many migrations, such as golang-migrate's; several are applied in the order given
     #[arg(required = true, value_name = "DIR")]
     pub directories: Vec<PathBuf>,
+    /// How the directories are laid out; else it is found out
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    pub layout: Option<Layout>,
     /// The pipeline to travel through; needed when the server has several
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<PipelineName>,
@@ -236,6 +246,11 @@ pub struct DevArgs {
     pub users_production: u64,
 }
 
+/// With the names in the help and in completions.
+fn layouts() -> impl clap::builder::TypedValueParser<Value = Layout> {
+    PossibleValuesParser::new(Layout::ALL.map(Layout::name)).try_map(|name| name.parse::<Layout>())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -274,6 +289,8 @@ mod tests {
         for (line, kind) in [
             ("stopover deploy", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --detach --watch", ErrorKind::ArgumentConflict),
+            ("stopover plan a --layout rails", ErrorKind::InvalidValue),
+            ("stopover statements", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),
             ("stopover resolve x --applied --not-applied", ErrorKind::ArgumentConflict),

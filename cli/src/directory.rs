@@ -1,16 +1,14 @@
-//! Reads a migration's directory. What the files mean is the model's affair; errors here name paths.
+//! Reads migrations' directories. What the files mean is the model's affair; errors here name paths.
 
-use std::collections::BTreeMap;
+mod tree;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use stopover_model::id::MigrationId;
-use stopover_model::migration::{FILE_NAMES, Migration, MigrationError};
+use stopover_model::layout::{self, Directory, Layout, LayoutError};
+use stopover_model::migration::Migration;
 
 use crate::failure::Failure;
-
-/// Far above any migration written by a person, and below what the server takes.
-const LARGEST_FILE: u64 = 2 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -18,110 +16,95 @@ pub enum DirectoryError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} is not a directory")]
     NotADirectory { path: PathBuf },
-    #[error("{path} has no name of its own that could be the migration's")]
-    NoName { path: PathBuf },
-    #[error("{path} can't be a migration's directory")]
-    Name { path: PathBuf, source: stopover_model::id::InvalidId },
     #[error("{path} is not a regular file")]
     NotAFile { path: PathBuf },
-    #[error("{path} is larger than {} MiB", LARGEST_FILE / 1024 / 1024)]
+    #[error("{path} is larger than {} MiB", tree::LARGEST_FILE / 1024 / 1024)]
     TooLarge { path: PathBuf },
+    #[error("{path} lies deeper than {} directories", tree::DEEPEST)]
+    TooDeep { path: PathBuf },
+    #[error("there are more than {} files in {path}", tree::MOST_FILES)]
+    TooMany { path: PathBuf },
     #[error("{path} is not a file of a migration")]
     UnknownFile { path: PathBuf },
-    #[error("{0}")]
-    Migration(String),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     #[error("{path} is given twice")]
     Twice { path: PathBuf },
+    #[error("{id} is in {path} and in another directory")]
+    TwiceInside { id: String, path: PathBuf },
 }
 
-/// Reads migrations in the order given, all or none.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Migration>, DirectoryError> {
-    let mut migrations: Vec<Migration> = Vec::new();
+/// What was read.
+#[derive(Debug)]
+pub struct Found {
+    pub migrations: Vec<Migration>,
+    /// For people: which layout each directory has, and what was passed over in it.
+    pub notes: Vec<String>,
+}
+
+/// Reads directories in the order given, all or none. Each holds one migration, or many in some layout.
+pub fn read_all(paths: &[PathBuf], forced: Option<Layout>) -> Result<Found, DirectoryError> {
+    let mut found = Found { migrations: Vec::new(), notes: Vec::new() };
     for path in paths {
-        let migration = read(path)?;
-        if migrations.iter().any(|m| m.id == migration.id) {
-            return Err(DirectoryError::Twice { path: path.clone() });
+        let directory = read_directory(path, forced)?;
+        let of = if paths.len() > 1 { format!(" of {}", path.display()) } else { String::new() };
+        if directory.layout != Layout::Native || forced.is_some() {
+            let count = directory.migrations.len();
+            let s = if count == 1 { "" } else { "s" };
+            found.notes.push(format!("layout{of}: {}, {count} migration{s}", directory.layout));
         }
-        migrations.push(migration);
+        found.notes.extend(directory.notes);
+        for migration in directory.migrations {
+            if found.migrations.iter().any(|m| m.id == migration.id) {
+                let (id, path) = (migration.id.to_string(), path.clone());
+                return Err(match directory.layout {
+                    Layout::Native => DirectoryError::Twice { path },
+                    _ => DirectoryError::TwiceInside { id, path },
+                });
+            }
+            found.migrations.push(migration);
+        }
     }
-    Ok(migrations)
+    Ok(found)
 }
 
-/// Reads one migration's directory. Hidden files and editors' backups are passed over; any other file is an error,
-/// because a misspelt `down.sq` would be missed only when it is needed.
+/// Reads the directory of one migration.
 pub fn read(path: &Path) -> Result<Migration, DirectoryError> {
+    let mut directory = read_directory(path, Some(Layout::Native))?;
+    let empty = || LayoutError::Empty { directory: path.display().to_string() };
+    Ok(directory.migrations.pop().ok_or_else(empty)?)
+}
+
+fn read_directory(path: &Path, forced: Option<Layout>) -> Result<Directory, DirectoryError> {
     let failed = |source| DirectoryError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Err(DirectoryError::NotADirectory { path: path.to_owned() });
     }
     // `.` and `..` have a name only once they are resolved.
-    let resolved = path.canonicalize().map_err(failed)?;
-    let name = resolved.file_name().ok_or_else(|| DirectoryError::NoName { path: path.to_owned() })?;
-    let id: MigrationId = name
-        .to_string_lossy()
-        .parse()
-        .map_err(|source| DirectoryError::Name { path: path.to_owned(), source })?;
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let file = path.join(&name);
-        match name.to_str() {
-            Some(name) if is_passed_over(name) => {}
-            Some(name) if FILE_NAMES.contains(&name) => {
-                files.insert(name.to_owned(), read_file(&file)?);
-            }
-            _ => return Err(DirectoryError::UnknownFile { path: file }),
-        }
-    }
-    let name = id.to_string();
-    Migration::parse(id, files).map_err(|error| DirectoryError::Migration(with_path(path, &name, &error)))
-}
-
-/// The model knows the migration by its name, people by where it lies: every message begins with that.
-fn with_path(path: &Path, name: &str, error: &MigrationError) -> String {
-    let message = error.to_string();
-    match message.strip_prefix(name) {
-        Some(rest) => format!("{}{rest}", path.display().to_string().trim_end_matches('/')),
-        None => message,
-    }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, DirectoryError> {
-    let failed = |source| DirectoryError::Read { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(DirectoryError::NotAFile { path: path.to_owned() });
-    }
-    if metadata.len() > LARGEST_FILE {
-        return Err(DirectoryError::TooLarge { path: path.to_owned() });
-    }
-    fs::read(path).map_err(failed)
-}
-
-/// `.gitkeep`, `.up.sql.swp`, `up.sql~`, `#up.sql#`, `up.sql.orig`: nobody means them to run.
-fn is_passed_over(name: &str) -> bool {
-    let ends = |end| Path::new(name).extension().is_some_and(|extension| extension == end);
-    name.starts_with('.')
-        || name.ends_with('~')
-        || (name.starts_with('#') && name.ends_with('#'))
-        || ends("orig")
-        || ends("bak")
+    let named = matches!(path.components().next_back(), Some(Component::Normal(_)));
+    let shown = if named { path.to_owned() } else { path.canonicalize().map_err(failed)? };
+    let shown = shown.to_string_lossy();
+    Ok(layout::read(shown.trim_end_matches('/'), &tree::read(path)?, forced)?)
 }
 
 impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
         let failure = Self::usage("").because(&error);
         match error {
-            DirectoryError::NotADirectory { .. } => failure.with_hint("give the directory that holds up.sql"),
-            DirectoryError::UnknownFile { .. } => failure.with_hint(format!(
-                "a migration may hold {}; hidden files and editors' backups are passed over",
-                FILE_NAMES.join(", ")
-            )),
+            DirectoryError::NotADirectory { .. } => {
+                failure.with_hint("give the directory that holds up.sql, or one that holds many migrations")
+            }
+            DirectoryError::UnknownFile { .. } => {
+                failure.with_hint("give it a name in UTF-8, or move it elsewhere")
+            }
             DirectoryError::TooLarge { .. } => {
                 failure.with_hint("load data in another way, and keep migrations to the schema")
             }
-            DirectoryError::NoName { .. } => {
-                failure.with_hint("put the files into a directory named after the migration")
+            DirectoryError::TooDeep { .. } | DirectoryError::TooMany { .. } => {
+                failure.with_hint("give the directory that holds the migrations, and nothing else")
+            }
+            DirectoryError::TwiceInside { .. } => {
+                failure.with_hint("give one directory, or rename the migration in one of them")
             }
             _ => failure,
         }
@@ -133,13 +116,19 @@ mod tests {
     use super::*;
     use crate::render::line::text;
 
+    fn write(root: &Path, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
     fn directory(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("001_x");
         fs::create_dir(&path).unwrap();
-        for (name, text) in files {
-            fs::write(path.join(name), text).unwrap();
-        }
+        write(&path, files);
         (parent, path)
     }
 
@@ -160,18 +149,16 @@ mod tests {
 
     #[test]
     fn errors_name_the_path() {
-        assert!(
-            error(&[]).starts_with("error: m/001_x has no up.sql; a migration is a directory"),
-            "{}",
-            error(&[])
-        );
+        let none = error(&[("down.sql", "SELECT 1")]);
+        assert!(none.starts_with("error: m/001_x has no up.sql; a migration is a directory"), "{none}");
         assert!(error(&[("up.sql", "")]).starts_with("error: m/001_x/up.sql: the file holds no statement"));
         let toml = error(&[("up.sql", "SELECT 1"), ("migration.toml", "\ntabel = 1")]);
         assert!(toml.starts_with("error: m/001_x/migration.toml:2:1: unknown field `tabel`"), "{toml}");
-        insta::assert_snapshot!(error(&[("up.sql", "SELECT 1"), ("Down.sql", "")]), @r#"
-        error: m/001_x/Down.sql is not a file of a migration
-        hint: a migration may hold migration.toml, up.sql, up.batch.sql, down.sql; hidden files and editors' backups are passed over
-        "#);
+        let stray = error(&[("up.sql", "SELECT 1"), ("Down.sql", "")]);
+        assert!(
+            stray.starts_with("error: m/001_x/Down.sql is not a file of a migration: it may hold"),
+            "{stray}"
+        );
     }
 
     #[test]
@@ -183,13 +170,39 @@ mod tests {
         assert!(matches!(read(&path), Err(DirectoryError::NotAFile { .. })));
         let bad = parent.path().join("-rf");
         fs::create_dir(&bad).unwrap();
-        assert!(matches!(read(&bad), Err(DirectoryError::Name { .. })));
+        fs::write(bad.join("up.sql"), "SELECT 1").unwrap();
+        assert!(matches!(read(&bad), Err(DirectoryError::Layout(LayoutError::Name { .. }))));
     }
 
     #[test]
     fn the_same_migration_twice_is_a_mistake() {
         let (_parent, path) = directory(&[("up.sql", "SELECT 1")]);
-        let twice = read_all(&[path.clone(), path.join("../001_x")]).unwrap_err();
+        let twice = read_all(&[path.clone(), path.join("../001_x")], None).unwrap_err();
         assert!(matches!(twice, DirectoryError::Twice { .. }));
+    }
+
+    #[test]
+    fn a_directory_of_many_says_its_layout() {
+        let parent = tempfile::tempdir().unwrap();
+        let (one, other) = (parent.path().join("one"), parent.path().join("other"));
+        let up = "-- +goose Up\nSELECT 1;";
+        write(&one, &[("1_a.sql", up), ("2_b.sql", up), (".git/x.sql", "no"), ("embed.go", "package m")]);
+        write(&other, &[("3_c/up.sql", "SELECT 1")]);
+        let found = read_all(std::slice::from_ref(&one), None).unwrap();
+        assert_eq!(found.notes, ["layout: goose, 2 migrations"]);
+        let found = read_all(&[one.clone(), other.clone()], None).unwrap();
+        let ids: Vec<_> = found.migrations.iter().map(|m| m.id.as_str()).collect();
+        assert_eq!(ids, ["1_a", "2_b", "3_c"]);
+        assert_eq!(found.notes[1], format!("layout of {}: native-many, 1 migration", other.display()));
+        let twice = read_all(&[one.clone(), one], None).unwrap_err();
+        assert!(matches!(twice, DirectoryError::TwiceInside { .. }));
+    }
+
+    #[test]
+    fn what_can_only_be_another_directory_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let deep = "d/".repeat(tree::DEEPEST + 1);
+        write(parent.path(), &[(&format!("{deep}x.sql"), "")]);
+        assert!(matches!(read(parent.path()), Err(DirectoryError::TooDeep { .. })));
     }
 }

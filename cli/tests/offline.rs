@@ -115,7 +115,7 @@ fn what_is_wrong_with_a_migration_is_said_without_any_server() {
             &[("up.sql", "SELECT 1;"), ("dwon.sql", "")],
             "error: stray/dwon.sql is not a file of a migration",
         ),
-        ("Bäd", &[("up.sql", "SELECT 1;")], "error: Bäd can't be a migration's directory"),
+        ("Bäd", &[("up.sql", "SELECT 1;")], "error: Bäd can't name a migration"),
     ];
     for (name, files, expected) in cases {
         let directory = home.migration(name, files);
@@ -128,6 +128,83 @@ fn what_is_wrong_with_a_migration_is_said_without_any_server() {
     let ran = home.run(&["deploy", "absent"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.starts_with("error: could not read absent: No such file"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_wrong_with_another_tools_directory_is_said_without_any_server() {
+    let home = Home::new();
+    let cases: [(&str, Files, &str); 5] = [
+        (
+            "meta",
+            &[("1_a.sql", "\u{feff}-- +goose Up\r\n-- a comment\r\n\\i other.sql\r\n")],
+            "error: meta/1_a.sql: line 3: \\i is a command of psql's own",
+        ),
+        (
+            "twice",
+            &[("1_a.up.sql", "SELECT 1;"), ("01_b.up.sql", "SELECT 1;")],
+            "error: twice/01_b.up.sql and twice/1_a.up.sql have the same version; give one of them another",
+        ),
+        (
+            "stray",
+            &[("V1__a.sql", "SELECT 1;"), ("2_b.sql", "SELECT 1;")],
+            "error: stray/2_b.sql belongs to no migration: the files of flyway are",
+        ),
+        (
+            "both",
+            &[("V1__a.sql", "SELECT 1;"), ("2_b.up.sql", "SELECT 1;")],
+            "error: both could be several things: golang-migrate (by both/2_b.up.sql), flyway (by both/V1__a.sql); say \
+             which with --layout",
+        ),
+        ("none", &[("README.md", "")], "error: none holds no migration; give a directory with up.sql"),
+    ];
+    for (name, files, expected) in cases {
+        let directory = home.migration(name, files);
+        for command in ["plan", "deploy"] {
+            let ran = home.run(&[command, &directory]);
+            assert_eq!(ran.code, 2, "{}", ran.stderr);
+            assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+        }
+    }
+    let forced = home.run(&["plan", "both", "--layout", "flyway"]);
+    assert!(forced.stderr.starts_with("error: both/2_b.up.sql belongs to no migration"), "{}", forced.stderr);
+    assert_eq!(home.run(&["plan", "both", "--layout", "rails"]).code, 2);
+}
+
+#[test]
+fn statements_are_shown_with_their_places() {
+    let home = Home::new();
+    let sql = "\u{feff}CREATE TYPE m AS ENUM ('ä');\n-- why\nCREATE INDEX CONCURRENTLY i ON t (a) ;\n\
+               DO $$ BEGIN COMMIT; END $$;\nALTER TYPE o ADD VALUE 'x';\nINSERT INTO t VALUES ('x')";
+    home.migration("sql", &[("a.sql", sql), ("bad.sql", "SELECT 1;\n\\i b.sql\n")]);
+    let ran = home.run(&["statements", "sql/a.sql"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    insta::assert_snapshot!(ran.stdout, @r"
+    line 1  3..31     CREATE TYPE                in a transaction
+    line 3  40..76    CREATE INDEX CONCURRENTLY  on its own: CREATE INDEX CONCURRENTLY commits between its phases, so that it never blocks readers and writers for long
+    line 4  79..105   DO                         on its own: the DO block commits by itself
+    line 5  107..133  ALTER TYPE ... ADD VALUE   in a transaction
+    line 6  135..161  INSERT                     on its own: it uses the enum value 'x', which line 5 adds and which has to be committed first
+    ");
+    let ran = home.run(&["statements", "sql/a.sql", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let statements = answer["statements"].as_array().unwrap();
+    let text = |s: &serde_json::Value| {
+        let at = |key: &str| usize::try_from(s[key].as_u64().unwrap()).unwrap();
+        sql[at("start")..at("end")].to_owned()
+    };
+    assert_eq!(text(&statements[0]), "CREATE TYPE m AS ENUM ('ä')");
+    assert_eq!(text(&statements[1]), "CREATE INDEX CONCURRENTLY i ON t (a)");
+    assert_eq!((&statements[1]["line"], &statements[1]["in_transaction"]), (&3.into(), &false.into()));
+    assert!(statements[0]["reason"].is_null());
+
+    for (file, expected) in [
+        ("sql/bad.sql", "error: sql/bad.sql: line 2: \\i is a command of psql's own"),
+        ("absent.sql", "error: could not read absent.sql: No such file"),
+    ] {
+        let ran = home.run(&["statements", file]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
+    }
 }
 
 #[test]

@@ -28,11 +28,14 @@ struct Created {
 }
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
-    let migrations = directory::read_all(&args.migrations.directories)?;
+    let found = directory::read_all(&args.migrations.directories, args.migrations.layout)?;
+    if !context.output.json {
+        found.notes.iter().for_each(|note| context.output.note(&Line::new().dim(note)));
+    }
     let mut control = context.control().await?;
     let request = v1::DeployRequest {
         pipeline: pipeline_name(&args.migrations),
-        migrations: bundles(&migrations),
+        migrations: bundles(&found.migrations),
         request_id: uuid::Uuid::new_v4().to_string(),
         expected_digest: field::optional_digest::write(args.expect_digest),
     };

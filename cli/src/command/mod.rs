@@ -13,6 +13,7 @@ mod resolve;
 mod resume;
 mod rollback;
 pub mod show;
+mod statements;
 mod status;
 mod watch;
 
@@ -54,6 +55,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
         Command::Resume { id } => resume::run(&context, &id.id).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
+        Command::Statements { file } => statements::run(&context, &file),
         Command::Environment(command) => environment::run(&context, command).await,
         Command::Agent(command) => agent::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,

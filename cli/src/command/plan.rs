@@ -9,12 +9,17 @@ use crate::args::{Migrations, PlanArgs};
 use crate::client::Control;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::render::line::Line;
 use crate::{directory, render};
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
-    let migrations = directory::read_all(&args.migrations.directories)?;
+    let found = directory::read_all(&args.migrations.directories, args.migrations.layout)?;
     let mut control = context.control().await?;
-    show(context.output, &mut control, &pipeline_name(&args.migrations), &migrations).await
+    if !context.output.json {
+        let notes: Vec<_> = found.notes.iter().map(|note| Line::new().dim(note)).collect();
+        context.output.lines(&notes)?;
+    }
+    show(context.output, &mut control, &pipeline_name(&args.migrations), &found.migrations).await
 }
 
 /// Asks for the plan and prints it. A plan that some database refuses is a failure.

@@ -6,7 +6,7 @@ use super::error::LayoutError;
 use crate::migration::{Layout, ScriptError};
 
 pub(super) struct Files<'a> {
-    /// The directory's own name.
+    /// The directory's own name, and maybe the way to it.
     pub(super) directory: &'a str,
     all: &'a BTreeMap<String, Vec<u8>>,
 }

@@ -40,7 +40,8 @@ pub struct Directory {
     pub notes: Vec<String>,
 }
 
-/// Reads a directory: `name` is its own, and the files' paths are relative to it, with `/` between their parts.
+/// Reads a directory. `name` is its own, with the way to it as far as errors shall show it; the files' paths are relative
+/// to it, with `/` between their parts.
 pub fn read(
     name: &str,
     files: &BTreeMap<String, Vec<u8>>,

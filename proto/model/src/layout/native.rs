@@ -10,12 +10,14 @@ use crate::migration::{FILE_NAMES, Layout, Migration};
 type Content = BTreeMap<String, Vec<u8>>;
 
 pub(super) fn read_one(files: &Files<'_>) -> Result<Migration, LayoutError> {
-    let id = files
-        .directory
-        .parse()
-        .map_err(|source| LayoutError::Name { path: files.directory.to_owned(), source })?;
+    let parts = files.directory.rsplit_once('/');
+    let name = parts.map_or(files.directory, |(_, name)| name);
+    let id = name.parse().map_err(|source| LayoutError::Name { path: files.directory.to_owned(), source })?;
     let content = files.iter().map(|(path, content)| (path.to_owned(), content.to_vec())).collect();
-    Ok(Migration::parse(id, content)?)
+    Migration::parse(id, content).map_err(|error| match parts {
+        Some((directory, _)) => LayoutError::Inside { directory: directory.to_owned(), error },
+        None => error.into(),
+    })
 }
 
 /// In the order of their numbers when all have one, else in the order of their names.
