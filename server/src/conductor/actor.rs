@@ -229,6 +229,7 @@ impl Actor {
         let current = matches!(self.deployment.step(&step).map(|s| &s.state),
             Some(StepState::Running { attempt: running, .. }) if *running == attempt);
         if !current {
+            self.calls.remove(&step);
             return;
         }
         if !matches!(update, Update::Lost) {

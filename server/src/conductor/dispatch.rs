@@ -43,6 +43,8 @@ pub(super) struct Calling {
 /// Before a call that was lost is made again: at first, and at most while nothing changes.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// Calls that may be lost one after the other before it is more than a restart.
+const MANY_LOST: u32 = 5;
 /// Before an agent that knew nothing to cancel is asked again, at first and at most.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 const CANCEL_AGAIN_AT_MOST: Duration = Duration::from_secs(8);
@@ -135,7 +137,12 @@ impl Calling {
     /// What the end of a call without an outcome means.
     async fn tell_status(&self, registry: &Registry, status: &Status, may_have_acted: bool) {
         let Some(class) = refusal(status) else {
-            tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
+            if self.lost < MANY_LOST {
+                tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
+            } else {
+                tracing::warn!(step = %self.step, %status, lost = self.lost,
+                    "the agent takes no call although it is connected; look at its log, and start it again");
+            }
             self.pause(registry).await;
             return self.tell(Update::Lost).await;
         };

@@ -154,7 +154,8 @@ impl Look {
 
 fn too_slow(database: &DatabaseName) -> StepError {
     let message = format!("the inspection of {database} did not end within a minute");
-    StepError::new(ErrorClass::Transient, message)
+    let hint = "a step of a deployment may be running there (`stopover list`), and one runs at a time";
+    StepError::new(ErrorClass::Transient, message).with_hint(hint)
 }
 
 fn nobody_serves(database: &DatabaseName) -> StepError {

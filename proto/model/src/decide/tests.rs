@@ -78,6 +78,9 @@ impl Simulation {
                 }
             }
             if !changed {
+                let d = &self.deployment;
+                let waits = d.outcome.is_some() || d.waiting.is_some() || !self.world.in_flight.is_empty();
+                assert!(waits, "it rests, and nobody knows for what: {d:#?}");
                 return;
             }
         }
@@ -100,6 +103,8 @@ impl Simulation {
             }
             (6, _) => self.person_pauses(),
             (7..=12, Some(key)) => self.answer(&key.clone(), choice),
+            (13, _) => self.person_asks_for_a_rollback(0),
+            (14, _) => self.person_asks_for_a_rollback(1),
             _ => self.heal(&listened),
         }
         self.settle();
@@ -182,6 +187,14 @@ impl Simulation {
         if d.outcome.is_none() && d.paused.is_none() && d.cancelling.is_none() {
             self.apply(Event::Paused { cause: "lunch".into(), by: person() });
         }
+    }
+
+    /// Of whatever state the deployment is in; refused where it makes no sense.
+    fn person_asks_for_a_rollback(&mut self, stage: u32) {
+        let event = Event::RollbackStarted { stage: StageIndex(stage), cause: "asked".into(), by: person() };
+        let deployment = self.deployment.id.clone();
+        let record = Record { deployment, seq: self.deployment.seq.next(), at: self.now, event };
+        let _ = self.deployment.apply(&record);
     }
 
     fn person_decides(&mut self) {

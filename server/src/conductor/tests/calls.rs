@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use stopover_model::report::{Outcome, StepError, StepReport, VerifyReport};
 
 use super::*;
+use crate::store::{AppendError, Hold, Projection};
 
 #[tokio::test]
 async fn a_restarted_server_attaches_to_the_same_attempt_and_stores_each_line_once() {
@@ -148,4 +149,37 @@ async fn an_agent_is_asked_to_cancel_until_it_has_heard() {
     let mut follower = bench.follow(&id).await;
     follower.until("its end", |d| d.outcome == Some(DeploymentOutcome::Cancelled)).await;
     assert!(bench.store.holds().await.unwrap().is_empty(), "the environment is free again");
+}
+
+#[tokio::test]
+async fn an_append_that_failed_costs_no_line_and_no_watcher_a_record() {
+    let mut bench = Bench::start().await;
+    let id = bench.deploy("001_x").await;
+    let work = bench.asked_for(StepKind::Migrate).await.take();
+    let sending = tokio::spawn(async move {
+        for number in 1..=1000 {
+            work.line(number).await;
+        }
+        work
+    });
+    // Somebody else writes into the log while lines come in.
+    let open = Projection { outcome: None, at: String::new() };
+    loop {
+        let seq = bench.store.last_seq(&id).await.unwrap().unwrap().next();
+        let event = Event::WaitingChanged { waiting: None };
+        let record = Record { deployment: id.clone(), seq, at: now(), event };
+        match bench.store.append(&[record], &open, Hold::Keep).await {
+            Ok(()) => break,
+            Err(error) => assert!(matches!(error, AppendError::Conflict { .. }), "{error}"),
+        }
+    }
+    sending.await.unwrap().line(1001).await;
+    let again = bench.asked().await;
+    assert_eq!((again.kind(), again.command.attempt), (StepKind::Migrate, 1));
+    let work = again.take();
+    for number in 1..=1001 {
+        work.line(number).await;
+    }
+    work.succeed().await;
+    assert_eq!(bench.finish(&id).await.lines(), (1..=1001).collect::<Vec<_>>());
 }
