@@ -4,6 +4,7 @@
 
 mod faults;
 mod identity;
+mod layouts;
 mod path;
 mod refusals;
 mod support;
