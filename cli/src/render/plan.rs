@@ -169,11 +169,14 @@ fn plan_lines(plan: &TargetPlan, inspection: Option<&Inspection>, view: View) ->
 
 fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
+    if is_done_everywhere(answer, migration) {
+        return lines;
+    }
     for variant in [Variant::Standard, Variant::Batched] {
         let places = places(answer, migration, variant);
         if !places.is_empty() {
             lines.push(Line::new());
-            let name = format!("{}/{}", migration.id, variant.file());
+            let name = migration.manifest.file_name(&migration.id, variant.file());
             lines.extend(script_lines(&name, migration.script(variant), &places.join(", "), view));
         }
     }
@@ -190,12 +193,24 @@ fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View
     lines.extend(section("to be asked later", follow_ups, view));
     lines.extend(match &migration.down {
         Some(down) => {
-            let name = format!("{}/down.sql", migration.id);
+            let name = manifest.file_name(&migration.id, "down.sql");
             [vec![Line::new()], script_lines(&name, down, "only to roll back", view)].concat()
         }
         None => vec![Line::new(), Line::of(Tone::Warn, "! ").plain("no down.sql: it can't be rolled back")],
     });
     lines
+}
+
+/// Of a directory of many migrations most were applied long ago: the new ones are what the plan is read for.
+fn is_done_everywhere(answer: &PlanAnswer, migration: &MigrationSummary) -> bool {
+    let skips = |target: &TargetAnswer| match &target.result {
+        PlanResult::Plan(plan) => {
+            plan.migrations.iter().any(|m| m.id == migration.id && matches!(m.action, Action::Skip))
+        }
+        PlanResult::Refused(_) => false,
+    };
+    let is_done = |stage: &StagePlan| !stage.targets.is_empty() && stage.targets.iter().all(skips);
+    !answer.stages.is_empty() && answer.stages.iter().all(is_done)
 }
 
 /// The databases where this variant would run.

@@ -246,6 +246,20 @@ fn a_long_name_and_a_database_that_can_not_be_reached_fit_80_columns() {
 }
 
 #[test]
+fn what_is_applied_everywhere_is_not_shown_in_full() {
+    let mut done = answer(target(1, inspection(1)));
+    assert!(shown(&done).contains("\n001_add_onboarding_completed/up.sql"));
+    for n in [0, 1] {
+        assert!(shown(&done).contains("/down.sql"), "it is still to come in stage {n}");
+        if let PlanResult::Plan(plan) = &mut done.stages[n].targets[0].result {
+            plan.migrations[0].action = Action::Skip;
+        }
+    }
+    let text = shown(&done);
+    assert!(text.contains("nothing to do") && !text.contains("/down.sql"), "{text}");
+}
+
+#[test]
 fn json_has_stable_keys() {
     let json = serde_json::to_value(answer(target(1, inspection(1)))).unwrap();
     assert_eq!(json["stages"][1]["targets"][0]["plan"]["migrations"][0]["action"]["variant"], "batched");

@@ -68,7 +68,7 @@ impl Migration {
                 .map(|bytes| Script::parse_as(bytes, reading_of(&manifest, file)))
                 .transpose()
                 .map_err(|error| {
-                    let file = file_of(&id, &manifest, file);
+                    let file = manifest.file_name(&id, file);
                     MigrationError::Script { migration: id.clone(), file, error }
                 })
         };
@@ -92,17 +92,8 @@ impl Migration {
     /// What people know one of [`FILE_NAMES`] by: `001_x/up.sql`, or the file that another tool reads.
     #[must_use]
     pub fn file_name(&self, file: &str) -> String {
-        file_of(&self.id, &self.manifest, file)
+        self.manifest.file_name(&self.id, file)
     }
-}
-
-fn file_of(id: &MigrationId, manifest: &Manifest, file: &str) -> String {
-    let found = manifest.source.as_ref().and_then(|source| match file {
-        UP => Some(&source.file),
-        DOWN => source.down.as_ref().map(|down| &down.file),
-        _ => None,
-    });
-    found.cloned().unwrap_or_else(|| format!("{id}/{file}"))
 }
 
 fn reading_of(manifest: &Manifest, file: &str) -> Reading {

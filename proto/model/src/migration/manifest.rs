@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::expectation::{Expectation, Scalar};
 use super::source::{Source, TransactionMode};
 use crate::config::{self, ConfigError};
+use crate::id::MigrationId;
 
 /// The contents of a `migration.toml`; the default is that of a migration without one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,17 @@ impl Manifest {
             manifest.check_source(file, text, source.span())?;
         }
         Ok(manifest)
+    }
+
+    /// What people know a script by: `001_x/up.sql`, or the file that another tool reads.
+    #[must_use]
+    pub fn file_name(&self, id: &MigrationId, script: &str) -> String {
+        let found = self.source.as_ref().and_then(|source| match script {
+            "up.sql" => Some(&source.file),
+            "down.sql" => source.down.as_ref().map(|down| &down.file),
+            _ => None,
+        });
+        found.cloned().unwrap_or_else(|| format!("{id}/{script}"))
     }
 
     /// What is not written by us could say that an error is where it isn't.
