@@ -75,7 +75,7 @@ fn around(place: &SqlPlace, room: usize) -> (String, usize) {
 fn effect(effect: Effect) -> Option<&'static str> {
     match effect {
         Effect::None => None,
-        Effect::Partial => Some("Some of its statements took effect and stay until they are rolled back."),
+        Effect::Partial => Some("Some of its statements took effect; nothing takes them back by itself."),
         Effect::Possible => Some("It may have taken effect: nobody knows until somebody looks."),
     }
 }

@@ -116,10 +116,17 @@ pub fn footer(deployment: &Deployment, view: View) -> Vec<Line> {
             Outcome::Failed | Outcome::RollbackFailed => Tone::Bad,
             Outcome::Cancelled | Outcome::RolledBack => Tone::Warn,
         };
-        return vec![
+        let mut lines = vec![
             Line::of(tone, outcome.to_string())
                 .dim(format!(" at {}", clock(deployment.updated_at, view.now))),
         ];
+        for stage in deployment.stages.iter().filter(|s| is_stuck(s)) {
+            let command = format!("stopover rollback {} --stage {}", deployment.id, stage.spec.environment);
+            let advice =
+                Line::of(Tone::Busy, "  → ").plain(format!("{command} tries again, once that is mended"));
+            lines.extend(advice.wrapped(view.width, 4));
+        }
+        return lines;
     }
     let mut lines = waiting::lines(deployment, view);
     if let Some(by) = &deployment.cancelling {
@@ -129,6 +136,10 @@ pub fn footer(deployment: &Deployment, view: View) -> Vec<Line> {
         lines.extend(Line::of(Tone::Warn, text).wrapped(view.width, 2));
     }
     lines
+}
+
+fn is_stuck(stage: &Stage) -> bool {
+    matches!(stage.status, StageStatus::Ended { outcome: StageOutcome::RollbackFailed, .. })
 }
 
 /// The steps worth a row: not the rollback's before there is one, nor monitors where nothing is monitored.

@@ -116,7 +116,7 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
             --> up.batch.sql:13:18
           13 | UPDATE users SET naem = 'x';
              |                  ^
-          Some of its statements took effect and stay until they are rolled back.
+          Some of its statements took effect; nothing takes them back by itself.
         · verify     001_add_onboarding_completed
         · monitor    001_add_onboarding_completed
         · soak       10 s
@@ -230,7 +230,7 @@ fn a_failed_verification_rolls_back() {
               expected  0
               observed  17
           error: 1 of 2 checks does not hold
-          Some of its statements took effect and stay until they are rolled back.
+          Some of its statements took effect; nothing takes them back by itself.
         · back up    before anything is taken back
         · roll back  001_add_onboarding_completed
     "#);
@@ -269,7 +269,7 @@ fn a_failed_verification_rolls_back() {
               expected  0
               observed  17
           error: 1 of 2 checks does not hold
-          Some of its statements took effect and stay until they are rolled back.
+          Some of its statements took effect; nothing takes them back by itself.
         ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
         ✓ roll back  2 statements, the schema is not as it was: 1 difference   40 ms
           ≠ index users.idx_other is missing
