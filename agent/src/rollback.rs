@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
 use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
 
@@ -19,6 +20,8 @@ pub struct RollbackWork {
     pub lock_timeout: Duration,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
+    /// A person's word on the UNKNOWN outcome of an earlier attempt.
+    pub resolution: Option<Resolution>,
     pub limits: Limits,
 }
 
@@ -32,7 +35,8 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
         return Outcome::Failed { error, report: None };
     };
     let system = work.system_identifier.as_deref();
-    let job = Job::down(&work.migration, script, work.lock_timeout, system, work.limits);
+    let mut job = Job::down(&work.migration, script, work.lock_timeout, system, work.limits);
+    job.resolution = work.resolution;
     let statements = job.count();
     match Engine::new(&context, job).run().await {
         Ok(done) if done.already => succeeded(RollbackReport {

@@ -193,8 +193,11 @@ impl Agent for AgentService {
         let command = self.check(request.command, &[StepKind::Rollback])?;
         let migration: Migration =
             command::migration(request.migration, &request.migration_digest, &command)?;
+        let resolution =
+            optional_enumeration::read(request.resolution, "resolution").map_err(|e| invalid(&e))?;
         let job = RollbackWork {
             migration,
+            resolution,
             lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
             limits: Limits::default(),

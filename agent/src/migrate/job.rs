@@ -53,7 +53,7 @@ pub(crate) struct Job<'a> {
     pub(super) one_transaction: bool,
     pub(super) lock_timeout: Duration,
     pub(super) system_identifier: Option<&'a str>,
-    pub(super) resolution: Option<Resolution>,
+    pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
 }
 

@@ -230,6 +230,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         migration_digest,
         lock_timeout,
         system_identifier,
+        resolution: 0,
     };
     let StepReport::RolledBack(rolled_back) = succeeded(client.rollback(request).await).await else {
         panic!()

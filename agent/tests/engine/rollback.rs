@@ -1,5 +1,6 @@
 //! Taking back, and looking whether it is gone.
 
+use stopover_model::event::Resolution;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepReport};
 
 use crate::support::*;
@@ -126,5 +127,28 @@ async fn a_rollback_whose_answer_is_lost_at_commit_is_found_in_the_history() {
     bench.through(&wire);
     let report = rolled_back(bench.roll_back(&one).await);
     assert_eq!((report.nothing_to_do, report.schema_restored), (false, Some(true)));
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_committing_block_of_down_sql_waits_for_a_person_and_takes_their_word() {
+    let bench = with_users().await;
+    let down =
+        "DO $$ BEGIN INSERT INTO users VALUES (1); COMMIT; PERFORM pg_sleep(60); END $$; DROP TABLE n;";
+    let one = migration("001_a", &[("up.sql", "CREATE TABLE n (id int)"), ("down.sql", down)]);
+    applied(bench.migrate(&one).await);
+    let killed = async {
+        until("the block has committed", || async { bench.value("SELECT count(*) FROM users").await == "1" })
+            .await;
+        bench.kill_when("query LIKE 'DO %'").await;
+    };
+    let (outcome, ()) = tokio::join!(bench.roll_back(&one), killed);
+    let error = unknown(outcome);
+    assert!(error.hint.as_ref().unwrap().contains("stopover resolve"), "{error:?}");
+    // Another attempt never tries it blind.
+    unknown(bench.roll_back(&one).await);
+    rolled_back(bench.roll_back_resolved(&one, Resolution::Applied).await);
+    assert_eq!(bench.value("SELECT count(*) FROM users").await, "1", "the block did not run again");
+    assert_eq!(bench.value("SELECT to_regclass('n') IS NULL").await, "t");
     bench.assert_clean().await;
 }

@@ -89,6 +89,12 @@ impl Bench {
         rollback::run(self.context(StepKind::Rollback), rollback_work(migration)).await
     }
 
+    /// The same with a person's word on what an earlier attempt left UNKNOWN.
+    pub(crate) async fn roll_back_resolved(&self, migration: &Migration, resolution: Resolution) -> Outcome {
+        let work = RollbackWork { resolution: Some(resolution), ..rollback_work(migration) };
+        rollback::run(self.context(StepKind::Rollback), work).await
+    }
+
     /// Lets the migration run beside the test.
     pub(crate) fn spawn(&self, migration: &Migration) -> Running {
         self.spawn_work(work(migration))
@@ -182,6 +188,7 @@ pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
         migration: migration.clone(),
         lock_timeout: Duration::from_millis(100),
         system_identifier: None,
+        resolution: None,
         limits: limits(),
     }
 }

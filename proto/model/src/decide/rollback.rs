@@ -3,7 +3,7 @@
 use super::stage::try_step;
 use super::{Next, cancel_step, failure, running_in};
 use crate::deployment::Stage;
-use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind};
+use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey, StepKind};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     let is_undo = |k: &StepKey| matches!(k.kind, StepKind::RollbackBackup | StepKind::Rollback);
@@ -25,7 +25,12 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         }
         _ => (StepKey::target(index, &target.database, StepKind::RollbackBackup), &target.rollback_backup),
     };
-    if failure::of_step(step, "").is_some() {
+    let name = steps.map_or_else(String::new, |m| format!("the rollback of {} in {}", m.id, target.database));
+    if let Some(problem) = failure::of_step(step, &name) {
+        if problem.unknown {
+            // As with a migration: a person looks first, and says what is true.
+            return next.append(Event::Paused { cause: problem.cause, by: Actor::Pipeline });
+        }
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RollbackFailed });
     }
     try_step(next, stage, key, step);

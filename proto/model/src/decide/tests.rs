@@ -362,6 +362,26 @@ fn an_unknown_outcome_waits_for_a_person_even_where_failures_roll_back() {
 }
 
 #[test]
+fn an_unknown_rollback_waits_for_a_person_and_goes_on_with_their_word() {
+    let mut simulation = Simulation::new("rollback", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    simulation.happen(8);
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Rollback));
+    let key = running(&simulation, StepKind::Rollback).unwrap();
+    simulation.happen(12);
+    assert!(
+        matches!(&simulation.deployment.waiting, Some(Waiting::Person { cause }) if cause.contains("UNKNOWN"))
+    );
+    simulation.apply(Event::Resolved { step: key.clone(), resolution: Resolution::Applied, by: person() });
+    simulation.settle();
+    let step = simulation.deployment.step(&key).unwrap();
+    assert!(step.is_running() && step.resolution == Some(Resolution::Applied));
+    until(&mut simulation, |d| d.outcome.is_some());
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
+}
+
+#[test]
 fn an_environment_without_agent_is_named_while_it_is_waited_for() {
     let mut simulation = Simulation::new("pause", true);
     let staging: EnvironmentName = "staging".parse().unwrap();

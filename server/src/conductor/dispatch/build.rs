@@ -83,6 +83,7 @@ pub(super) fn ask(
                 migration_digest: field::digest::write(migration.digest),
                 lock_timeout,
                 system_identifier,
+                resolution: field::optional_enumeration::write(step.resolution),
             };
             Ask::Rollback(request, named(migration))
         }
