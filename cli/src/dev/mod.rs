@@ -44,7 +44,7 @@ pub async fn run(args: &DevArgs, output: Output) -> Result<Exit, Failure> {
                 return demo::run(&stack, migration).await;
             }
             stack.explain()?;
-            Err(processes.one_ended().await)
+            Err(processes.keep(|words| stack.say(words)).await)
         } => result,
     };
     let explored = migration.is_none() && stack.is_up();

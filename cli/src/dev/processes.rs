@@ -17,6 +17,8 @@ use crate::failure::Failure;
 /// How long a process may take to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
+/// A process that ends sooner than this after its start would only end again.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Of a log, what is shown when its process has failed.
 const TAIL: usize = 12;
 
@@ -30,6 +32,9 @@ struct Running {
     name: String,
     child: Child,
     log: PathBuf,
+    /// With which it is started again.
+    command: Command,
+    since: Instant,
 }
 
 impl Processes {
@@ -44,14 +49,17 @@ impl Processes {
     /// Starts a program that is to run until the end.
     pub(super) fn start(&mut self, name: &str, mut command: Command, log: &Path) -> Result<(), Failure> {
         let child = prepared(&mut command, log)?.spawn().map_err(|e| not_started(name, &e))?;
-        let program = Path::new(command.as_std().get_program());
-        if let (Some(pid), Some(program)) = (child.id(), program.file_name().and_then(|n| n.to_str())) {
-            // The system keeps the first 15 characters.
-            let known_as: String = program.chars().take(15).collect();
-            self.guard.tell(&format!("run {pid}:{known_as}"));
-        }
-        self.running.push(Running { name: name.to_owned(), child, log: log.to_owned() });
+        self.guard.watch(&child, &command);
+        let (name, log) = (name.to_owned(), log.to_owned());
+        self.running.push(Running { name, child, log, command, since: Instant::now() });
         Ok(())
+    }
+
+    /// From now on a program that is there is started again in another way.
+    pub(super) fn again_with(&mut self, name: &str, command: Command) {
+        if let Some(process) = self.running.iter_mut().find(|p| p.name == name) {
+            process.command = command;
+        }
     }
 
     /// Fails when a process has ended by itself, with the end of its log.
@@ -64,11 +72,23 @@ impl Processes {
         Ok(())
     }
 
-    /// Waits until a process ends by itself, which none should.
-    pub(super) async fn one_ended(&mut self) -> Failure {
+    /// Starts again what ends by itself: people kill a process to see what becomes of the deployment. Fails when one does
+    /// not stay.
+    pub(super) async fn keep(&mut self, say: impl Fn(&str)) -> Failure {
         loop {
-            if let Err(failure) = self.check() {
-                return failure;
+            for process in &mut self.running {
+                let Ok(Some(status)) = process.child.try_wait() else { continue };
+                if process.since.elapsed() < SETTLED {
+                    return ended(&process.name, &status.to_string(), &process.log);
+                }
+                say(&format!("{} ended by itself ({status}); it is started again", process.name));
+                match prepared(&mut process.command, &process.log).map(Command::spawn) {
+                    Ok(Ok(child)) => process.child = child,
+                    Ok(Err(error)) => return not_started(&process.name, &error),
+                    Err(failure) => return failure,
+                }
+                process.since = Instant::now();
+                self.guard.watch(&process.child, &process.command);
             }
             sleep(POLL).await;
         }
@@ -137,6 +157,15 @@ impl Guard {
             .map_err(|e| not_started("the guard", &e))
     }
 
+    fn watch(&mut self, child: &Child, command: &Command) {
+        let program = Path::new(command.as_std().get_program());
+        if let (Some(pid), Some(program)) = (child.id(), program.file_name().and_then(|n| n.to_str())) {
+            // The system keeps the first 15 characters.
+            let known_as: String = program.chars().take(15).collect();
+            self.tell(&format!("run {pid}:{known_as}"));
+        }
+    }
+
     fn tell(&mut self, line: &str) {
         if let Some(input) = &mut self.0.stdin {
             // A guard that is gone guards nothing; what it was for is still done by ourselves.
@@ -202,13 +231,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_was_killed_is_started_again() {
+        let home = Home::make(None, false).unwrap();
+        let mut processes = Processes::new(&home).unwrap();
+        processes.start("sleep", sleeper(), &home.log("sleep")).unwrap();
+        let first = processes.running[0].child.id();
+        processes.running[0].since = Instant::now().checked_sub(SETTLED).unwrap();
+        processes.running[0].child.start_kill().unwrap();
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        tokio::select! {
+            failure = processes.keep(|words| said.send(words.to_owned()).unwrap()) => {
+                panic!("{}", crate::render::line::text(&failure.lines()))
+            }
+            words = heard.recv() => assert!(words.unwrap().contains("it is started again")),
+        }
+        processes.check().unwrap();
+        assert_ne!(processes.running[0].child.id(), first);
+        processes.stop().await;
+    }
+
+    #[tokio::test]
     async fn one_that_ends_by_itself_is_reported_with_its_log() {
         let home = Home::make(None, false).unwrap();
         let mut processes = Processes::new(&home).unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "echo no such port; exit 3"]);
         processes.start("the server", command, &home.log("server")).unwrap();
-        let failure = processes.one_ended().await;
+        let failure = processes.keep(|_| {}).await;
         let text = crate::render::line::text(&failure.lines());
         assert!(
             text.contains("the server ended by itself (exit status: 3)") && text.contains("no such port"),

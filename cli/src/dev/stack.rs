@@ -23,6 +23,7 @@ use crate::settings::{Environment, Settings};
 pub(super) const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 /// What PostgreSQL and the agents call the database.
 pub(super) const DATABASE: &str = "app";
+const SERVER: &str = "stopover-server";
 pub(super) const PIPELINE: &str = "users-db";
 const PIPELINE_TOML: &str = include_str!("../../../deploy/samples/pipeline.toml");
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -72,6 +73,9 @@ impl<'a> Stack<'a> {
         let [staging, production] = self.users.map(grouped);
         self.say(&format!("{staging} users in staging, {production} in production"));
         let mut control = self.connect(processes).await?;
+        // Where it is started again, it has to be where the others look for it.
+        let port = self.server.rsplit(':').next().unwrap_or_default();
+        processes.again_with(SERVER, self.server_command(programs, port)?);
         for (place, environment) in ENVIRONMENTS.into_iter().enumerate() {
             self.join(&mut control, programs, processes, environment, place).await?;
         }
@@ -152,11 +156,15 @@ impl<'a> Stack<'a> {
     }
 
     fn start_server(&self, programs: &Programs, processes: &mut Processes) -> Result<(), Failure> {
+        processes.start(SERVER, self.server_command(programs, "0")?, &self.home.log("server"))
+    }
+
+    fn server_command(&self, programs: &Programs, port: &str) -> Result<Command, Failure> {
         let mut command = Command::new(&programs.server);
         command.arg("--data-dir").arg(self.home.directory("server")?);
-        command.args(["--listen", "127.0.0.1:0", "--port-file"]).arg(self.home.join("port"));
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--port-file"]).arg(self.home.join("port"));
         command.arg("--admin-token-file").arg(self.home.token_file());
-        processes.start("stopover-server", command, &self.home.log("server"))
+        Ok(command)
     }
 
     async fn start_clusters(&mut self) -> Result<(), Failure> {
