@@ -36,7 +36,9 @@ pub(super) async fn run(context: &Context, command: AgentCommand) -> Result<Exit
                     "good once, for an agent of {environment}; it ends {ends}. On the agent's machine:"
                 );
                 output.note(&Line::new().plain(words));
-                output.note(&Line::new().plain("  stopover-agent join --server URL --token TOKEN"));
+                let server = context.server()?;
+                let join = format!("  STOPOVER_JOIN_TOKEN=... stopover-agent join --server {server}");
+                output.note(&Line::new().plain(join));
             }
         }
         AgentCommand::List => {

@@ -38,6 +38,12 @@ impl Context {
         let settings = Settings::find(&self.global, &Environment::of_the_process())?;
         client::connect(&settings).await
     }
+
+    /// The configured server's address.
+    fn server(&self) -> Result<String, Failure> {
+        let settings = Settings::find(&self.global, &Environment::of_the_process())?;
+        Ok(settings.server.to_string().trim_end_matches('/').to_owned())
+    }
 }
 
 /// Runs what was asked for.

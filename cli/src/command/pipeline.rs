@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use serde::Serialize;
-use stopover_model::pipeline::Pipeline;
+use stopover_model::pipeline::{Pipeline, StageSpec};
 use stopover_proto::convert::field;
 use stopover_proto::v1;
 
 use super::Context;
+use crate::answer::EnvironmentRow;
 use crate::args::PipelineCommand;
 use crate::failure::{Exit, Failure};
 use crate::render;
-use crate::render::line::Line;
+use crate::render::line::{Line, Tone};
 
 #[derive(Serialize)]
 struct Shown {
@@ -64,6 +65,27 @@ async fn apply(context: &Context, file: &Path) -> Result<Exit, Failure> {
         let word = if answer.changed { "is now" } else { "was and stays" };
         output.note(&Line::new().plain(format!("{} {word} at revision {}", pipeline.name, answer.revision)));
         output.lines(&render::pipeline::lines(&pipeline, answer.revision, output.view()))?;
+        let listed = control.list_environments(v1::ListEnvironmentsRequest {}).await?.into_inner();
+        let there: Vec<EnvironmentRow> = field::messages::read(listed.environments, "environments")?;
+        for missing in not_there(&pipeline, &there) {
+            output.note(&Line::of(Tone::Warn, "! ").plain(missing));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// What a deployment through the pipeline would wait for.
+fn not_there(pipeline: &Pipeline, environments: &[EnvironmentRow]) -> Vec<String> {
+    let of_stage = |stage: &StageSpec| {
+        let name = &stage.environment;
+        let Some(environment) = environments.iter().find(|e| e.name == *name) else {
+            return vec![format!("there is no environment {name} yet: stopover environment create {name}")];
+        };
+        let unserved =
+            stage.databases.iter().filter(|d| environment.databases.iter().all(|row| row.name != **d));
+        unserved
+            .map(|d| format!("no agent of {name} serves the database {d} yet: stopover agent list"))
+            .collect()
+    };
+    pipeline.stages.iter().flat_map(of_stage).collect()
 }

@@ -42,7 +42,7 @@ fn with_stages(
         if unfolded(stage) {
             lines.extend(stage_lines(deployment, weather, index, stage, view));
         } else {
-            lines.push(tree::stage_row(stage, view));
+            lines.push(tree::stage_row(deployment, stage, view));
         }
     }
     lines.extend(tree::footer(deployment, view));
@@ -115,7 +115,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
             ✓ plan       users has 20,000 rows, fewer than 100,000
-            ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+            ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
             ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
             ✓ verify     2 checks hold                                             1.0 s
             ✓ monitor    1 check holds                                             1.0 s
@@ -124,7 +124,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
             ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-            ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+            ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
               ████████▍░░░░░░░░░░░░░░░░░░░  90,000/300,000 rows  30,000 rows/s  7 s left
@@ -206,7 +206,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
             ✓ plan       users has 20,000 rows, fewer than 100,000
-            ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+            ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
             ▸ migrate    001_add_onboarding_completed                               53 s
               statement 1 of 5, line 10: ALTER TABLE users ADD COLUMN IF NOT EXISTS onb…
               no lock: try 4 again in 9 s
@@ -235,7 +235,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
             ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-            ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+            ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
               ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows

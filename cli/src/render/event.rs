@@ -294,7 +294,7 @@ mod tests {
         2025-01-16T14:00:03Z  staging/app inspect done: PostgreSQL 15.18, users: 20,000 rows, 5.1 MB
         2025-01-16T14:00:04Z  staging/app plan 001_add_onboarding_completed: up.sql, because users has 20,000 rows, fewer than 100,000
         2025-01-16T14:00:05Z  staging/app back up begins at staging-1
-        2025-01-16T14:00:06Z  staging/app back up done: 1.5 MB of 6.0 MB, recorded
+        2025-01-16T14:00:06Z  staging/app back up done: 6.0 MB in a file of 1.5 MB, recorded
             /var/lib/stopover/backups/app-0.dump sha256 ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
         2025-01-16T14:00:07Z  staging/app migrate 001_add_onboarding_completed begins at staging-1
         2025-01-16T14:00:08Z  staging/app migrate 001_add_onboarding_completed done: up.sql, 5 statements, 20,000 rows touched
@@ -312,7 +312,7 @@ mod tests {
         2025-01-16T14:00:17Z  production/app inspect done: PostgreSQL 15.18, users: 300,000 rows, 76 MB
         2025-01-16T14:00:18Z  production/app plan 001_add_onboarding_completed: up.batch.sql, because users has 300,000 rows, from 100,000 on the batched script runs; about 27 s (20,000 rows took 1.8 s in staging)
         2025-01-16T14:00:19Z  production/app back up begins at production-1
-        2025-01-16T14:00:20Z  production/app back up done: 22 MB of 90 MB, decoded
+        2025-01-16T14:00:20Z  production/app back up done: 90 MB in a file of 22 MB, decoded
             /var/lib/stopover/backups/app-1.dump sha256 ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
         2025-01-16T14:00:21Z  production/app migrate 001_add_onboarding_completed begins at production-1
         2025-01-16T14:00:22Z  production/app migrate 001_add_onboarding_completed: statement 1 of 5 (line 5: ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN, ALTER COLUMN onboarding_completed SET DEFAULT f…) begins

@@ -47,6 +47,7 @@ fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> 
         lines.extend(
             spec_lines(spec)
                 .into_iter()
+                .map(|line| without_way_back(answer, spec, line))
                 .flat_map(|(label, text)| labelled(label, &Line::new().plain(text), view)),
         );
     }
@@ -74,6 +75,21 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
     }
     lines
+}
+
+/// A rollback that can't happen is not promised.
+fn without_way_back(
+    answer: &PlanAnswer,
+    spec: &StageSpec,
+    (label, text): (&'static str, String),
+) -> (&'static str, String) {
+    match answer.migrations.iter().find(|m| m.down.is_none()) {
+        Some(migration) if label == "fails" && spec.on_failure == OnFailure::Rollback => {
+            let id = &migration.id;
+            (label, format!("then everything pauses for a person once {id} is begun: it has no way back"))
+        }
+        _ => (label, text),
+    }
 }
 
 fn target_lines(target: &TargetAnswer, view: View) -> Vec<Line> {

@@ -146,9 +146,9 @@ fn inspected(inspection: &Inspection) -> Line {
 
 fn backed_up(report: &BackupReport) -> Line {
     Line::new().plain(format!(
-        "{} of {}, {}",
-        bytes(report.bytes),
+        "{} in a file of {}, {}",
         bytes(report.database_bytes),
+        bytes(report.bytes),
         level(report.level)
     ))
 }

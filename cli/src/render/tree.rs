@@ -57,7 +57,7 @@ pub fn stage_lines(
     depth: Depth,
     under: &dyn Fn(&StepKey) -> Vec<Line>,
 ) -> Vec<Line> {
-    let mut lines = vec![stage_row(stage, view)];
+    let mut lines = vec![stage_row(deployment, stage, view)];
     for target in &stage.targets {
         lines.push(Line::new().plain("  ").strong(target.database.as_str()).cut(view.width));
         for key in keys(deployment, index, stage, target) {
@@ -80,9 +80,12 @@ pub fn stage_lines(
 
 /// A stage on one line.
 #[must_use]
-pub fn stage_row(stage: &Stage, view: View) -> Line {
+pub fn stage_row(deployment: &Deployment, stage: &Stage, view: View) -> Line {
     let (tone, mark, word) = match &stage.status {
         StageStatus::Pending => (Tone::Dim, "·", "to come".to_owned()),
+        StageStatus::Running { .. } | StageStatus::Soaking { .. } if deployment.paused.is_some() => {
+            (Tone::Warn, "▸", "held for a person".to_owned())
+        }
         StageStatus::Running { .. } => (Tone::Busy, "▸", "running".to_owned()),
         StageStatus::Soaking { .. } => (Tone::Busy, "▸", "under observation".to_owned()),
         StageStatus::RollingBack { by, .. } => (Tone::Warn, "◂", format!("rolling back, by {by}")),

@@ -35,7 +35,12 @@ fn place(deployment: &Deployment) -> String {
     let running = stage.targets.iter().flat_map(|t| t.keys(index)).find(|key| {
         deployment.step(key).is_some_and(|s: &Step| matches!(s.state, StepState::Running { .. }))
     });
-    let doing = running.map_or_else(|| phase(stage), |key| key.kind.as_str());
+    let doing = match (running, &deployment.waiting) {
+        (_, Some(Waiting::AgentAway { .. } | Waiting::NoAgent { .. })) => "waiting for its agent",
+        (_, Some(Waiting::Retry { .. })) => "waiting to try again",
+        (Some(key), _) => key.kind.as_str(),
+        (None, _) => phase(stage),
+    };
     format!("{}: {doing}", stage.spec.environment)
 }
 

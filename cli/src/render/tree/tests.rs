@@ -37,7 +37,7 @@ fn a_deployment_at_work() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
         ✓ monitor    1 check holds                                             1.0 s
@@ -46,7 +46,7 @@ fn a_deployment_at_work() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-        ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+        ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ▸ migrate    001_add_onboarding_completed                             1m 19s
         · verify     001_add_onboarding_completed
     "#);
@@ -66,7 +66,7 @@ fn everything_went_well() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
           file     /var/lib/stopover/backups/app-0.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
           restore  pg_restore --clean --dbname app /var/lib/stopover/backups/app-0.dump
@@ -81,7 +81,7 @@ fn everything_went_well() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-        ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+        ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
           file     /var/lib/stopover/backups/app-1.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
           restore  pg_restore --clean --dbname app /var/lib/stopover/backups/app-1.dump
@@ -105,11 +105,11 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
     insta::assert_snapshot!(shown(&story), @r#"
     4k2m9x0c1d  users-db  by admin  14:00:00 UTC                              1m 40s
       001_add_onboarding_completed  Sign-in can send people who have not finished o…
-    ▸ staging  running                                                        1m 39s
+    ▸ staging  held for a person                                              1m 39s
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✗ migrate    failed                                                    1.0 s
           error: statement 2 of 5 failed: column "naem" does not exist (SQLSTATE
                  42703)
@@ -144,11 +144,11 @@ fn an_unknown_outcome_is_shown_as_such_with_the_way_to_resolve_it() {
     insta::assert_snapshot!(shown(&story), @r#"
     4k2m9x0c1d  users-db  by admin  14:00:00 UTC                              1m 40s
       001_add_onboarding_completed  Sign-in can send people who have not finished o…
-    ▸ staging  running                                                        1m 39s
+    ▸ staging  held for a person                                              1m 39s
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ? migrate    its outcome is UNKNOWN                                    1.0 s
           error: the connection was lost at COMMIT
           It may have taken effect: nobody knows until somebody looks.
@@ -182,7 +182,7 @@ fn a_soak_says_until_when() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
         ✓ monitor    1 check holds                                             1.0 s
@@ -214,7 +214,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
         ✓ monitor    1 check holds                                             1.0 s
@@ -223,7 +223,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-        ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+        ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
         ✗ verify     1 of 2 checks does not hold                               1.0 s
           ✗ every existing user is complete
@@ -253,7 +253,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
-        ✓ back up    1.5 MB of 6.0 MB, recorded                                1.2 s
+        ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
         ✓ monitor    1 check holds                                             1.0 s
@@ -262,7 +262,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
-        ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+        ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
         ✗ verify     1 of 2 checks does not hold                               1.0 s
           ✗ every existing user is complete
@@ -270,7 +270,7 @@ fn a_failed_verification_rolls_back() {
               observed  17
           error: 1 of 2 checks does not hold
           Some of its statements took effect; nothing takes them back by itself.
-        ✓ back up    22 MB of 90 MB, decoded                                   1.2 s
+        ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ roll back  2 statements, the schema is not as it was: 1 difference   40 ms
           ≠ index users.idx_other is missing
     rolled back at 14:00:31 UTC
