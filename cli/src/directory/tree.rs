@@ -8,8 +8,8 @@ use stopover_model::layout;
 
 use super::DirectoryError;
 
-/// Far above any migration written by a person, and below what the server takes.
-pub(super) const LARGEST_FILE: u64 = 2 * 1024 * 1024;
+/// Above any migration written by a person, COPY data included, and below the 16 MiB that the server takes at once.
+pub(super) const LARGEST_FILE: u64 = 12 * 1024 * 1024;
 /// Somebody who gives more means another directory.
 pub(super) const MOST_FILES: usize = 20_000;
 pub(super) const DEEPEST: usize = 8;
