@@ -59,13 +59,20 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
                 return succeeded(report);
             }
             let message = format!("down.sql of {id} ran, and left {}", verdict.still_there.join(", "));
-            let error = StepError::new(ErrorClass::Check, message).with_effect(Effect::Partial).with_hint(
-                "drop what is left by hand, and put it into the down.sql of the next migration of this kind",
-            );
+            let error = StepError::new(ErrorClass::Check, message)
+                .with_effect(Effect::Partial)
+                .with_hint(hint_of_leftovers(&context));
             Outcome::Failed { error, report: Some(StepReport::RolledBack(report)) }
         }
         Err(outcome) => outcome,
     }
+}
+
+fn hint_of_leftovers(context: &StepContext) -> String {
+    format!(
+        "drop what is left by hand, and put it into the down.sql of the next migration of this kind; then `stopover rollback {} --stage {}` again confirms it",
+        context.deployment, context.environment
+    )
 }
 
 fn succeeded(report: RollbackReport) -> Outcome {
@@ -130,6 +137,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use stopover_model::digest::Digester;
+    use stopover_model::event::StepKind;
 
     use super::*;
 
@@ -155,6 +163,14 @@ mod tests {
                 "table z is missing, and the migration had not made it"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_left_comes_with_the_command_that_goes_on() {
+        let context = crate::testing::context("host=h dbname=d", StepKind::Rollback);
+        let expected =
+            format!("`stopover rollback {} --stage staging` again confirms it", context.deployment);
+        assert!(hint_of_leftovers(&context).ends_with(&expected));
     }
 
     #[test]
