@@ -1,41 +1,77 @@
-//! How far a running dump has come: PostgreSQL's own view of the copy that goes on, against the sizes of the tables.
+//! How far a running dump has come: PostgreSQL's own view of the copy that goes on, against the sizes of the tables; and
+//! whom the dump waits for.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use stopover_model::report::{Progress, ProgressUnit};
+use stopover_model::report::{Progress, ProgressUnit, Session as Blocker};
 
 use super::facts::{Facts, Relation};
-use crate::postgres::{Purpose, SessionName, shown};
+use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, describe_blocker, shown};
 use crate::step::StepContext;
 
 const EVERY: Duration = Duration::from_millis(500);
 
+const SCHEMA: &str = "reading the schema";
+
 /// Reports progress until it is dropped. What it can't find out is not shown; the dump does not depend on it.
 pub(super) async fn watch(context: &StepContext, facts: &Facts) -> Infallible {
     let name = SessionName::of(context);
-    report(context, "reading the schema".to_owned(), 0, facts.tables_bytes);
-    let Ok(session) = context.database.connect(&Purpose::reading(&name)).await else {
-        return std::future::pending().await;
-    };
+    report(context, SCHEMA.to_owned(), 0, facts.tables_bytes);
+    if let Ok(session) = context.database.connect(&Purpose::reading(&name)).await {
+        // It ends when the session is lost.
+        let _ = look(context, facts, &session, &name.to_string()).await;
+    }
+    std::future::pending().await
+}
+
+async fn look(
+    context: &StepContext,
+    facts: &Facts,
+    session: &Session,
+    name: &str,
+) -> Result<Infallible, QueryError> {
     let mut ticks = tokio::time::interval(EVERY);
-    let (name, mut furthest) = (name.to_string(), 0);
+    let (mut furthest, mut waited, mut named) = (0, false, BTreeSet::new());
     loop {
         ticks.tick().await;
-        let Ok(row) = session.client().query_opt(COPY, &[&name]).await else {
-            return std::future::pending().await;
+        let waits_for = waits_for(session, name).await?;
+        let waits = !waits_for.is_empty();
+        for blocker in waits_for.iter().filter(|blocker| named.insert(blocker.pid)) {
+            let who = describe_blocker(blocker);
+            context
+                .reporter
+                .message(format!("pg_dump waits for {who}, which holds a lock that the dump needs"));
+        }
+        let doing = if waits {
+            "waiting for a lock".to_owned()
+        } else if let Some((schema, table, copied)) = copy(session, name).await? {
+            furthest = done(&facts.tables, &schema, &table, copied).max(furthest);
+            format!("copying {}.{}", shown(&schema, 63), shown(&table, 63))
+        } else if waited {
+            SCHEMA.to_owned()
+        } else {
+            continue;
         };
-        let Some(row) = row else { continue };
-        let (schema, table): (String, String) = (row.get(0), row.get(1));
-        let copied = u64::try_from(row.get::<_, i64>(2)).unwrap_or(0);
-        furthest = done(&facts.tables, &schema, &table, copied).max(furthest);
-        report(
-            context,
-            format!("copying {}.{}", shown(&schema, 63), shown(&table, 63)),
-            furthest,
-            facts.tables_bytes,
-        );
+        waited = waits;
+        report(context, doing, furthest, facts.tables_bytes);
     }
+}
+
+/// Whom the dump's own session waits for. This one has the same name.
+async fn waits_for(session: &Session, name: &str) -> Result<Vec<Blocker>, QueryError> {
+    let rows = session.client().query(WAITING, &[&name]).await.map_err(|error| session.error(error))?;
+    match rows.first() {
+        Some(row) => blockers(session, row.get(0)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The table that is being copied, and how many of its rows are.
+async fn copy(session: &Session, name: &str) -> Result<Option<(String, String, u64)>, QueryError> {
+    let row = session.client().query_opt(COPY, &[&name]).await.map_err(|error| session.error(error))?;
+    Ok(row.map(|row| (row.get(0), row.get(1), u64::try_from(row.get::<_, i64>(2)).unwrap_or(0))))
 }
 
 fn report(context: &StepContext, doing: String, done: u64, total: u64) {
@@ -54,6 +90,12 @@ fn done(tables: &[Relation], schema: &str, name: &str, rows_copied: u64) -> u64 
     });
     before + part
 }
+
+const WAITING: &str = "
+SELECT pid FROM pg_catalog.pg_stat_activity
+WHERE application_name = $1 AND datname = pg_catalog.current_database() AND wait_event_type = 'Lock'
+    AND pid <> pg_catalog.pg_backend_pid()
+LIMIT 1";
 
 const COPY: &str = "
 SELECT n.nspname::text, c.relname::text, p.tuples_processed

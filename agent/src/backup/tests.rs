@@ -224,6 +224,38 @@ async fn a_cancelled_backup_ends_its_dump_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_backup_that_waits_for_a_lock_names_its_holder_once() {
+    let source = prepared(TABLES).await;
+    let blocker = source.client().await.unwrap();
+    let hold = "SET application_name = 'nightly report'; BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    blocker.batch_execute(hold).await.unwrap();
+    let pid: i32 = blocker.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let place = place();
+    let context = context(source.url(), StepKind::Backup);
+    let (of_run, settings) = (context.clone(), place.settings.clone());
+    let running = tokio::spawn(async move { run(&of_run, &settings, &decoded()).await });
+    let waits = async {
+        let (mut lines, mut progress) = (context.reporter.watch_lines(), context.reporter.watch_progress());
+        lines.wait_for(|lines| *lines > 0).await.unwrap();
+        let waiting = |doing: &str| doing == "waiting for a lock";
+        progress.wait_for(|now| now.as_ref().is_some_and(|now| waiting(&now.doing))).await.unwrap();
+        // A second look at the same blocker has nothing new to say.
+        progress.changed().await.unwrap();
+        progress.changed().await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("the backup says that it waits");
+    blocker.batch_execute("COMMIT").await.unwrap();
+    report(tokio::time::timeout(Duration::from_mins(1), running).await.unwrap().unwrap());
+    let said = messages(&context);
+    let named: Vec<_> = said.iter().filter(|line| line.contains("waits for")).collect();
+    assert_eq!(named.len(), 1, "{said:?}");
+    let expected =
+        format!("pg_dump waits for pid {pid} (nightly report as postgres, idle in transaction for ");
+    assert!(named[0].starts_with(&expected), "{named:?}");
+    assert!(named[0].ends_with("), which holds a lock that the dump needs"), "{named:?}");
+}
+
+#[tokio::test]
 async fn a_truncated_or_changed_archive_is_not_a_backup() {
     let source = prepared(TABLES).await;
     let place = place();

@@ -10,7 +10,7 @@ use super::job::ScriptStep;
 use super::place::statement_error;
 use super::stop::Stop;
 use super::{Engine, Job};
-use crate::postgres::QueryError;
+use crate::postgres::{QueryError, describe_blocker};
 
 /// Readers and writers get in between two tries; whoever frees the lock is noticed within this time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -82,7 +82,7 @@ impl LockBudget {
         };
         let time = stopover_model::duration::human(self.total);
         error.message = format!("{}; tried {} times in {time}", error.message, self.retries + 1);
-        let who: Vec<_> = blockers.iter().map(describe).collect();
+        let who: Vec<_> = blockers.iter().map(describe_blocker).collect();
         error.hint = Some(if who.is_empty() {
             "try when the database is quieter, or raise the stage's lock_timeout".to_owned()
         } else {
@@ -90,17 +90,4 @@ impl LockBudget {
         });
         error
     }
-}
-
-/// "pid 12 (report as bob, idle in transaction for 3m 05s)"
-pub(super) fn describe(blocker: &Blocker) -> String {
-    let application =
-        if blocker.application.is_empty() { "no application name" } else { &blocker.application };
-    format!(
-        "pid {} ({application} as {}, {} for {})",
-        blocker.pid,
-        blocker.user,
-        blocker.state,
-        stopover_model::duration::human(blocker.transaction_age)
-    )
 }

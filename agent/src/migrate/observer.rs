@@ -10,8 +10,7 @@ use stopover_model::sql::StatementKind;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 
-use super::locks::describe;
-use crate::postgres::{Purpose, QueryError, Session, SessionName, shown};
+use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, describe_blocker, shown};
 use crate::step::StepContext;
 
 const QUICKEST: Duration = Duration::from_millis(30);
@@ -93,7 +92,7 @@ impl Observer {
             let due = said.map_or(began.elapsed() >= SLOWEST, |said| said.elapsed() >= BETWEEN_MESSAGES);
             if waits_by_design(kind) && due && !self.blockers.is_empty() {
                 said = Some(Instant::now());
-                let who: Vec<_> = self.blockers.iter().map(describe).collect();
+                let who: Vec<_> = self.blockers.iter().map(describe_blocker).collect();
                 context.reporter.message(format!("{kind} waits for {}", who.join(", ")));
             }
         }
@@ -134,26 +133,6 @@ fn waits_by_design(kind: &StatementKind) -> bool {
             | StatementKind::Reindex { concurrently: true, .. }
             | StatementKind::DetachPartitionConcurrently { .. }
     )
-}
-
-async fn blockers(session: &Session, pid: i32) -> Result<Vec<Blocker>, QueryError> {
-    let sql = "SELECT DISTINCT a.pid, coalesce(a.usename, '')::text, coalesce(a.application_name, ''), \
-                   coalesce(a.state, ''), \
-                   coalesce((extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) * 1000)::bigint, 0) \
-               FROM pg_catalog.pg_stat_activity me \
-               CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(me.pid)) AS b (pid) \
-               JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid \
-               WHERE me.pid = $1 AND me.wait_event_type = 'Lock' ORDER BY 1";
-    let rows =
-        session.client().query_typed(sql, &[(&pid, Type::INT4)]).await.map_err(|e| session.error(e))?;
-    let read = rows.iter().map(|row| Blocker {
-        pid: row.get(0),
-        user: shown(row.get(1), 63),
-        application: shown(row.get(2), 63),
-        state: shown(row.get(3), 63),
-        transaction_age: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)).unwrap_or_default()),
-    });
-    Ok(read.collect())
 }
 
 async fn index_progress(session: &Session, pid: i32) -> Result<Option<Progress>, QueryError> {

@@ -7,6 +7,7 @@
 //! DatabaseConfig -> Database -> connect(Purpose) -> Session (client, identity, notices, canceller)
 //! ```
 
+mod blockers;
 mod config;
 mod database;
 mod dsn;
@@ -18,6 +19,7 @@ mod session;
 mod text;
 mod tls;
 
+pub(crate) use blockers::{blockers, describe_blocker};
 pub use config::{DatabaseConfig, InvalidDatabase};
 pub use database::{ConnectError, Database};
 pub use error::{DatabaseError, QueryError, step_error};
