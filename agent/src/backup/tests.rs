@@ -303,7 +303,10 @@ async fn a_database_that_is_away_is_a_passing_failure() {
     let mut context = context("host=127.0.0.1 port=1 dbname=x user=x", StepKind::Backup);
     context.database = database("host=127.0.0.1 port=1 dbname=x user=x");
     let outcome = run(&context, &place.settings, &decoded()).await;
-    assert_eq!(error(&outcome).class, ErrorClass::Transient);
+    let error = error(&outcome);
+    assert_eq!(error.class, ErrorClass::Transient);
+    assert_eq!(error.message, "could not connect to the database at 127.0.0.1:1: Connection refused");
+    assert!(error.hint.as_ref().unwrap().contains("check that the database runs"), "{error:?}");
 }
 
 #[tokio::test]

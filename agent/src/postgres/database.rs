@@ -43,6 +43,9 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
     #[error("connect to the database at {place}")]
     Refused { place: String, source: QueryError },
+    /// There was no connection that a server could refuse.
+    #[error("could not connect to the database at {place}: {reason}")]
+    Unreachable { place: String, reason: String },
     #[error("connect to the database at {place}: no answer within {} s", SESSION_DEADLINE.as_secs())]
     Slow { place: String },
     #[error("the database at {place} did not complete the TLS handshake")]
@@ -231,11 +234,11 @@ impl Database {
         if let Some(password) = password {
             config.password(password.expose_secret());
         }
-        let (client, connection) = config.connect(tls.clone()).await.map_err(|e| self.refused(e))?;
+        let (client, connection) = config.connect(tls.clone()).await.map_err(|e| self.refused(&e))?;
         Session::open(client, connection, tls, purpose).await
     }
 
-    fn refused(&self, error: tokio_postgres::Error) -> ConnectError {
+    fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
         let place = self.place();
         if let Some(found) = error.as_db_error() {
             let source = QueryError::Database(Box::new(found.into()));
@@ -243,29 +246,33 @@ impl Database {
         }
         // The library has no accessor for the kind of an error.
         if error.to_string().contains("TLS") {
-            let source = HandshakeError(source_text(&error));
+            let source = HandshakeError(source_text(error));
             return ConnectError::Handshake { place, mode: self.ssl_mode, source };
         }
-        let source = match QueryError::from(error) {
-            QueryError::Answer(text) if text.contains("password missing") => {
-                QueryError::Database(Box::new(super::error::DatabaseError {
-                    sqlstate: "28P01".to_owned(),
-                    message: "the server asks for a password, and none is configured".to_owned(),
-                    hint: None,
-                    position: None,
-                    block_line: None,
-                }))
-            }
-            QueryError::Answer(text) => QueryError::Lost(text),
-            source => source,
-        };
-        ConnectError::Refused { place, source }
+        let said = source_text(error);
+        if said.contains("password missing") {
+            let source = QueryError::Database(Box::new(super::error::DatabaseError {
+                sqlstate: "28P01".to_owned(),
+                message: "the server asks for a password, and none is configured".to_owned(),
+                hint: None,
+                position: None,
+                block_line: None,
+            }));
+            return ConnectError::Refused { place, source };
+        }
+        ConnectError::Unreachable { place, reason: reason_alone(&said).to_owned() }
     }
 
     fn is_local(&self) -> bool {
         let hosts = self.dsn.config.get_hosts();
         !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_)))
     }
+}
+
+/// "error connecting to server: Connection refused (os error 111)" without what the message around it says anyway.
+fn reason_alone(said: &str) -> &str {
+    let reason = said.strip_prefix("error connecting to server: ").unwrap_or(said);
+    reason.split_once(" (os error ").map_or(reason, |(reason, _)| reason)
 }
 
 /// `pg_hba.conf` may ask for TLS or forbid it, and a handshake may fail: then the other way is worth a try.
@@ -369,12 +376,11 @@ fn class_and_hint(error: &ConnectError) -> (ErrorClass, Option<&'static str>) {
                 Some("the server has no connection left; raise max_connections, or end some"),
             ),
             Some(state) if state.starts_with("57P") => (ErrorClass::Transient, None),
-            Some(_) => (ErrorClass::Setup, None),
-            None => (
-                ErrorClass::Transient,
-                Some("check that the database runs and can be reached from the agent"),
-            ),
+            _ => (ErrorClass::Setup, None),
         },
+        ConnectError::Unreachable { .. } => {
+            (ErrorClass::Transient, Some("check that the database runs and can be reached from the agent"))
+        }
     }
 }
 
