@@ -101,6 +101,7 @@ impl AgentConfig {
         let mut databases = raw.database;
         for database in &mut databases {
             database.password_file = database.password_file.take().map(|p| here.join(p));
+            database.directory.clone_from(&here);
             let root = database.sslrootcert.take();
             database.sslrootcert = root.map(|r| if r == "system" { r } else { in_directory(&here, r) });
         }
@@ -180,6 +181,22 @@ mod tests {
         let config =
             AgentConfig::parse(Path::new("a"), &format!("{GOOD}sslrootcert = \"system\"\n")).unwrap();
         assert_eq!(config.databases[0].sslrootcert.as_deref(), Some("system"));
+    }
+
+    #[test]
+    fn a_root_certificate_in_the_url_is_taken_from_the_files_own_directory_too() {
+        for (written, expected) in
+            [("ca.pem", "/etc/stopover/ca.pem"), ("/srv/ca.pem", "/srv/ca.pem"), ("system", "system")]
+        {
+            let url = |query: &str| format!("postgresql://db/users?sslmode=verify-full&sslrootcert={query}");
+            for url in
+                [url(written), format!("host=db dbname=users sslmode=verify-full sslrootcert={written}")]
+            {
+                let config = parse(&GOOD.replace("host=db dbname=users", &url)).unwrap();
+                let database = crate::postgres::Database::new(&config.databases[0]).unwrap();
+                assert_eq!(database.root_certificate(), Some(Path::new(expected)), "{url}");
+            }
+        }
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct DatabaseConfig {
     /// A file of PEM certificates, or `system`; also accepted in the url.
     #[serde(default)]
     pub sslrootcert: Option<String>,
+    /// Where a relative `sslrootcert` in the url begins: agent.toml's directory. Empty: at the current directory.
+    #[serde(skip)]
+    pub directory: PathBuf,
 }
 
 /// A `[[database]]` that can't be used. Never shows the url, which may hold a password.

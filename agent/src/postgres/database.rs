@@ -86,7 +86,8 @@ impl Database {
         }
         let ssl_mode = one_of("sslmode", config.sslmode, dsn.ssl_mode)?.unwrap_or_default();
         let root = config.sslrootcert.clone().map(RootCertificate::from);
-        let root = one_of("sslrootcert", root, dsn.root_certificate.take())?.or_else(default_root);
+        let in_url = dsn.root_certificate.take().map(|root| root.beginning_at(&config.directory));
+        let root = one_of("sslrootcert", root, in_url)?.or_else(default_root);
         if root == Some(RootCertificate::System) && ssl_mode != SslMode::VerifyFull {
             return Err(InvalidDatabase::WeakSystem);
         }

@@ -57,6 +57,16 @@ pub enum TlsError {
     Rustls(#[from] Error),
 }
 
+impl RootCertificate {
+    /// A relative path in this directory; any other as it is.
+    pub(super) fn beginning_at(self, directory: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(directory.join(path)),
+            Self::System => Self::System,
+        }
+    }
+}
+
 impl SslMode {
     #[must_use]
     pub fn as_str(self) -> &'static str {

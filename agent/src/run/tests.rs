@@ -41,6 +41,7 @@ async fn running(url: &str) -> Running {
         password_command: None,
         sslmode: None,
         sslrootcert: None,
+        directory: std::path::PathBuf::new(),
     };
     let config = AgentConfig {
         server: server.url.clone(),
