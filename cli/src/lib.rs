@@ -14,6 +14,7 @@ pub mod client;
 pub mod command;
 pub mod dev;
 pub mod directory;
+mod dispatch;
 pub mod failure;
 pub mod follow;
 pub mod live;
@@ -51,7 +52,7 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("could not start the runtime").because(&error))?;
-    let result = runtime.block_on(command::run(cli, output));
+    let result = runtime.block_on(dispatch::run(cli, output));
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     result
 }

@@ -26,6 +26,7 @@ mod stepwise;
 mod stop;
 mod tally;
 mod transaction;
+mod writes;
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use super::job::ScriptStep;
 use super::locks::LockBudget;
 use super::look::{self, Handling, Seen};
 use super::place::statement_error;
-use super::stepwise::write;
 use super::stop::Stop;
+use super::writes::write;
 use crate::ledger::{self, Direction, HistoryEntry, StatementKey, StatementRow};
 use crate::postgres::{QueryError, Session};
 

@@ -8,8 +8,9 @@ use super::locks::LockBudget;
 use super::own;
 use super::stop::Stop;
 use super::transaction::{Trouble, begin, commit, finish, guarded, let_go, own_settings};
+use super::writes::ended;
 use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementKey};
-use crate::postgres::{QueryError, Session};
+use crate::postgres::Session;
 
 /// Runs what is not done yet, to the ledger's last word.
 pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
@@ -147,34 +148,4 @@ async fn try_with_its_row(
 async fn again(session: &Session, step: &ScriptStep<'_>) -> Result<(), Stop> {
     let set = session.client().batch_execute(step.statement.text).await;
     set.map_err(|e| Stop::query(session.error(e), &format!("make the setting of {} again", step.name())))
-}
-
-/// The end of a transaction that holds nothing but ledger rows.
-pub(super) async fn ended<T>(session: &Session, result: Result<T, Trouble>) -> Result<T, Stop> {
-    match result {
-        Ok(value) => Ok(value),
-        Err(trouble) => {
-            let_go(session, &trouble).await;
-            Err(match trouble {
-                Trouble::Stop(stop) => stop,
-                Trouble::Locked { error, .. } => Stop::query(error, "write the ledger"),
-            })
-        }
-    }
-}
-
-/// A ledger write of one statement in a transaction of its own.
-pub(super) async fn write(
-    engine: &Engine<'_>,
-    session: &Session,
-    doing: &str,
-    written: impl Future<Output = Result<(), QueryError>>,
-) -> Result<(), Stop> {
-    let wrote = async {
-        begin(engine, session).await?;
-        own_settings(session).await?;
-        written.await.map_err(|e| Stop::query(e, doing))?;
-        commit(engine, session).await
-    };
-    ended(session, wrote.await).await
 }

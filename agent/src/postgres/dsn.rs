@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tokio_postgres::Config;
 
-use super::config::InvalidDatabase;
+use super::invalid::InvalidDatabase;
 use super::tls::{RootCertificate, SslMode};
 
 /// A connection string taken apart.

@@ -9,9 +9,11 @@
 
 mod blockers;
 mod config;
+mod connect_error;
 mod database;
 mod dsn;
 mod error;
+mod invalid;
 mod password;
 mod pooler;
 mod purpose;
@@ -20,9 +22,11 @@ mod text;
 mod tls;
 
 pub(crate) use blockers::{blockers, describe_blocker};
-pub use config::{DatabaseConfig, InvalidDatabase};
-pub use database::{ConnectError, Database};
+pub use config::DatabaseConfig;
+pub use connect_error::ConnectError;
+pub use database::Database;
 pub use error::{DatabaseError, QueryError, step_error};
+pub use invalid::InvalidDatabase;
 pub use password::PasswordError;
 pub use purpose::{Purpose, SessionName};
 pub use session::{ServerIdentity, Session};

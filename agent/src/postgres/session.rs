@@ -13,7 +13,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::database::ConnectError;
+use super::connect_error::ConnectError;
 use super::error::{QueryError, source_text};
 use super::pooler::started_process_id;
 use super::purpose::Purpose;

@@ -17,7 +17,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use serde::Deserialize;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::config::InvalidDatabase;
+use super::invalid::InvalidDatabase;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

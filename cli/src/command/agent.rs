@@ -19,7 +19,7 @@ struct JoinToken {
     expires_at: Timestamp,
 }
 
-pub(super) async fn run(context: &Context, command: AgentCommand) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let output = context.output;
     match command {

@@ -6,7 +6,7 @@ use super::Context;
 use crate::failure::{Exit, Failure};
 use crate::render::line::Line;
 
-pub(super) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     control.cancel_deployment(v1::CancelDeploymentRequest { deployment: id.to_owned() }).await?;
     context.output.note(&Line::new().plain(format!("{id}: asked to stop; what was applied stays")));

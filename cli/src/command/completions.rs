@@ -6,7 +6,7 @@ use super::Context;
 use crate::args::Cli;
 use crate::failure::{Exit, Failure};
 
-pub(super) fn run(context: &Context, shell: clap_complete::Shell) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "stopover", &mut script);
     context.output.text(&String::from_utf8_lossy(&script))?;

@@ -27,7 +27,7 @@ struct Created {
     digest: Digest,
 }
 
-pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let found = directory::read_all(&args.migrations.directories, args.migrations.layout)?;
     if !context.output.json {
         found.notes.iter().for_each(|note| context.output.note(&Line::new().dim(note)));

@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::render;
 use crate::render::line::Line;
 
-pub(super) async fn run(context: &Context, command: EnvironmentCommand) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, command: EnvironmentCommand) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     match command {
         EnvironmentCommand::Create { name } => {

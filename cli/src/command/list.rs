@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure};
 use crate::render;
 
 /// At most `limit`; 0 for as many as the server gives.
-pub(super) async fn run(context: &Context, limit: u32) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, limit: u32) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let answer = control.list_deployments(v1::ListDeploymentsRequest { limit }).await?.into_inner();
     let rows: Vec<DeploymentRow> = field::messages::read(answer.deployments, "deployments")?;

@@ -6,7 +6,7 @@ use super::Context;
 use crate::failure::{Exit, Failure};
 use crate::render::line::Line;
 
-pub(super) async fn run(context: &Context, id: &str, reason: String) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, id: &str, reason: String) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     control.pause_deployment(v1::PauseDeploymentRequest { deployment: id.to_owned(), reason }).await?;
     let line = format!("{id}: paused when its running steps have ended; go on with: stopover resume {id}");

@@ -24,7 +24,7 @@ struct Shown {
     toml: Option<String>,
 }
 
-pub(super) async fn run(context: &Context, command: PipelineCommand) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, command: PipelineCommand) -> Result<Exit, Failure> {
     match command {
         PipelineCommand::Apply { file } => apply(context, &file).await,
         PipelineCommand::Show { name } => {

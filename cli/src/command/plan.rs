@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::render::line::Line;
 use crate::{directory, render};
 
-pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let found = directory::read_all(&args.migrations.directories, args.migrations.layout)?;
     let mut control = context.control().await?;
     if !context.output.json {

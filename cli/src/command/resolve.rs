@@ -11,7 +11,7 @@ use crate::args::ResolveArgs;
 use crate::failure::{Exit, Failure};
 use crate::render::line::Line;
 
-pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let deployment = fetch(&mut control, &args.id.id).await?;
     let step = pick(&deployment, args)?;

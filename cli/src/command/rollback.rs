@@ -17,7 +17,7 @@ struct Begun<'a> {
     seq: u64,
 }
 
-pub(super) async fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let id = &args.id.id;
     let environment = args.stage.as_ref().map(ToString::to_string).unwrap_or_default();

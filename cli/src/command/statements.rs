@@ -27,7 +27,7 @@ struct Shown {
     reason: Option<String>,
 }
 
-pub(super) fn run(context: &Context, file: &Path) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let bytes = fs::read(file)
         .map_err(|error| Failure::usage(format!("could not read {}", file.display())).because(&error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {

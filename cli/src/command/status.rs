@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::render::json::Status;
 use crate::render::tree::{self, Depth};
 
-pub(super) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let deployment = fetch(&mut control, id).await?;
     if context.output.json {

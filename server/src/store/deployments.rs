@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::de::value::{Error as TextError, StrDeserializer};
-use serde::{Deserialize as _, de::IntoDeserializer as _};
 use stopover_model::digest::Digest;
 use stopover_model::event::{DeploymentOutcome, Event, Record};
 use stopover_model::id::{DeploymentId, MigrationId, OperatorName, PipelineName, Seq};
@@ -12,6 +10,7 @@ use uuid::Uuid;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
+use super::outcome::outcome_of;
 use super::{Store, StoreError, bundles, events};
 
 /// A deployment as it begins.
@@ -177,18 +176,4 @@ fn deployment(row: &Row) -> Result<DeploymentRow, Cause> {
         at: row.text("place")?,
         seq: Seq(row.count("last_seq")?),
     })
-}
-
-fn outcome_of(text: &str) -> Result<DeploymentOutcome, Cause> {
-    let text: StrDeserializer<'_, TextError> = text.into_deserializer();
-    DeploymentOutcome::deserialize(text).map_err(|error| Cause::row("outcome", error))
-}
-
-/// As [`outcome_of`] reads it.
-pub(super) fn text_of(outcome: DeploymentOutcome) -> Result<String, Cause> {
-    match serde_json::to_value(outcome) {
-        Ok(serde_json::Value::String(text)) => Ok(text),
-        Ok(_) => Err(Cause::row("outcome", "it is no text")),
-        Err(error) => Err(Cause::row("outcome", error)),
-    }
 }

@@ -7,8 +7,8 @@ use stopover_model::event::{DeploymentOutcome, Record};
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
 
 use super::db::{Row, Tx, sql};
-use super::deployments::text_of;
 use super::error::{Cause, attempt};
+use super::outcome::text_of;
 use super::{AppendError, Store, StoreError};
 
 /// What the list of deployments shows of one after an append.

@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod open;
 mod operators;
+mod outcome;
 mod pipelines;
 
 use db::Db;

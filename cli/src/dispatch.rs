@@ -1,0 +1,33 @@
+//! Which file does what was asked for.
+
+use crate::args::{Cli, Command};
+use crate::command::{
+    Context, agent, cancel, completions, deploy, environment, list, pause, pipeline, plan, resolve, resume,
+    rollback, statements, status, watch,
+};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Runs what was asked for.
+pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    let context = Context { global: cli.global, output };
+    match cli.command {
+        Command::Plan(args) => plan::run(&context, &args).await,
+        Command::Deploy(args) => deploy::run(&context, &args).await,
+        Command::Watch { id } => watch::run(&context, &id.id).await,
+        Command::Status { id: Some(id) } => status::run(&context, &id).await,
+        Command::Status { id: None } => list::run(&context, 0).await,
+        Command::List { limit } => list::run(&context, limit).await,
+        Command::Cancel { id } => cancel::run(&context, &id.id).await,
+        Command::Rollback(args) => rollback::run(&context, &args).await,
+        Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
+        Command::Resume { id } => resume::run(&context, &id.id).await,
+        Command::Resolve(args) => resolve::run(&context, &args).await,
+        Command::Statements { file } => statements::run(&context, &file),
+        Command::Environment(command) => environment::run(&context, command).await,
+        Command::Agent(command) => agent::run(&context, command).await,
+        Command::Pipeline(command) => pipeline::run(&context, command).await,
+        Command::Dev(args) => crate::dev::run(&args, context.output).await,
+        Command::Completions { shell } => completions::run(&context, shell),
+    }
+}
