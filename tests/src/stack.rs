@@ -43,6 +43,8 @@ pub struct AgentOptions {
     pub password: Option<String>,
     /// More lines for its agent.toml, in the `[backup]` table.
     pub backup: String,
+    /// Another database that it serves, by the name `orders`.
+    pub orders: Option<String>,
 }
 
 impl Stack {
@@ -241,7 +243,14 @@ fn write_config(
         name = database.name(),
         password_file = password_file.display(),
     );
-    fs::write(config, text).expect("the configuration can be written");
+    let orders = options.orders.as_ref().map(|name| {
+        format!(
+            "\n[[database]]\nname = \"orders\"\nurl = \"postgresql://postgres@127.0.0.1:{port}/{name}\"\n\
+             password_file = \"{}\"\n",
+            password_file.display()
+        )
+    });
+    fs::write(config, text + &orders.unwrap_or_default()).expect("the configuration can be written");
 }
 
 /// The sample migration that the repository ships.

@@ -80,6 +80,8 @@ impl OpenTunnel {
     /// Runs for as long as the tunnel does.
     async fn keep(self, channel: AgentChannel) {
         let agent = &self.identity.agent;
+        // Its last clone ends the inner connection; gone before the farewell, the agent would not hear why it was closed.
+        let _held = channel.clone();
         match self.introduce(channel).await {
             Ok(link) => {
                 tracing::info!(%agent, environment = %link.environment, databases = link.databases.len(), "an agent's tunnel is open");

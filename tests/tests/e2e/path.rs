@@ -1,8 +1,8 @@
 //! The guide's migration, all the way and back.
 
-use stopover_cluster::seed;
+use stopover_cluster::{TestDatabase, seed};
 use stopover_tests::Stack;
-use stopover_tests::stack::sample;
+use stopover_tests::stack::{AgentOptions, sample};
 
 use crate::support::{
     PIPELINE, assert_contiguous, assert_nothing_left, deploy, is_event, is_notice, log, number, outcome,
@@ -166,4 +166,37 @@ async fn a_monitor_that_does_not_hold_stops_the_promotion() {
     let begun = records.iter().find(|r| is_event(r, "rollback_started")).unwrap();
     assert!(begun["event"]["cause"].as_str().unwrap().contains("nobody is stuck"), "{begun}");
     assert!(!records.iter().any(|r| is_event(r, "stage_started") && r["event"]["stage"] == 1));
+}
+
+#[tokio::test]
+async fn an_agent_takes_several_migrations_to_each_of_its_databases() {
+    let mut stack = Stack::start().await;
+    let orders = TestDatabase::shared().await.unwrap();
+    let options = AgentOptions { orders: Some(orders.name().to_owned()), ..AgentOptions::default() };
+    let place = stack.environment_with("staging", options).await;
+    stack.pipeline("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n").await;
+    let one =
+        stack.migration("001_t", &[("up.sql", "CREATE TABLE t (a int);"), ("down.sql", "DROP TABLE t;")]);
+    let two =
+        stack.migration("002_u", &[("up.sql", "CREATE TABLE u (a int);"), ("down.sql", "DROP TABLE u;")]);
+
+    let finished = stack.cli.run(&["--json", "deploy", &one, &two]).await;
+    assert_eq!(finished.code, 0, "{}\n{}", finished.stdout, finished.stderr);
+    let id = finished.json()[0]["deployment"].as_str().unwrap().to_owned();
+    let clients = [stack.agents[place].database.client().await.unwrap(), orders.client().await.unwrap()];
+    let tables = "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'u')";
+    for client in &clients {
+        assert_eq!(number(client, tables).await, 2);
+        assert_eq!(
+            number(client, "SELECT count(*) FROM stopover.migration WHERE state = 'applied'").await,
+            2
+        );
+    }
+    stack.cli.ok(&["rollback", &id]).await;
+    for client in &clients {
+        assert_eq!(number(client, tables).await, 0);
+        let order = "SELECT count(*) FROM stopover.history WHERE what = 'rolled back'";
+        assert_eq!(number(client, order).await, 2);
+        assert_nothing_left(client).await;
+    }
 }
