@@ -2,10 +2,9 @@
 //!
 //! The engine is the migration's; only the ledger's last word differs. A backup is a step of its own, before this one.
 
-use std::time::Duration;
-
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
+use stopover_model::pipeline::LockSettings;
 use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
 
 use crate::fingerprint::{Changes, Fingerprint, changes};
@@ -17,7 +16,7 @@ use crate::step::StepContext;
 pub struct RollbackWork {
     /// Its digest has been checked.
     pub migration: Migration,
-    pub lock_timeout: Duration,
+    pub locks: LockSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.
@@ -35,7 +34,7 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
         return Outcome::Failed { error, report: None };
     };
     let system = work.system_identifier.as_deref();
-    let mut job = Job::down(&work.migration, script, work.lock_timeout, system, work.limits);
+    let mut job = Job::down(&work.migration, script, work.locks, system, work.limits);
     job.resolution = work.resolution;
     let statements = job.count();
     match Engine::new(&context, job).run().await {

@@ -18,7 +18,7 @@ use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, Environ
 use stopover_model::migration::{Check, Migration};
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
-use stopover_proto::convert::field::{duration, enumeration, optional_enumeration};
+use stopover_proto::convert::field::{enumeration, message, optional_enumeration};
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -166,7 +166,7 @@ impl Agent for AgentService {
         let job = MigrateWork {
             migration,
             variant,
-            lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
+            locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
             resolution: optional_enumeration::read(request.resolution, "resolution")
                 .map_err(|e| invalid(&e))?,
@@ -198,7 +198,7 @@ impl Agent for AgentService {
         let job = RollbackWork {
             migration,
             resolution,
-            lock_timeout: duration::read(request.lock_timeout, "lock_timeout").map_err(|e| invalid(&e))?,
+            locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
             limits: Limits::default(),
         };

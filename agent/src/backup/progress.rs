@@ -8,7 +8,7 @@ use std::time::Duration;
 use stopover_model::report::{Progress, ProgressUnit, Session as Blocker};
 
 use super::facts::{Facts, Relation};
-use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, describe_blocker, shown};
+use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, shown};
 use crate::step::StepContext;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -39,10 +39,9 @@ async fn look(
         let waits_for = waits_for(session, name).await?;
         let waits = !waits_for.is_empty();
         for blocker in waits_for.iter().filter(|blocker| named.insert(blocker.pid)) {
-            let who = describe_blocker(blocker);
             context
                 .reporter
-                .message(format!("pg_dump waits for {who}, which holds a lock that the dump needs"));
+                .message(format!("pg_dump waits for {blocker}, which holds a lock that the dump needs"));
         }
         let doing = if waits {
             "waiting for a lock".to_owned()
@@ -63,7 +62,7 @@ async fn look(
 async fn waits_for(session: &Session, name: &str) -> Result<Vec<Blocker>, QueryError> {
     let rows = session.client().query(WAITING, &[&name]).await.map_err(|error| session.error(error))?;
     match rows.first() {
-        Some(row) => blockers(session, row.get(0)).await,
+        Some(row) => Ok(blockers(session, row.get(0), false).await?.sessions),
         None => Ok(Vec::new()),
     }
 }

@@ -2,7 +2,7 @@
 
 use stopover_model::report::StepError;
 
-use crate::postgres::{Session, step_error};
+use crate::postgres::{Session, blindness, step_error};
 
 pub(super) async fn warnings(
     session: &Session,
@@ -18,7 +18,8 @@ pub(super) async fn warnings(
         ));
     }
     warnings.extend(plpgsql(session).await?);
-    warnings.extend(blindness(session).await?);
+    let blind = blindness(session).await;
+    warnings.extend(blind.map_err(|e| e.into_step_error("could not look at the agent's privileges"))?);
     warnings.extend(invalid_indexes(session, tables).await?);
     Ok(warnings)
 }
@@ -39,19 +40,6 @@ async fn plpgsql(session: &Session) -> Result<Option<String>, StepError> {
     }
 }
 
-/// The sessions of other roles show no transactions to those who may not see them.
-async fn blindness(session: &Session) -> Result<Option<String>, StepError> {
-    let row = session.client().query_one(BLINDNESS, &[]).await;
-    let blind: bool =
-        row.map_err(|error| step_error("could not look at the agent's privileges", error))?.get(0);
-    Ok(blind.then(|| {
-        format!(
-            "{} can't see the transactions of other roles, so that long ones may be missing here; GRANT pg_read_all_stats to it",
-            session.identity().user
-        )
-    }))
-}
-
 async fn invalid_indexes(session: &Session, tables: &[u32]) -> Result<Vec<String>, StepError> {
     let rows = session.client().query(INVALID, &[&tables]).await;
     let rows = rows.map_err(|error| step_error("could not look for invalid indexes", error))?;
@@ -63,11 +51,6 @@ async fn invalid_indexes(session: &Session, tables: &[u32]) -> Result<Vec<String
     };
     Ok(rows.iter().map(warning).collect())
 }
-
-const BLINDNESS: &str = "
-SELECT NOT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AND EXISTS (
-    SELECT FROM pg_catalog.pg_stat_activity
-    WHERE datname = pg_catalog.current_database() AND usename <> current_user AND pid <> pg_catalog.pg_backend_pid())";
 
 const INVALID: &str = "
 SELECT x.indexrelid::regclass::text, x.indrelid::regclass::text

@@ -44,11 +44,12 @@ pub(crate) struct Done {
 
 impl<'a> Engine<'a> {
     pub(crate) fn new(context: &'a StepContext, job: Job<'a>) -> Self {
+        let observer = Observer::new(job.locks.show_queries);
         Self {
             context,
             job,
             author: Author::of(context),
-            observer: Observer::default(),
+            observer,
             tally: Tally::new(),
             row: None,
             before: None,

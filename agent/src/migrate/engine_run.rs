@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::engine::Engine;
 use super::stop::Stop;
-use super::{stepwise, transaction};
+use super::{company, stepwise, transaction};
 use crate::fingerprint::{self, Fingerprint, changes};
 use crate::ledger::exclusion::{Patience, release_lock, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
@@ -112,7 +112,7 @@ impl Engine<'_> {
 
     async fn on_session(&mut self, session: &Session, loss: &mut Option<Loss>) -> Result<Found, Stop> {
         let limits = self.job.limits;
-        let patience = Patience { orphan: limits.orphan_grace, stranger: limits.lock_budget };
+        let patience = Patience { orphan: limits.orphan_grace, stranger: self.job.locks.lock_retry_for };
         take_lock(session, self.context, patience).await?;
         self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
             .await?;
@@ -141,6 +141,7 @@ impl Engine<'_> {
         }
         self.row = row;
         self.take_fence(session).await?;
+        self.alone(session).await?;
         if self.row.is_none() && self.before.is_none() {
             self.before = self.look(session).await;
         }
@@ -165,6 +166,7 @@ impl Engine<'_> {
         self.check_digest(&row)?;
         self.row = Some(row.clone());
         self.take_fence(session).await?;
+        self.alone(session).await?;
         if self.before.is_none() {
             self.before = self.look(session).await;
         }
@@ -180,6 +182,20 @@ impl Engine<'_> {
         }
         let after = self.look(session).await;
         Ok(Found { already: false, row: Some(row), rolled_back: None, after })
+    }
+
+    /// Waits until nobody is there beside whom the script should not begin.
+    async fn alone(&self, session: &Session) -> Result<(), Stop> {
+        company::say_what_is_hidden(self.context, session).await?;
+        let begun = match &self.row {
+            Some(row) if row.state != MigrationState::Applied => {
+                let rows = ledger::statements(session, &self.job.migration.id, self.job.direction).await;
+                rows.map_err(|e| Stop::query(e, "read the ledger"))?.values().any(|row| row.done)
+            }
+            _ => false,
+        };
+        let effect = if begun { Effect::Partial } else { Effect::None };
+        company::wait(self.context, &self.job.locks, session, &self.job.file, effect).await
     }
 
     async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::Engine;
 use super::job::ScriptStep;
+use super::waits::Waits;
 use crate::postgres::{QueryError, Session};
 
 /// How long a statement may go on after it was told to stop.
@@ -24,43 +25,57 @@ pub(super) enum Sent {
     Done {
         rows: u64,
     },
+    /// It was stopped because its transaction has waited for locks longer than it may.
+    Waited(QueryError),
     /// It was stopped because the step was cancelled.
     Cancelled,
     Error(QueryError),
 }
 
-/// Runs the statement in whatever transaction the session is in.
+/// Why a statement was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Cancelled,
+    Waited,
+}
+
+/// Runs the statement in whatever transaction the session is in, and counts what it waits for locks.
 pub(super) async fn send(
     engine: &mut Engine<'_>,
     session: &Session,
     step: &ScriptStep<'_>,
-    lock_timeout: Duration,
+    waits: &mut Waits,
 ) -> Sent {
     let context = engine.context;
     engine.tally.started(&context.reporter, step.index);
     session.listen(Some(&context.reporter));
     let began = Instant::now();
-    let result = {
+    waits.begins(began);
+    let (told, result) = {
         let running = run(session, step);
         pin_mut!(running);
         let ended = tokio::select! {
-            ended = &mut running => Some(ended),
-            () = context.cancel.cancelled() => None,
-            () = engine.observer.watch(context, session.identity().pid, &step.kind, lock_timeout) => None,
+            ended = &mut running => Ok(ended),
+            () = context.cancel.cancelled() => Err(Told::Cancelled),
+            () = engine.observer.watch(context, session.identity().pid, &step.kind, waits) => Err(Told::Waited),
         };
         match ended {
-            Some(ended) => (false, ended),
-            None => (true, stop(engine, session, running).await),
+            Ok(ended) => (None, ended),
+            Err(why) => (Some(why), stop(engine, session, running).await),
         }
     };
+    waits.ends(Instant::now());
     session.listen(None);
-    match result {
+    match (told, result) {
         (_, Ok(rows)) => {
             engine.observer.forget_blockers();
             engine.tally.finished(&context.reporter, step.index, rows, began.elapsed());
             Sent::Done { rows }
         }
-        (true, Err(error)) if error.sqlstate() == Some("57014") => Sent::Cancelled,
+        (Some(why), Err(error)) if error.sqlstate() == Some("57014") => match why {
+            Told::Cancelled => Sent::Cancelled,
+            Told::Waited => Sent::Waited(error),
+        },
         (_, Err(error)) => Sent::Error(error),
     }
 }

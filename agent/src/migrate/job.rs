@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::{Migration, Rerun, Script};
+use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Statement, StatementKind, uses_new_enum_value};
@@ -14,11 +15,6 @@ use crate::ledger::Direction;
 /// How long things may take. The defaults are meant for real databases.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For how long statements that did not get their locks are tried again.
-    pub lock_budget: Duration,
-    /// The `lock_timeout` of statements that run CONCURRENTLY. They wait for other transactions by design and stand in
-    /// nobody's way meanwhile, and a build that is broken off has to begin from nothing.
-    pub concurrent_lock_timeout: Duration,
     /// How long a COMMIT may take before it counts as lost: it waits for ever for a synchronous standby that is gone.
     pub commit_deadline: Duration,
     /// How long an orphan of an earlier run may take to end by itself.
@@ -30,8 +26,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            lock_budget: Duration::from_mins(10),
-            concurrent_lock_timeout: Duration::from_mins(10),
             commit_deadline: Duration::from_mins(1),
             orphan_grace: Duration::from_secs(2),
             reconnect: Duration::from_secs(30),
@@ -51,7 +45,7 @@ pub(crate) struct Job<'a> {
     pub(super) file: String,
     pub(super) steps: Vec<ScriptStep<'a>>,
     pub(super) one_transaction: bool,
-    pub(super) lock_timeout: Duration,
+    pub(super) locks: LockSettings,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -78,7 +72,7 @@ impl<'a> Job<'a> {
             })?,
         };
         let mut job =
-            Self::new(Direction::Up, migration, script, work.variant.file(), work.lock_timeout, work.limits);
+            Self::new(Direction::Up, migration, script, work.variant.file(), work.locks, work.limits);
         job.variant = work.variant;
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
@@ -88,11 +82,11 @@ impl<'a> Job<'a> {
     pub(crate) fn down(
         migration: &'a Migration,
         script: &'a Script,
-        lock_timeout: Duration,
+        locks: LockSettings,
         system_identifier: Option<&'a str>,
         limits: Limits,
     ) -> Self {
-        let mut job = Self::new(Direction::Down, migration, script, "down.sql", lock_timeout, limits);
+        let mut job = Self::new(Direction::Down, migration, script, "down.sql", locks, limits);
         job.system_identifier = system_identifier;
         job
     }
@@ -111,7 +105,7 @@ impl<'a> Job<'a> {
         migration: &'a Migration,
         script: &'a Script,
         file: &str,
-        lock_timeout: Duration,
+        locks: LockSettings,
         limits: Limits,
     ) -> Self {
         let statements = script.statements();
@@ -133,7 +127,7 @@ impl<'a> Job<'a> {
             file: migration.file_name(file),
             one_transaction: !new_enum_value && script.one_transaction(),
             steps,
-            lock_timeout: lock_timeout.max(Duration::from_millis(1)),
+            locks,
             system_identifier: None,
             resolution: None,
             limits,

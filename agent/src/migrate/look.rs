@@ -83,13 +83,22 @@ impl Handling {
         matches!(self, Self::BuildIndex { .. } | Self::Reindex { .. } | Self::Repeat | Self::Atomic)
     }
 
-    pub(super) fn lock_timeout(&self, job: &Job<'_>) -> Duration {
+    /// It runs CONCURRENTLY: it lets readers and writers pass while it waits, and waits for every older snapshot.
+    pub(super) fn is_concurrent(&self) -> bool {
         match self {
-            // They let readers and writers pass while they wait.
             Self::BuildIndex { .. } | Self::DropIndex { .. } | Self::Reindex { .. } | Self::Detach { .. } => {
-                job.limits.concurrent_lock_timeout.max(job.lock_timeout)
+                true
             }
-            Self::Repeat | Self::Atomic | Self::Opaque => job.lock_timeout,
+            Self::Repeat | Self::Atomic | Self::Opaque => false,
+        }
+    }
+
+    pub(super) fn lock_timeout(&self, job: &Job<'_>) -> Duration {
+        let locks = &job.locks;
+        if self.is_concurrent() {
+            locks.concurrent_lock_timeout.max(locks.lock_timeout)
+        } else {
+            locks.lock_timeout
         }
     }
 }
@@ -100,7 +109,7 @@ pub(super) async fn prepare(
     session: &Session,
     handling: &Handling,
 ) -> Result<Vec<String>, Stop> {
-    let patience = engine.job.limits.concurrent_lock_timeout;
+    let patience = engine.job.locks.concurrent_lock_timeout;
     match handling {
         Handling::BuildIndex { table, name } => {
             let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
@@ -143,7 +152,7 @@ pub(super) async fn at(
             if new.iter().any(|index| index.valid) {
                 return Ok(Seen::Done);
             }
-            drop_invalid(engine, session, new.into_iter(), engine.job.limits.concurrent_lock_timeout).await?;
+            drop_invalid(engine, session, new.into_iter(), engine.job.locks.concurrent_lock_timeout).await?;
             Ok(Seen::NotDone)
         }
         // One that was not there at the beginning gives the same error or notice again.

@@ -13,6 +13,7 @@
 //! Nothing here decides whether a migration should run, picks a variant, or takes a backup.
 
 mod catalog;
+mod company;
 mod engine;
 mod engine_run;
 mod execute;
@@ -26,12 +27,12 @@ mod stepwise;
 mod stop;
 mod tally;
 mod transaction;
+mod waits;
 mod writes;
-
-use std::time::Duration;
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
+use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{MigrateReport, Outcome, StepReport};
 
@@ -47,8 +48,7 @@ pub struct MigrateWork {
     /// Its digest has been checked.
     pub migration: Migration,
     pub variant: Variant,
-    /// How long a statement may wait for a lock before it lets the queue behind it go and tries again.
-    pub lock_timeout: Duration,
+    pub locks: LockSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

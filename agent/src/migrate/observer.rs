@@ -10,11 +10,19 @@ use stopover_model::sql::StatementKind;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 
-use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, describe_blocker, shown};
+use super::waits::Waits;
+use crate::postgres::{
+    Blockers, Purpose, QueryError, Session, SessionName, blockers, shown, still_run, waits,
+};
 use crate::step::StepContext;
 
-const QUICKEST: Duration = Duration::from_millis(30);
+const QUICKEST: Duration = Duration::from_millis(5);
 const SLOWEST: Duration = Duration::from_millis(500);
+/// Between two looks at a transaction whose waits are counted.
+const SLOWEST_COUNTING: Duration = Duration::from_millis(50);
+/// The part of the patience that passes between two looks, and before the first one, which costs a connection.
+const BETWEEN_LOOKS: u32 = 8;
+const FIRST_LOOK: u32 = 3;
 /// After this long a statement has most likely got its locks.
 const FIRST_WAITS: Duration = Duration::from_secs(2);
 const BETWEEN_MESSAGES: Duration = Duration::from_secs(10);
@@ -24,18 +32,49 @@ const LONGEST_PREPARATION: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Observer {
     session: Option<Session>,
-    blockers: Vec<Blocker>,
+    show_queries: bool,
+    blockers: Blockers,
 }
 
 impl Observer {
+    /// `show_queries`: whether what blocking sessions run may be told.
+    pub(super) fn new(show_queries: bool) -> Self {
+        Self { show_queries, ..Self::default() }
+    }
+
     /// Who was last seen to block the statement that is being tried.
     pub(super) fn blockers(&self) -> Vec<Blocker> {
-        self.blockers.clone()
+        self.blockers.sessions.clone()
     }
 
     /// The statement has got through.
     pub(super) fn forget_blockers(&mut self) {
-        self.blockers.clear();
+        self.blockers = Blockers::default();
+    }
+
+    /// Whether the end of those who block can be seen: all of them are transactions of sessions.
+    pub(super) fn knows_blockers(&self) -> bool {
+        let Blockers { sessions, transactions } = &self.blockers;
+        !transactions.is_empty() && transactions.len() == sessions.len()
+    }
+
+    /// Returns when no transaction that was last seen to block runs any more; never where that can't be seen.
+    pub(super) async fn until_blockers_end(&mut self, between_looks: Duration) {
+        let watched = self.knows_blockers();
+        while let Some(session) = self.session.as_ref().filter(|_| watched) {
+            match still_run(session, &self.blockers.transactions).await {
+                Ok(true) => sleep(between_looks).await,
+                Ok(false) => return,
+                Err(_) => self.session = None,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// The session that looks, when it can be opened.
+    pub(super) async fn session(&mut self, context: &StepContext) -> Option<&Session> {
+        self.prepare(context).await;
+        self.session.as_ref()
     }
 
     /// Connects while nothing runs: a try that gives up soon is over before a session is there.
@@ -71,52 +110,67 @@ impl Observer {
         }
     }
 
-    /// Watches the backend until it is dropped.
+    /// Watches the backend until it is dropped; returns when its transaction has waited for locks longer than it may.
     pub(super) async fn watch(
         &mut self,
         context: &StepContext,
         pid: i32,
         kind: &StatementKind,
-        lock_timeout: Duration,
+        waits: &mut Waits,
     ) {
         let began = Instant::now();
-        let quick = (lock_timeout / 3).clamp(QUICKEST, SLOWEST);
+        let slowest = if waits.are_counted() { SLOWEST_COUNTING } else { SLOWEST };
+        let quick = (waits.limit() / BETWEEN_LOOKS).clamp(QUICKEST, slowest);
+        let first = (waits.limit() / FIRST_LOOK).clamp(QUICKEST, slowest);
         let mut said: Option<Instant> = None;
+        sleep(if self.session.is_some() { quick } else { first }).await;
         loop {
-            sleep(if began.elapsed() < FIRST_WAITS { quick } else { SLOWEST }).await;
-            if self.look(context, pid, kind).await.is_err() {
-                self.session = None;
-                sleep(AFTER_TROUBLE).await;
-                continue;
+            match self.look(context, pid, kind).await {
+                Ok(waiting) if waits.looked(Instant::now(), waiting) => return,
+                Ok(_) => {}
+                Err(_) => {
+                    self.session = None;
+                    sleep(AFTER_TROUBLE).await;
+                    continue;
+                }
             }
             let due = said.map_or(began.elapsed() >= SLOWEST, |said| said.elapsed() >= BETWEEN_MESSAGES);
-            if waits_by_design(kind) && due && !self.blockers.is_empty() {
+            if waits_by_design(kind) && due && !self.blockers.sessions.is_empty() {
                 said = Some(Instant::now());
-                let who: Vec<_> = self.blockers.iter().map(describe_blocker).collect();
+                let who: Vec<_> = self.blockers.sessions.iter().map(ToString::to_string).collect();
                 context.reporter.message(format!("{kind} waits for {}", who.join(", ")));
             }
+            sleep(if began.elapsed() < FIRST_WAITS { quick } else { slowest }).await;
         }
     }
 
+    /// Whether the backend waits for a lock.
     async fn look(
         &mut self,
         context: &StepContext,
         pid: i32,
         kind: &StatementKind,
-    ) -> Result<(), QueryError> {
-        let session =
-            if let Some(session) = self.session.take() { session } else { connect(context).await? };
-        let session = self.session.insert(session);
-        let blockers = blockers(session, pid).await?;
-        if !blockers.is_empty() || waits_by_design(kind) {
-            self.blockers = blockers;
+    ) -> Result<bool, QueryError> {
+        if self.session.is_none() {
+            self.session = Some(connect(context).await?);
+        }
+        let Some(session) = &self.session else { return Ok(false) };
+        let waiting = waits(session, pid).await?;
+        if waiting {
+            let found = blockers(session, pid, self.show_queries).await?;
+            // It may have got its lock in between.
+            if !found.sessions.is_empty() {
+                self.blockers = found;
+            }
+        } else if waits_by_design(kind) {
+            self.blockers = Blockers::default();
         }
         if matches!(kind, StatementKind::CreateIndex { .. } | StatementKind::Reindex { .. })
             && let Some(progress) = index_progress(session, pid).await?
         {
             context.reporter.progress(progress);
         }
-        Ok(())
+        Ok(waiting)
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use stopover_model::event::Resolution;
 use stopover_model::report::{Effect, ErrorClass, StepError};
 
-use super::Engine;
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
 use super::locks::LockBudget;
 use super::look::{self, Handling, Seen};
 use super::place::statement_error;
 use super::stop::Stop;
+use super::waits::Waits;
 use super::writes::write;
+use super::{Engine, company};
 use crate::ledger::{self, Direction, HistoryEntry, StatementKey, StatementRow};
 use crate::postgres::{QueryError, Session};
 
@@ -32,12 +33,15 @@ pub(super) async fn run(
         done(engine, session, step, 0).await?;
         return Ok(0);
     }
-    let mut budget = LockBudget::new(engine.job.limits.lock_budget);
+    let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
     loop {
+        if handling.is_concurrent() {
+            alone(engine, session, step).await?;
+        }
         let noted = look::prepare(engine, session, &handling).await?;
         intend(engine, session, step, &noted).await?;
         set_lock_timeout(engine, session, &handling).await?;
-        let sent = send(engine, session, step, handling.lock_timeout(&engine.job)).await;
+        let sent = send(engine, session, step, &mut Waits::each(handling.lock_timeout(&engine.job))).await;
         let error = match sent {
             Sent::Done { rows } => {
                 look::confirm(engine, session, &handling, &noted).await?;
@@ -46,7 +50,7 @@ pub(super) async fn run(
             }
             Sent::Error(QueryError::Lost(why)) => return Err(Stop::LookAgain { why, in_doubt: true }),
             Sent::Cancelled => None,
-            Sent::Error(error) => Some(error),
+            Sent::Error(error) | Sent::Waited(error) => Some(error),
         };
         let effect = failed(engine, session, step, &handling, &noted, error.as_ref()).await?;
         match error {
@@ -66,6 +70,14 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Waits for those for whom the statement would wait: without an index half built, and with a word on whom.
+async fn alone(engine: &mut Engine<'_>, session: &Session, step: &ScriptStep<'_>) -> Result<(), Stop> {
+    let (context, locks, effect) = (engine.context, engine.job.locks, engine.effect);
+    // The script may have taken on a role that sees less.
+    let looking = engine.observer.session(context).await.unwrap_or(session);
+    company::wait(context, &locks, looking, &step.name(), effect).await
 }
 
 /// Resolves an intent that has no end, or an end in failure, by looking; where nothing can be seen, a person must.
@@ -187,7 +199,7 @@ async fn failed(
     let doing = "write the statement into the ledger";
     if handling.leaves_nothing() {
         // Whoever cancels does not want to wait for writers; the intent stays then, and another attempt cleans up.
-        let whole = engine.job.limits.concurrent_lock_timeout;
+        let whole = engine.job.locks.concurrent_lock_timeout;
         let patience = if error.is_some() { whole } else { whole.min(CLEANING_AFTER_CANCEL) };
         match look::clean(engine, session, handling, noted, patience).await {
             Err(Stop::Ended(_)) if error.is_none() => return Ok(Effect::Partial),

@@ -8,6 +8,7 @@ use super::locks::LockBudget;
 use super::own;
 use super::stop::Stop;
 use super::transaction::{Trouble, begin, commit, finish, guarded, let_go, own_settings};
+use super::waits::Waits;
 use super::writes::ended;
 use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementKey};
 use crate::postgres::Session;
@@ -105,7 +106,7 @@ async fn with_its_row(
     session: &Session,
     step: &ScriptStep<'_>,
 ) -> Result<u64, Stop> {
-    let mut budget = LockBudget::new(engine.job.limits.lock_budget);
+    let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
     loop {
         match try_with_its_row(engine, session, step).await {
             Ok(rows) => return Ok(rows),
@@ -128,7 +129,8 @@ async fn try_with_its_row(
     step: &ScriptStep<'_>,
 ) -> Result<u64, Trouble> {
     begin(engine, session).await?.take_on(session).await?;
-    let rows = guarded(engine, session, step, None).await?;
+    let mut waits = Waits::together(engine.job.locks.lock_timeout);
+    let rows = guarded(engine, session, step, &mut waits, None).await?;
     own_settings(session).await?;
     let id = engine.job.migration.id.clone();
     let key = StatementKey { id: &id, direction: engine.job.direction, index: step.index };

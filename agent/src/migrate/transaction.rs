@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stopover_model::duration::human;
 use stopover_model::report::{Effect, ErrorClass, StepError};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
@@ -12,8 +13,9 @@ use super::job::ScriptStep;
 use super::locks::LockBudget;
 use super::place::statement_error;
 use super::stop::Stop;
+use super::waits::Waits;
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
-use crate::postgres::{QueryError, Session};
+use crate::postgres::{DatabaseError, QueryError, Session};
 
 /// For the ledger's own statements: nobody else should ever hold their rows.
 const LEDGER_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +38,7 @@ impl From<Stop> for Trouble {
 
 /// Runs the script to its COMMIT, again and again while locks are not to be had.
 pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
-    let mut budget = LockBudget::new(engine.job.limits.lock_budget);
+    let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
     loop {
         let rows_before = engine.tally.rows;
         match attempt(engine, session).await {
@@ -74,11 +76,12 @@ async fn run_all(
     steps: &[ScriptStep<'_>],
     transaction: i64,
 ) -> Result<(), Trouble> {
+    let mut waits = Waits::together(engine.job.locks.lock_timeout);
     for step in steps {
         if engine.context.cancel.is_cancelled() {
             return Err(Stop::cancelled(Effect::None).into());
         }
-        let rows = guarded(engine, session, step, Some(transaction)).await?;
+        let rows = guarded(engine, session, step, &mut waits, Some(transaction)).await?;
         engine.tally.rows += rows;
     }
     match transaction_id(session).await? {
@@ -93,17 +96,17 @@ pub(super) async fn guarded(
     engine: &mut Engine<'_>,
     session: &Session,
     step: &ScriptStep<'_>,
+    waits: &mut Waits,
     transaction: Option<i64>,
 ) -> Result<u64, Trouble> {
-    let lock_timeout = engine.job.lock_timeout;
     let guard = format!(
         "SELECT pg_catalog.set_config('lock_timeout', '{}ms', true), \
          pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true), \
          pg_catalog.txid_current_if_assigned()",
-        lock_timeout.as_millis().max(1)
+        waits.lock_timeout().as_millis()
     );
     let (settings, sent) =
-        tokio::join!(session.client().simple_query(&guard), send(engine, session, step, lock_timeout));
+        tokio::join!(session.client().simple_query(&guard), send(engine, session, step, waits));
     match sent {
         Sent::Done { rows } => {
             let settings =
@@ -115,11 +118,26 @@ pub(super) async fn guarded(
         }
         Sent::Cancelled => Err(Stop::cancelled(Effect::None).into()),
         Sent::Error(error) if error.is_lock() => Err(Trouble::Locked { index: step.index, error }),
+        Sent::Waited(_) => {
+            Err(Trouble::Locked { index: step.index, error: waited_too_long(engine.job.locks.lock_timeout) })
+        }
         Sent::Error(QueryError::Lost(why)) => Err(Stop::LookAgain { why, in_doubt: false }.into()),
         Sent::Error(error) => {
             Err(Stop::failed(statement_error(&engine.job, step, error, Effect::None)).into())
         }
     }
+}
+
+/// As PostgreSQL says it of one wait.
+fn waited_too_long(limit: Duration) -> QueryError {
+    let message = format!("the transaction has waited for locks longer than {}", human(limit));
+    QueryError::Database(Box::new(DatabaseError {
+        sqlstate: "55P03".to_owned(),
+        message,
+        hint: None,
+        position: None,
+        block_line: None,
+    }))
 }
 
 /// The role that a script has taken on: its statements run under it, the ledger's don't.

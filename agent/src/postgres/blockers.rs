@@ -1,45 +1,73 @@
-//! Who keeps a backend from a lock, in words that say whom to ask: never what they run.
-
-use std::time::Duration;
+//! Who keeps a backend from a lock, in words that say whom to ask.
 
 use stopover_model::report::Session as Blocker;
 use tokio_postgres::types::Type;
 
 use super::error::QueryError;
+use super::others::{self, COLUMNS, columns, prepared_columns};
 use super::session::Session;
-use super::text::shown;
+
+/// Who was seen to block a backend.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Blockers {
+    pub(crate) sessions: Vec<Blocker>,
+    /// Their transactions, as `pg_locks` knows them. A prepared one has none.
+    pub(crate) transactions: Vec<String>,
+}
+
+/// Whether the backend waits for a lock at this moment. Cheap: it looks at one backend's row.
+pub(crate) async fn waits(session: &Session, pid: i32) -> Result<bool, QueryError> {
+    let sql = "SELECT wait_event_type = 'Lock' FROM pg_catalog.pg_stat_get_activity($1)";
+    let row = session.client().query_typed_opt(sql, &[(&pid, Type::INT4)]).await;
+    Ok(row.map_err(|e| session.error(e))?.and_then(|row| row.get(0)).unwrap_or(false))
+}
 
 /// The sessions that the backend waits for; none when it waits for no lock.
-pub(crate) async fn blockers(session: &Session, pid: i32) -> Result<Vec<Blocker>, QueryError> {
-    let rows =
-        session.client().query_typed(BLOCKERS, &[(&pid, Type::INT4)]).await.map_err(|e| session.error(e))?;
-    let read = rows.iter().map(|row| Blocker {
-        pid: row.get(0),
-        user: shown(row.get(1), 63),
-        application: shown(row.get(2), 63),
-        state: shown(row.get(3), 63),
-        transaction_age: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)).unwrap_or_default()),
-    });
-    Ok(read.collect())
+pub(crate) async fn blockers(
+    session: &Session,
+    pid: i32,
+    show_queries: bool,
+) -> Result<Blockers, QueryError> {
+    let sql = SQL.replace("{columns}", &columns("$2")).replace("{prepared}", &prepared_columns());
+    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
+        &[(&pid, Type::INT4), (&show_queries, Type::BOOL)];
+    let rows = session.client().query_typed(&sql, parameters).await.map_err(|e| session.error(e))?;
+    Ok(Blockers {
+        sessions: rows.iter().map(others::read).collect(),
+        transactions: rows.iter().filter_map(|row| row.get(COLUMNS)).collect(),
+    })
 }
 
-/// "pid 12 (report as bob, idle in transaction for 3m 05s)"
-pub(crate) fn describe_blocker(blocker: &Blocker) -> String {
-    let application =
-        if blocker.application.is_empty() { "no application name" } else { &blocker.application };
-    format!(
-        "pid {} ({application} as {}, {} for {})",
-        blocker.pid,
-        blocker.user,
-        blocker.state,
-        stopover_model::duration::human(blocker.transaction_age)
-    )
+/// Whether one of these transactions still runs.
+pub(crate) async fn still_run(session: &Session, transactions: &[String]) -> Result<bool, QueryError> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks \
+               WHERE locktype = 'virtualxid' AND granted AND virtualtransaction = ANY ($1))";
+    let row = session.client().query_typed_one(sql, &[(&transactions, Type::TEXT_ARRAY)]).await;
+    Ok(row.map_err(|e| session.error(e))?.get(0))
 }
 
-const BLOCKERS: &str = "
-SELECT DISTINCT a.pid, coalesce(a.usename, '')::text, coalesce(a.application_name, ''), coalesce(a.state, ''),
-    coalesce((extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) * 1000)::bigint, 0)
-FROM pg_catalog.pg_stat_activity me
-CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(me.pid)) AS b (pid)
-JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
-WHERE me.pid = $1 AND me.wait_event_type = 'Lock' ORDER BY 1";
+/// To `pg_blocking_pids` every prepared transaction is 0: which of them it is, the locks say.
+const SQL: &str = "
+WITH b (pid) AS MATERIALIZED (
+    SELECT DISTINCT pg_catalog.unnest(pg_catalog.pg_blocking_pids(me.pid))
+    FROM pg_catalog.pg_stat_get_activity($1) me WHERE me.wait_event_type = 'Lock')
+SELECT {columns},
+    (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
+     WHERE l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
+       AND l.virtualxid = l.virtualtransaction LIMIT 1)
+FROM b JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
+UNION ALL
+SELECT {prepared}, NULL
+FROM pg_catalog.pg_prepared_xacts p
+WHERE p.database = pg_catalog.current_database() AND EXISTS (SELECT FROM b WHERE b.pid = 0) AND EXISTS (
+    SELECT FROM pg_catalog.pg_locks its
+    JOIN pg_catalog.pg_locks held ON held.pid IS NULL AND held.virtualtransaction = its.virtualtransaction
+    JOIN pg_catalog.pg_locks wanted ON
+        (held.locktype, held.database, held.relation, held.page, held.tuple, held.virtualxid, held.transactionid,
+         held.classid, held.objid, held.objsubid)
+        IS NOT DISTINCT FROM
+        (wanted.locktype, wanted.database, wanted.relation, wanted.page, wanted.tuple, wanted.virtualxid,
+         wanted.transactionid, wanted.classid, wanted.objid, wanted.objsubid)
+    WHERE wanted.pid = $1 AND NOT wanted.granted
+      AND its.pid IS NULL AND its.locktype = 'transactionid' AND its.transactionid = p.transaction)
+ORDER BY 1";

@@ -8,12 +8,14 @@
 //! ```
 
 mod blockers;
+mod company;
 mod config;
 mod connect_error;
 mod database;
 mod dsn;
 mod error;
 mod invalid;
+mod others;
 mod password;
 mod pooler;
 mod purpose;
@@ -21,12 +23,14 @@ mod session;
 mod text;
 mod tls;
 
-pub(crate) use blockers::{blockers, describe_blocker};
+pub(crate) use blockers::{Blockers, blockers, still_run, waits};
+pub(crate) use company::{Company, Why, company};
 pub use config::DatabaseConfig;
 pub use connect_error::ConnectError;
 pub use database::Database;
 pub use error::{DatabaseError, QueryError, step_error};
 pub use invalid::InvalidDatabase;
+pub(crate) use others::{blindness, columns as session_columns, read as read_session};
 pub use password::PasswordError;
 pub use purpose::{Purpose, SessionName};
 pub use session::{ServerIdentity, Session};

@@ -18,6 +18,12 @@ pub fn shown(text: &str, longest: usize) -> String {
     shown
 }
 
+/// The same on one line, however it was laid out.
+#[must_use]
+pub(crate) fn shown_line(text: &str, longest: usize) -> String {
+    shown(&text.split_whitespace().collect::<Vec<_>>().join(" "), longest)
+}
+
 /// Characters that make a line read otherwise than it is.
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -30,6 +36,12 @@ mod tests {
     #[test]
     fn terminal_escapes_are_shown_and_not_obeyed() {
         assert_eq!(shown("a\u{1b}[31mb\nc\u{202e}d", 100), "a\\u{1b}[31mb\nc\\u{202e}d");
+    }
+
+    #[test]
+    fn a_query_is_shown_on_one_line() {
+        assert_eq!(shown_line(" SELECT\n\t1,\r\n  'a\u{1b}[2J' ", 100), "SELECT 1, 'a\\u{1b}[2J'");
+        assert_eq!(shown_line("SELECT    1", 8), "SELECT 1");
     }
 
     #[test]

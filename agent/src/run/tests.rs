@@ -5,8 +5,9 @@ use stopover_model::digest::Digest;
 use stopover_model::event::StepKind;
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::{Check, Expectation, Migration};
+use stopover_model::pipeline::LockSettings;
 use stopover_model::report::{Outcome, StepReport};
-use stopover_proto::convert::{AgentCommand, field};
+use stopover_proto::convert::AgentCommand;
 use stopover_proto::tunnel::{AgentChannel, TunnelHandle};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_client::AgentClient;
@@ -188,7 +189,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
     };
     let bundle = v1::MigrationBundle::from(&migration);
     let migration_digest = migration.digest.as_bytes().to_vec();
-    let lock_timeout = field::duration::write(Duration::from_millis(100));
+    let locks = Some(v1::LockSettings::from(LockSettings::default()));
 
     let request =
         v1::InspectRequest { command: step(StepKind::Inspect, 1), migrations: vec![bundle.clone()] };
@@ -209,7 +210,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         migration: Some(bundle.clone()),
         migration_digest: migration_digest.clone(),
         variant: v1::Variant::Standard.into(),
-        lock_timeout,
+        locks,
         system_identifier: system_identifier.clone(),
         resolution: 0,
     };
@@ -229,7 +230,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         command: step(StepKind::Rollback, 5),
         migration: Some(bundle),
         migration_digest,
-        lock_timeout,
+        locks,
         system_identifier,
         resolution: 0,
     };

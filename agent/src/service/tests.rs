@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::id::Epoch;
 use stopover_model::migration::Expectation;
+use stopover_model::pipeline::LockSettings;
 use stopover_model::report::Outcome;
 use stopover_proto::v1::step_update::Kind;
 use tokio_stream::StreamExt as _;
@@ -59,7 +60,7 @@ fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Requ
         migration: Some(migration.into()),
         migration_digest: digest.as_bytes().to_vec(),
         variant: v1::Variant::Standard.into(),
-        lock_timeout: duration::write(Duration::from_millis(100)),
+        locks: Some(LockSettings::default().into()),
         system_identifier: String::new(),
         resolution: 0,
     })

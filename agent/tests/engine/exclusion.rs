@@ -56,7 +56,7 @@ async fn a_stranger_who_holds_the_lock_is_waited_for_and_then_named() {
     let bench = Bench::new().await;
     let stranger = holder(&bench, "psql").await;
     let mut short = work(&migration("001_a", EFFECT));
-    short.limits.lock_budget = Duration::from_millis(300);
+    short.locks.lock_retry_for = Duration::from_millis(300);
     let error = failure(bench.spawn_work(short).end().await);
     assert_eq!(error.class, ErrorClass::Lock);
     assert!(error.message.contains("(psql)"), "{}", error.message);

@@ -7,6 +7,7 @@ mod connect;
 mod exclusion;
 mod fingerprint;
 mod guide;
+mod locks;
 mod own_statements;
 mod rollback;
 mod stepwise;

@@ -239,7 +239,7 @@ async fn a_concurrent_statement_is_not_broken_off_by_the_stages_lock_timeout() {
     let writer = bench.test.client().await.unwrap();
     writer.batch_execute("BEGIN; INSERT INTO t VALUES (0)").await.unwrap();
     let mut short = work(&build());
-    short.lock_timeout = Duration::from_millis(20);
+    short.locks.lock_timeout = Duration::from_millis(20);
     let running = bench.spawn_work(short);
     running.said("waits for pid").await;
     writer.batch_execute("COMMIT").await.unwrap();
@@ -253,7 +253,7 @@ async fn a_cancelled_build_that_can_not_be_cleaned_up_at_once_is_by_the_next_att
     let writer = bench.test.client().await.unwrap();
     writer.batch_execute("BEGIN; INSERT INTO t VALUES (0)").await.unwrap();
     let mut short = work(&build());
-    short.limits.concurrent_lock_timeout = Duration::from_secs(2);
+    short.locks.concurrent_lock_timeout = Duration::from_secs(2);
     let running = bench.spawn_work(short);
     running.said("waits for pid").await;
     running.cancel.cancel();

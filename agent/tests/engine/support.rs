@@ -14,6 +14,7 @@ use stopover_cluster::{Cluster, TestDatabase};
 use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
+use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,7 +177,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
     MigrateWork {
         migration: migration.clone(),
         variant: Variant::Standard,
-        lock_timeout: Duration::from_millis(100),
+        locks: locks(),
         system_identifier: None,
         resolution: None,
         limits: limits(),
@@ -186,7 +187,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
 pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
     RollbackWork {
         migration: migration.clone(),
-        lock_timeout: Duration::from_millis(100),
+        locks: locks(),
         system_identifier: None,
         resolution: None,
         limits: limits(),
@@ -194,10 +195,17 @@ pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
 }
 
 /// Short enough for a test, long enough for a busy machine.
+pub(crate) fn locks() -> LockSettings {
+    LockSettings {
+        lock_retry_for: Duration::from_secs(20),
+        concurrent_lock_timeout: Duration::from_secs(20),
+        ..LockSettings::default()
+    }
+}
+
+/// The same for the rest.
 pub(crate) fn limits() -> Limits {
     Limits {
-        lock_budget: Duration::from_secs(20),
-        concurrent_lock_timeout: Duration::from_secs(20),
         commit_deadline: Duration::from_secs(10),
         orphan_grace: Duration::from_millis(100),
         reconnect: Duration::from_secs(10),

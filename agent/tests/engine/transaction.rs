@@ -148,7 +148,7 @@ async fn a_lock_that_never_comes_is_a_failure_that_names_the_blocker() {
     let holder = bench.test.client().await.unwrap();
     holder.batch_execute("SET application_name = 'report'; BEGIN; SELECT FROM users").await.unwrap();
     let mut work = work(&migration("001_a", &[("up.sql", "ALTER TABLE users ADD a int")]));
-    work.limits.lock_budget = Duration::from_secs(1);
+    work.locks.lock_retry_for = Duration::from_secs(1);
     let error = failure(bench.spawn_work(work).end().await);
     assert_eq!((error.class, error.effect), (ErrorClass::Lock, Effect::None));
     assert!(error.hint.as_ref().unwrap().contains("report as postgres, idle in transaction"), "{error:?}");

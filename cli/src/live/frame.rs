@@ -187,6 +187,8 @@ mod tests {
             application: "psql".into(),
             state: "idle in transaction".into(),
             transaction_age: Duration::from_secs(185),
+            query_age: Duration::ZERO,
+            query: None,
         };
         let wait = LogLine::LockWait {
             index: 0,
@@ -209,7 +211,7 @@ mod tests {
             ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
             ▸ migrate    001_add_onboarding_completed                               53 s
               statement 1 of 5, line 10: ALTER TABLE users ADD COLUMN IF NOT EXISTS onb…
-              no lock: try 4 again in 9 s
+              no lock: try 4 again within 9 s
               blocked by pid 4711 (psql as alice, idle in transaction for 3m 05s)
             · verify     001_add_onboarding_completed
             · monitor    001_add_onboarding_completed

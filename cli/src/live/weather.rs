@@ -12,7 +12,7 @@ use stopover_model::sql::notice_progress;
 
 use super::bar::{self, Meter};
 use crate::render::View;
-use crate::render::event::{session, summary};
+use crate::render::event::summary;
 use crate::render::line::{Line, Tone};
 use crate::render::number::{between, ticking};
 
@@ -133,7 +133,7 @@ impl Running {
 impl LockWait {
     fn lines(&self, view: View) -> Vec<Line> {
         let again = if self.again_at > view.now {
-            format!("try {} again in {}", self.retry + 1, ticking(between(view.now, self.again_at)))
+            format!("try {} again within {}", self.retry + 1, ticking(between(view.now, self.again_at)))
         } else {
             format!("try {} waits for it", self.retry + 1)
         };
@@ -141,7 +141,7 @@ impl LockWait {
         let blockers = self
             .blockers
             .iter()
-            .map(|by| Line::of(Tone::Warn, "blocked by ").plain(session(by)).cut(view.width));
+            .map(|by| Line::of(Tone::Warn, "blocked by ").plain(by.to_string()).cut(view.width));
         std::iter::once(head).chain(blockers).collect()
     }
 }

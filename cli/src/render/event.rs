@@ -5,7 +5,7 @@ use stopover_model::duration::human;
 use stopover_model::event::{Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind};
 use stopover_model::id::DatabaseName;
 use stopover_model::plan::{Action, TargetPlan};
-use stopover_model::report::{LogLine, Outcome, Session, StepReport};
+use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, stamp};
@@ -64,20 +64,11 @@ pub fn logged(deployment: &Deployment, key: &StepKey, line: &LogLine) -> Line {
         }
         LogLine::LockWait { index, retry, again_in, blockers } => {
             let line = statement(deployment, key, *index).with(Tone::Warn, " got no lock");
-            let line =
-                line.plain(format!("; try {retry} let the queue go, the next one in {}", human(*again_in)));
-            blockers.iter().fold(line, |line, by| line.plain("; blocked by ").plain(session(by)))
+            let line = line
+                .plain(format!("; try {retry} let the queue go, the next one within {}", human(*again_in)));
+            blockers.iter().fold(line, |line, by| line.plain("; blocked by ").plain(by.to_string()))
         }
     }
-}
-
-/// `pid 4711 (psql as alice, idle in transaction for 3m 05s)`.
-#[must_use]
-pub fn session(session: &Session) -> String {
-    let application =
-        if session.application.is_empty() { "an application without a name" } else { &session.application };
-    let age = human(session.transaction_age);
-    format!("pid {} ({application} as {}, {} for {age})", session.pid, session.user, session.state)
 }
 
 fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
@@ -264,12 +255,14 @@ mod tests {
             code: "00000".into(),
             text: text.into(),
         };
-        let blocker = Session {
+        let blocker = stopover_model::report::Session {
             pid: 4711,
             user: "alice".into(),
             application: "psql".into(),
             state: "idle in transaction".into(),
             transaction_age: Duration::from_secs(185),
+            query_age: Duration::ZERO,
+            query: None,
         };
         let wait = LogLine::LockWait {
             index: 0,
@@ -288,7 +281,7 @@ mod tests {
             .log(1, "migrate", 4, notice("Updated 10000 of 300000 users\u{1b}[2J"))
             .log(1, "migrate", 5, LogLine::StatementFinished { index: 1, rows: 300_000, took });
         insta::assert_snapshot!(told(&story), @r#"
-        2025-01-16T14:00:00Z  deployment 4k2m9x0c1d of 001_add_onboarding_completed through users-db by admin, digest 2cbced55c1b4bf5825004757a7c302b4d6ac9aac0b2c5ffd9c5aafa876650168
+        2025-01-16T14:00:00Z  deployment 4k2m9x0c1d of 001_add_onboarding_completed through users-db by admin, digest 7f0d80c13f8a1b70bb7a6365f9edab8683211111a4edc1c1832fb981fedda777
         2025-01-16T14:00:01Z  staging begins: app
         2025-01-16T14:00:02Z  staging/app inspect begins at staging-1
         2025-01-16T14:00:03Z  staging/app inspect done: PostgreSQL 15.18, users: 20,000 rows, 5.1 MB
@@ -316,7 +309,7 @@ mod tests {
             /var/lib/stopover/backups/app-1.dump sha256 ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
         2025-01-16T14:00:21Z  production/app migrate 001_add_onboarding_completed begins at production-1
         2025-01-16T14:00:22Z  production/app migrate 001_add_onboarding_completed: statement 1 of 5 (line 5: ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN, ALTER COLUMN onboarding_completed SET DEFAULT f…) begins
-        2025-01-16T14:00:23Z  production/app migrate 001_add_onboarding_completed: statement 1 of 5 (line 5: ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN, ALTER COLUMN onboarding_completed SET DEFAULT f…) got no lock; try 1 let the queue go, the next one in 150 ms; blocked by pid 4711 (psql as alice, idle in transaction for 3m 05s)
+        2025-01-16T14:00:23Z  production/app migrate 001_add_onboarding_completed: statement 1 of 5 (line 5: ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN, ALTER COLUMN onboarding_completed SET DEFAULT f…) got no lock; try 1 let the queue go, the next one within 150 ms; blocked by pid 4711 (psql as alice, idle in transaction for 3m 05s)
         2025-01-16T14:00:24Z  production/app migrate 001_add_onboarding_completed: statement 1 of 5 (line 5: ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN, ALTER COLUMN onboarding_completed SET DEFAULT f…) done in 12 ms
         2025-01-16T14:00:25Z  production/app migrate 001_add_onboarding_completed: NOTICE: Updated 10000 of 300000 users\u{1b}[2J
         2025-01-16T14:00:26Z  production/app migrate 001_add_onboarding_completed: statement 2 of 5 (line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 10000; next_id BIGINT; last_id BIGINT; total BIGINT; changed BIGINT; updated…) done in 12 ms, 300,000 rows

@@ -39,14 +39,14 @@ mod tests {
           contacts  #db-oncall
           1. staging  all databases
              backup  recorded, before the first statement
-             locks   a statement lets the queue behind it go after 100ms, and tries
-                     again
+             locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                     tried again for 10m; not beside a dump or a transaction over 5m
              fails   then everything pauses for a person
              rests   10s under observation
           2. production  all databases
              backup  decoded, before the first statement
-             locks   a statement lets the queue behind it go after 100ms, and tries
-                     again
+             locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                     tried again for 10m; not beside a dump or a transaction over 5m
              fails   then this stage is rolled back
         "#);
     }

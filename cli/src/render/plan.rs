@@ -7,7 +7,6 @@ use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
 
 use super::View;
-use super::event::session;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
 use super::{error, step};
@@ -62,11 +61,23 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         (
             "locks",
             format!(
-                "a statement lets the queue behind it go after {}, and tries again",
-                exact(spec.lock_timeout)
+                "waited for {} (CONCURRENTLY for {}), then others go first",
+                exact(spec.locks.lock_timeout),
+                exact(spec.locks.concurrent_lock_timeout)
+            ),
+        ),
+        (
+            "",
+            format!(
+                "tried again for {}; not beside a dump or a transaction over {}",
+                exact(spec.locks.lock_retry_for),
+                exact(spec.locks.oldest_transaction)
             ),
         ),
     ];
+    if spec.locks.show_queries {
+        lines.push(("", "the queries of sessions that block are shown".to_owned()));
+    }
     lines.push(match spec.on_failure {
         OnFailure::Rollback => ("fails", "then this stage is rolled back".to_owned()),
         OnFailure::Pause => ("fails", "then everything pauses for a person".to_owned()),
@@ -141,11 +152,11 @@ fn in_the_way(inspection: &Inspection) -> Vec<Line> {
     }
     for lock in &inspection.locks {
         let verb = if lock.granted { "holds" } else { "waits for" };
-        let text = format!("{} {verb} {} on {}", session(&lock.holder), lock.mode, lock.table);
+        let text = format!("{} {verb} {} on {}", lock.holder, lock.mode, lock.table);
         lines.push(Line::of(Tone::Warn, text));
     }
     for long in &inspection.long_running {
-        lines.push(Line::of(Tone::Warn, format!("long transaction: {}", session(long))));
+        lines.push(Line::of(Tone::Warn, format!("long transaction: {long}")));
     }
     for object in &inspection.existing {
         lines.push(Line::of(Tone::Warn, format!("already there, not by the ledger: {}", object.object)));

@@ -1,5 +1,7 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
+mod locks;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -7,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
+
+pub use locks::LockSettings;
+use locks::RawLocks;
 
 /// A checked pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +33,8 @@ pub struct StageSpec {
     pub soak: Duration,
     pub backup: BackupLevel,
     pub on_failure: OnFailure,
-    /// How long a statement may wait for a lock before it lets the queue behind it go and tries again.
-    #[serde(with = "crate::duration")]
-    pub lock_timeout: Duration,
+    #[serde(flatten)]
+    pub locks: LockSettings,
 }
 
 /// How far a backup is proven before the first statement.
@@ -51,10 +55,6 @@ pub enum OnFailure {
     Rollback,
     /// Hold everything as it is until a person decides.
     Pause,
-}
-
-impl StageSpec {
-    pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 }
 
 impl Pipeline {
@@ -100,6 +100,11 @@ struct RawStage {
     backup: Option<toml::Spanned<String>>,
     on_failure: Option<toml::Spanned<String>>,
     lock_timeout: Option<toml::Spanned<String>>,
+    lock_retry_for: Option<toml::Spanned<String>>,
+    concurrent_lock_timeout: Option<toml::Spanned<String>>,
+    oldest_transaction: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    show_queries: bool,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -143,18 +148,21 @@ impl RawStage {
             let message = format!("the database {} is named twice", twice.get_ref());
             return Err(at(twice.span(), message));
         }
-        let lock_timeout = duration(&self.lock_timeout, StageSpec::DEFAULT_LOCK_TIMEOUT)?;
-        if let (true, Some(v)) = (lock_timeout < Duration::from_millis(1), &self.lock_timeout) {
-            let message = "a lock_timeout of 0 would wait for ever and block every reader behind it; use at least \"1ms\"";
-            return Err(at(v.span(), message.to_owned()));
-        }
+        let locks = RawLocks {
+            lock_timeout: &self.lock_timeout,
+            lock_retry_for: &self.lock_retry_for,
+            concurrent_lock_timeout: &self.concurrent_lock_timeout,
+            oldest_transaction: &self.oldest_transaction,
+            show_queries: self.show_queries,
+        };
+        let locks = locks.read(file, text)?;
         Ok(StageSpec {
             soak: duration(&self.soak, Duration::ZERO)?,
             environment: self.environment.into_inner(),
             databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),
             backup,
             on_failure,
-            lock_timeout,
+            locks,
         })
     }
 
@@ -194,7 +202,8 @@ mod tests {
         assert_eq!(stage.soak, Duration::ZERO);
         assert_eq!(stage.on_failure, OnFailure::Pause);
         assert_eq!(stage.backup, BackupLevel::Recorded);
-        assert_eq!(stage.lock_timeout, Duration::from_millis(100));
+        assert_eq!(stage.locks, LockSettings::default());
+        assert_eq!(stage.locks.lock_timeout, Duration::from_millis(100));
     }
 
     #[test]
@@ -208,7 +217,14 @@ mod tests {
             ("backup = \"restored\"", "is not supported yet"),
             ("backup = \"tape\"", "unknown backup level `tape`"),
             ("on_failure = \"panic\"", "unknown on_failure `panic`"),
-            ("lock_timeout = \"0ms\"", "would wait for ever"),
+            ("lock_timeout = \"0ms\"", "`lock_timeout` is less than 1 ms; it would wait for ever"),
+            (
+                "concurrent_lock_timeout = \"25d\"",
+                "pipeline.toml:4:27: `concurrent_lock_timeout` is more than 24 days",
+            ),
+            ("oldest_transaction = \"10ms\"", "`oldest_transaction` is less than 1 s"),
+            ("lock_retry_for = \"10\"", "`10` is not a duration"),
+            ("show_queries = \"yes\"", "expected a boolean"),
             ("databases = [\"eu\", \"us\", \"eu\"]", "pipeline.toml:4:26: the database eu is named twice"),
             ("soak = \"soon\"", "pipeline.toml:4:8: `soon` is not a duration"),
             ("sock = \"1h\"", "did you mean `soak`?"),

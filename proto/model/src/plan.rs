@@ -224,18 +224,9 @@ fn warnings(inspection: &Inspection) -> Vec<String> {
         ));
     }
     for session in &inspection.long_running {
-        warnings.push(format!(
-            "pid {} ({} as {}, {}) has had a transaction open for {}",
-            session.pid,
-            if session.application.is_empty() {
-                "an application without a name"
-            } else {
-                &session.application
-            },
-            session.user,
-            session.state,
-            crate::duration::human(session.transaction_age)
-        ));
+        let state = if session.is_prepared() { String::new() } else { format!(", {},", session.state) };
+        let age = crate::duration::human(session.transaction_age);
+        warnings.push(format!("{}{state} has had a transaction open for {age}", session.who()));
     }
     for lock in &inspection.locks {
         warnings.push(format!(

@@ -1,5 +1,7 @@
 //! What an agent reports of its work: the results of steps, their errors and the lines in between.
 
+mod session;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +11,8 @@ use crate::digest::Digest;
 use crate::id::{DeploymentId, MigrationId};
 use crate::migration::Variant;
 use crate::pipeline::BackupLevel;
+
+pub use session::Session;
 
 /// What a step found or did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,18 +142,6 @@ pub struct TableInspection {
     pub rows_counted: bool,
     /// With indexes and TOAST.
     pub total_bytes: u64,
-}
-
-/// A session of the database's, as far as others may know of it: never the text of its query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    pub pid: i32,
-    pub user: String,
-    pub application: String,
-    /// `active`, `idle in transaction`, …
-    pub state: String,
-    #[serde(with = "crate::duration")]
-    pub transaction_age: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use stopover_model::report::{
     ExistingObject, Inspection, LedgerEntry, LedgerState, Session, TableInspection, TableLock,
 };
 
-use super::field::{digest, duration, enumeration, message, messages, name, plain, timestamp};
+use super::field::{digest, duration, enumeration, message, messages, name, optional_text, plain, timestamp};
 use crate::v1;
 
 wire_message!(Inspection {
@@ -36,6 +36,8 @@ wire_message!(Session {
     application: plain,
     state: plain,
     transaction_age: duration,
+    query_age: duration,
+    query: optional_text,
 });
 
 wire_message!(TableLock { table: plain, mode: plain, granted: plain, holder: message });

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stopover_model::pipeline::{OnFailure, Pipeline, StageSpec};
+use stopover_model::pipeline::{LockSettings, OnFailure, Pipeline, StageSpec};
 
 use super::error::InvalidWire;
-use super::field::{duration, enumeration, messages, name, names, plain};
+use super::field::{duration, enumeration, message, messages, name, names, plain};
 use crate::v1;
 
 wire_message!(StageSpec {
@@ -15,7 +15,15 @@ wire_message!(StageSpec {
     soak: duration,
     backup: enumeration,
     on_failure: enumeration,
+    locks: message,
+});
+
+wire_message!(LockSettings {
     lock_timeout: lock_timeout,
+    lock_retry_for: duration,
+    concurrent_lock_timeout: lock_timeout,
+    oldest_transaction: oldest_transaction,
+    show_queries: plain,
 });
 
 wire_enum!(OnFailure { Rollback, Pause });
@@ -54,8 +62,8 @@ impl TryFrom<v1::Pipeline> for Pipeline {
 }
 
 /// To PostgreSQL a `lock_timeout` of nothing means to wait for ever.
-pub(super) mod lock_timeout {
-    use super::{Duration, InvalidWire, duration};
+mod lock_timeout {
+    use super::{Duration, InvalidWire, LockSettings, duration};
 
     pub(super) fn write(timeout: Duration) -> Option<prost_types::Duration> {
         duration::write(timeout)
@@ -63,9 +71,21 @@ pub(super) mod lock_timeout {
 
     pub(super) fn read(wire: Option<prost_types::Duration>, field: &str) -> Result<Duration, InvalidWire> {
         let timeout = duration::read(wire, field)?;
-        if timeout < Duration::from_millis(1) {
-            return Err(InvalidWire::new(field, "is less than 1 ms; it would wait for ever"));
-        }
+        LockSettings::check_timeout(timeout).map_err(|why| InvalidWire::new(field, why))?;
         Ok(timeout)
+    }
+}
+
+mod oldest_transaction {
+    use super::{Duration, InvalidWire, LockSettings, duration};
+
+    pub(super) fn write(oldest: Duration) -> Option<prost_types::Duration> {
+        duration::write(oldest)
+    }
+
+    pub(super) fn read(wire: Option<prost_types::Duration>, field: &str) -> Result<Duration, InvalidWire> {
+        let oldest = duration::read(wire, field)?;
+        LockSettings::check_oldest(oldest).map_err(|why| InvalidWire::new(field, why))?;
+        Ok(oldest)
     }
 }

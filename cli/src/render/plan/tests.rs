@@ -60,8 +60,8 @@ fn the_guides_migration() {
          runs    up.sql: users has 20,000 rows, fewer than 100,000
          takes   not known yet: an earlier stage measures it
          backup  recorded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then everything pauses for a person
          rests   10s under observation
 
@@ -74,8 +74,8 @@ fn the_guides_migration() {
                  script runs
          takes   about 6.0 s: 20,000 rows took 400 ms in staging
          backup  decoded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then this stage is rolled back
 
     001_add_onboarding_completed/up.sql: 5 statements, in one transaction
@@ -122,7 +122,7 @@ fn the_guides_migration() {
          5  DROP INDEX IF EXISTS idx_users_onboarding_completed
          7  ALTER TABLE users DROP COLUMN IF EXISTS onboarding_completed
 
-    digest  2cbced55c1b4bf5825004757a7c302b4d6ac9aac0b2c5ffd9c5aafa876650168
+    digest  7f0d80c13f8a1b70bb7a6365f9edab8683211111a4edc1c1832fb981fedda777
     "#);
 }
 
@@ -134,6 +134,8 @@ fn what_is_in_the_way_is_shown_with_who_it_is() {
         application: String::new(),
         state: "idle in transaction".into(),
         transaction_age: Duration::from_secs(3_700),
+        query_age: Duration::ZERO,
+        query: None,
     };
     let mut busy = inspection(1);
     busy.locks.push(TableLock {
@@ -159,8 +161,8 @@ fn what_is_in_the_way_is_shown_with_who_it_is() {
          runs    up.sql: users has 20,000 rows, fewer than 100,000
          takes   not known yet: an earlier stage measures it
          backup  recorded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then everything pauses for a person
          rests   10s under observation
 
@@ -180,8 +182,8 @@ fn what_is_in_the_way_is_shown_with_who_it_is() {
          warning plpgsql does not load: its library was upgraded under the running
                  server
          backup  decoded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then this stage is rolled back
     "#);
 }
@@ -202,8 +204,8 @@ fn a_refusal_and_an_absent_agent_are_told_apart() {
          runs    up.sql: users has 20,000 rows, fewer than 100,000
          takes   not known yet: an earlier stage measures it
          backup  recorded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then everything pauses for a person
          rests   10s under observation
 
@@ -217,8 +219,8 @@ fn a_refusal_and_an_absent_agent_are_told_apart() {
          hint: point the agent's url at the primary: add
                target_session_attrs=read-write, or its own host
          backup  decoded, before the first statement
-         locks   a statement lets the queue behind it go after 100ms, and tries
-                 again
+         locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
+                 tried again for 10m; not beside a dump or a transaction over 5m
          fails   then this stage is rolled back
     "#);
     assert!(refused.is_refused());

@@ -97,13 +97,15 @@ fn a_long_transaction_is_worth_a_warning() {
         application: String::new(),
         state: "idle in transaction".into(),
         transaction_age: Duration::from_secs(61),
+        query_age: Duration::ZERO,
+        query: None,
     };
     let inspection = Inspection { long_running: vec![session], ..inspection() };
     let plan = TargetPlan::make(&database(), &[migration("001_a", true, false)], &inspection, &[]).unwrap();
     assert_eq!(
         plan.warnings,
         [
-            "pid 7 (an application without a name as app, idle in transaction) has had a transaction open for 1m 01s"
+            "pid 7 (an application without a name as app), idle in transaction, has had a transaction open for 1m 01s"
         ]
     );
 }

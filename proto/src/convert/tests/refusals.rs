@@ -171,10 +171,15 @@ fn a_pipeline_that_no_file_could_hold() {
     assert_eq!(refused_field::<Pipeline, _>(good(), |wire: &mut v1::Pipeline| wire.stages.clear()), "stages");
     let twice = |wire: &mut v1::Pipeline| wire.stages[1].environment = wire.stages[0].environment.clone();
     assert_eq!(refused_field::<Pipeline, _>(good(), twice), "stages[1].environment");
-    let endless = |wire: &mut v1::Pipeline| wire.stages[0].lock_timeout = Some(Duration::default());
+    let locks = |spoil: fn(&mut v1::LockSettings)| {
+        move |wire: &mut v1::Pipeline| spoil(wire.stages[0].locks.as_mut().unwrap())
+    };
+    let endless = locks(|locks| locks.lock_timeout = Some(Duration::default()));
     let (field, why) = refusal::<Pipeline, _>(good(), endless);
     assert_eq!(
         (field.as_str(), why.as_str()),
-        ("stages[0].lock_timeout", "is less than 1 ms; it would wait for ever")
+        ("stages[0].locks.lock_timeout", "is less than 1 ms; it would wait for ever")
     );
+    let never = locks(|locks| locks.oldest_transaction = Some(Duration::default()));
+    assert_eq!(refused_field::<Pipeline, _>(good(), never), "stages[0].locks.oldest_transaction");
 }

@@ -14,7 +14,7 @@ use stopover_model::migration::{
     Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
     SourcePlace, StatementSummary, TransactionMode,
 };
-use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline, StageSpec};
+use stopover_model::pipeline::{BackupLevel, LockSettings, OnFailure, Pipeline, StageSpec};
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::Progress;
 
@@ -131,7 +131,7 @@ pub(super) fn pipeline() -> Pipeline {
         soak: Duration::from_hours(24),
         backup,
         on_failure,
-        lock_timeout: Duration::from_millis(100),
+        locks: LockSettings { show_queries: true, ..LockSettings::default() },
     };
     Pipeline {
         name: id("default"),

@@ -42,7 +42,7 @@ pub(super) fn ask(
     let command = Some(command(deployment, key, now, resume)?);
     let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
     let system_identifier = system_identifier(target);
-    let lock_timeout = field::duration::write(stage.spec.lock_timeout);
+    let locks = field::message::write(stage.spec.locks);
     Some(match key.kind {
         StepKind::Inspect => {
             let migrations = deployment.migrations.iter().map(|m| (m.id.clone(), m.digest)).collect();
@@ -60,7 +60,7 @@ pub(super) fn ask(
                 migration: None,
                 migration_digest: field::digest::write(migration.digest),
                 variant: field::enumeration::write(*variant),
-                lock_timeout,
+                locks,
                 system_identifier,
                 resolution: field::optional_enumeration::write(step.resolution),
             };
@@ -81,7 +81,7 @@ pub(super) fn ask(
                 command,
                 migration: None,
                 migration_digest: field::digest::write(migration.digest),
-                lock_timeout,
+                locks,
                 system_identifier,
                 resolution: field::optional_enumeration::write(step.resolution),
             };

@@ -159,5 +159,7 @@ fn session() -> Session {
         application: String::new(),
         state: "idle in transaction".into(),
         transaction_age: Duration::from_secs(90),
+        query_age: Duration::from_millis(12),
+        query: Some("SELECT 1".into()),
     }
 }
