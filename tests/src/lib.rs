@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod cutter;
+pub mod history;
 pub mod process;
 pub mod stack;
 pub mod wait;

@@ -43,8 +43,8 @@ pub struct AgentOptions {
     pub password: Option<String>,
     /// More lines for its agent.toml, in the `[backup]` table.
     pub backup: String,
-    /// Another database that it serves, by the name `orders`.
-    pub orders: Option<String>,
+    /// More databases that it serves, each by its name there and in the cluster.
+    pub databases: Vec<(String, String)>,
 }
 
 impl Stack {
@@ -243,14 +243,14 @@ fn write_config(
         name = database.name(),
         password_file = password_file.display(),
     );
-    let orders = options.orders.as_ref().map(|name| {
+    let more = options.databases.iter().map(|(name, database)| {
         format!(
-            "\n[[database]]\nname = \"orders\"\nurl = \"postgresql://postgres@127.0.0.1:{port}/{name}\"\n\
+            "\n[[database]]\nname = \"{name}\"\nurl = \"postgresql://postgres@127.0.0.1:{port}/{database}\"\n\
              password_file = \"{}\"\n",
             password_file.display()
         )
     });
-    fs::write(config, text + &orders.unwrap_or_default()).expect("the configuration can be written");
+    fs::write(config, text + &more.collect::<String>()).expect("the configuration can be written");
 }
 
 /// The sample migration that the repository ships.

@@ -4,6 +4,7 @@
 
 mod dev;
 mod faults;
+mod histories;
 mod identity;
 mod layouts;
 mod path;

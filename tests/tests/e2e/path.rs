@@ -172,7 +172,10 @@ async fn a_monitor_that_does_not_hold_stops_the_promotion() {
 async fn an_agent_takes_several_migrations_to_each_of_its_databases() {
     let mut stack = Stack::start().await;
     let orders = TestDatabase::shared().await.unwrap();
-    let options = AgentOptions { orders: Some(orders.name().to_owned()), ..AgentOptions::default() };
+    let options = AgentOptions {
+        databases: vec![("orders".to_owned(), orders.name().to_owned())],
+        ..AgentOptions::default()
+    };
     let place = stack.environment_with("staging", options).await;
     stack.pipeline("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n").await;
     let one =

@@ -37,13 +37,20 @@ pub(super) fn read<'a>(files: &Files<'a>) -> Result<Vec<Draft<'a>>, LayoutError>
     Ok(drafts.into_values().collect())
 }
 
-/// `2024-05-01-120000_x`, and `00000000000000_diesel_initial_setup`.
+/// `2024-05-01-120000-0000_x`, `2024-05-01-120000_x` of older versions, and `00000000000000_diesel_initial_setup`.
 pub(super) fn is_named_by_diesel(directory: &str) -> bool {
-    directory.split_once('_').is_some_and(|(version, _)| {
-        let digits = version.bytes().filter(u8::is_ascii_digit).count();
-        let dashes = version.bytes().filter(|b| *b == b'-').count();
-        digits == 14 && (dashes == 0 || dashes == 3) && digits + dashes == version.len()
-    })
+    let Some((version, _)) = directory.split_once('_') else { return false };
+    let groups: Vec<&str> = version.split('-').collect();
+    let (time, counter) = match groups[..] {
+        [ref time @ .., counter] if time.len() == 4 => (time, Some(counter)),
+        _ => (&groups[..], None),
+    };
+    let digits: usize = time.iter().map(|group| group.len()).sum();
+    digits == 14
+        && (time.len() == 1 || time.len() == 4)
+        && time.iter().all(|group| group.bytes().all(|b| b.is_ascii_digit()))
+        // Of several in one second, in hexadecimal.
+        && counter.is_none_or(|c| c.len() == 4 && c.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn folders<'a>(files: &Files<'a>) -> Result<BTreeMap<&'a str, Folder<'a>>, LayoutError> {

@@ -96,6 +96,14 @@ fn diesels_directories_read_the_same_as_ours() {
     let ours = directory(&files, Some(Layout::NativeMany)).unwrap();
     assert_eq!(found(&files).layout, Layout::Diesel);
     assert_eq!(found(&files).migrations[0].digest, ours.migrations[0].digest);
+    for (name, layout) in [
+        ("2024-01-02-000000-0000_b/up.sql", Layout::Diesel),
+        ("2024-01-02-000000-000a_b/up.sql", Layout::Diesel),
+        ("20240102000000-0000_b/up.sql", Layout::NativeMany),
+        ("2024-01-02_b/up.sql", Layout::NativeMany),
+    ] {
+        assert_eq!(found(&[(name, SQL)]).layout, layout, "{name}");
+    }
     let toml = [files[0], ("2024-01-02-000000_b/migration.toml", "description = \"x\"")];
     assert_eq!(found(&toml).layout, Layout::NativeMany);
 }
@@ -116,6 +124,8 @@ fn flyway_goes_by_dotted_versions_and_repeatable_scripts_come_last() {
     assert_eq!(names, ["V001__a", "V1_9__b", "V1.10__c", "R__a_", "R__b-"]);
     assert_eq!(modes(&it.migrations[1]), (TransactionMode::Never, TransactionMode::Auto));
     assert!(it.migrations[1].down.is_some());
+    let repeatable = it.migrations[3].id.as_str();
+    assert_eq!(repeatable.len(), "R__a_views.01234567".len(), "a name that people can read: {repeatable}");
     let changed = found(&[("R__a_views.sql", "SELECT 2;")]);
     assert_ne!(changed.migrations[0].id, it.migrations[3].id, "a changed repeatable script runs again");
 }

@@ -1,0 +1,2 @@
+-- Your SQL goes here
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users);

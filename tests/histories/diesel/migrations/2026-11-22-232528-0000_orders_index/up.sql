@@ -1,0 +1,2 @@
+-- Your SQL goes here
+CREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);

@@ -1,0 +1,2 @@
+CREATE OR REPLACE FUNCTION count_users() RETURNS bigint LANGUAGE sql AS
+    'SELECT count(*) FROM users';

@@ -1,0 +1,7 @@
+-- Deploy shop:count_users to pg
+
+BEGIN;
+
+CREATE OR REPLACE FUNCTION count_users() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM users';
+
+COMMIT;

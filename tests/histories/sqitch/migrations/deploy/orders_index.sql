@@ -1,0 +1,3 @@
+-- Deploy shop:orders_index to pg
+
+CREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);

@@ -1,0 +1,7 @@
+-- Verify shop:count_users on pg
+
+BEGIN;
+
+-- XXX Add verifications here.
+
+ROLLBACK;

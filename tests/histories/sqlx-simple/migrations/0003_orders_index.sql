@@ -1,0 +1,3 @@
+-- no-transaction
+-- Add migration script here
+CREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);

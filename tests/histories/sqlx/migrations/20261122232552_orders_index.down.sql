@@ -1,0 +1,3 @@
+-- no-transaction
+-- Add down migration script here
+DROP INDEX CONCURRENTLY orders_user_id;

@@ -1,0 +1,3 @@
+-- no-transaction
+-- Add up migration script here
+CREATE INDEX CONCURRENTLY orders_user_id ON orders (user_id);
