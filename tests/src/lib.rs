@@ -4,6 +4,7 @@
 //! Stack: a server, environments each with a database on a throwaway cluster and an agent that joined by token
 //! Process: a child that can be killed at any instant and never outlives its test
 //! Cutter: a TCP proxy that can cut, swallow and delay
+//! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
 //! ```
 
 pub mod cli;
@@ -12,9 +13,11 @@ pub mod history;
 pub mod process;
 pub mod stack;
 pub mod wait;
+pub mod wire;
 
 pub use cli::{Cli, Finished};
 pub use cutter::Cutter;
 pub use process::Process;
 pub use stack::{AgentOptions, Stack};
 pub use wait::eventually;
+pub use wire::{Hold, Wire};

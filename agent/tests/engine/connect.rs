@@ -81,16 +81,29 @@ async fn another_cluster_than_the_expected_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_peer_that_falls_silent_is_given_up_by_the_server_too() {
+    let bench = Bench::new().await;
+    let session = bench.database.connect(&purpose(&bench)).await.unwrap();
+    for (setting, expected) in [
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "4"),
+        ("tcp_user_timeout", "30000"),
+        ("client_connection_check_interval", "1s"),
+    ] {
+        assert_eq!(value(session.client(), &format!("SHOW {setting}")).await, expected, "{setting}");
+    }
+    session.close().await;
+}
+
+#[tokio::test]
 async fn a_pooler_is_seen_by_its_process_id() {
     let mut bench = Bench::new().await;
-    let port = bench.value("SHOW port").await.parse().unwrap();
-    let pooler = Wire::new(port, Cut::OtherProcessId, "never sent", 1).await;
-    bench.through(&pooler);
+    let wire = bench.wire().await;
+    bench.database.connect(&purpose(&bench)).await.unwrap().close().await;
+    wire.pretend_pooler();
     let error = bench.database.connect(&purpose(&bench)).await.err().unwrap();
     assert!(matches!(error, ConnectError::Pooler), "{error}");
-    let plain = Wire::new(port, Cut::Before, "never sent", 1).await;
-    bench.through(&plain);
-    bench.database.connect(&purpose(&bench)).await.unwrap().close().await;
 }
 
 #[tokio::test]

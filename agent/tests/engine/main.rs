@@ -5,6 +5,7 @@
 mod commit;
 mod connect;
 mod exclusion;
+mod faults;
 mod fingerprint;
 mod guide;
 mod locks;

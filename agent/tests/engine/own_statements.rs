@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use stopover_model::event::Resolution;
+use stopover_model::event::{Resolution, StepKind};
 use stopover_model::migration::Migration;
 use stopover_model::report::{Effect, ErrorClass};
+use stopover_tests::Hold;
 
 use crate::support::*;
 
@@ -283,5 +284,91 @@ async fn a_detaching_that_is_killed_in_its_second_half_is_ended() {
     reader.batch_execute("COMMIT").await.unwrap();
     applied(running.end().await);
     assert_eq!(bench.value("SELECT count(*) FROM pg_inherits").await, "0");
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_detaching_that_waits_too_long_is_ended_by_another_try() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        )
+        .await;
+    let reader = bench.test.client().await.unwrap();
+    reader.batch_execute("BEGIN; SELECT FROM p").await.unwrap();
+    let mut short =
+        work(&migration("001_a", &[("up.sql", "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")]));
+    short.limits.concurrent_lock_timeout = Duration::from_millis(500);
+    let running = bench.spawn_work(short);
+    running.said("LockWait").await;
+    assert_eq!(bench.value("SELECT inhdetachpending FROM pg_inherits").await, "t");
+    reader.batch_execute("COMMIT").await.unwrap();
+    applied(running.end().await);
+    assert_eq!(bench.value("SELECT count(*) FROM pg_inherits").await, "0");
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_word_on_an_earlier_attempt_is_none_on_what_its_own_attempt_has_sent() {
+    let bench = with_table().await;
+    let sql = "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; PERFORM pg_sleep(60); END $$";
+    let one = migration("001_a", &[("up.sql", sql)]);
+    crash_after_intent(&bench, &one, "'{}'").await;
+    let mut work = work(&one);
+    work.resolution = Some(Resolution::NotApplied);
+    let context = bench.context(StepKind::Migrate);
+    let killed = tokio::spawn(stopover_agent::migrate::run(context.clone(), work.clone()));
+    until("the block has committed", || async {
+        bench.value("SELECT count(*) FROM t WHERE a < 0").await == "1"
+    })
+    .await;
+    killed.abort();
+    // The agent is started again, and asked for the same attempt with the same word.
+    let mut again = context;
+    again.run = uuid::Uuid::new_v4().to_string().parse().unwrap();
+    unknown(stopover_agent::migrate::run(again, work.clone()).await);
+    assert_eq!(bench.value("SELECT count(*) FROM t WHERE a < 0").await, "1", "it was run blind");
+    applied(bench.resolve(&one, Resolution::Applied).await);
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_persons_word_that_the_ledger_never_got_is_taken_again() {
+    let mut bench = with_table().await;
+    let one = migration("001_a", &[("up.sql", "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; END $$")]);
+    for (word, rows) in [(Resolution::Applied, "0"), (Resolution::NotApplied, "1")] {
+        crash_after_intent(&bench, &one, "'{}'").await;
+        let wire = bench.wire().await;
+        wire.hold(Hold::before("COMMIT").behind("INSERT INTO stopover.history"));
+        let cut = async {
+            wire.held().await;
+            wire.close();
+        };
+        let (outcome, ()) = tokio::join!(bench.resolve(&one, word), cut);
+        applied(outcome);
+        assert_eq!(bench.value("SELECT count(*) FROM t WHERE a < 0").await, rows);
+        let said = "SELECT count(*) FROM stopover.history WHERE what LIKE 'resolved%'";
+        assert_eq!(bench.value(said).await, "1");
+        bench.assert_clean().await;
+        bench.execute("DROP SCHEMA stopover CASCADE").await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_interrupted_reindex_left_beside_long_values_is_cleared_away() {
+    let bench = with_table().await;
+    bench.execute("ALTER TABLE t ADD b text").await;
+    let writer = bench.test.client().await.unwrap();
+    writer.batch_execute("BEGIN; INSERT INTO t VALUES (0)").await.unwrap();
+    let running = bench.spawn(&migration("001_a", &[("up.sql", "REINDEX TABLE CONCURRENTLY t")]));
+    running.said("waits for pid").await;
+    bench.kill_when("query LIKE 'REINDEX%'").await;
+    running.said("connects anew").await;
+    let left = "SELECT count(*) FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
+                WHERE NOT indisvalid AND relnamespace = 'pg_toast'::regnamespace";
+    assert_eq!(bench.value(left).await, "1");
+    writer.batch_execute("COMMIT").await.unwrap();
+    applied(running.end().await);
     bench.assert_clean().await;
 }

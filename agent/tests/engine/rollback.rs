@@ -115,22 +115,6 @@ async fn there_may_be_nothing_to_take_back_or_no_way_to() {
 }
 
 #[tokio::test]
-async fn a_rollback_whose_answer_is_lost_at_commit_is_found_in_the_history() {
-    let mut bench = with_users().await;
-    let one = migration(
-        "001_a",
-        &[("up.sql", UP), ("down.sql", "DROP TABLE n; DROP INDEX i; ALTER TABLE users DROP b")],
-    );
-    applied(bench.migrate(&one).await);
-    let port = bench.value("SHOW port").await.parse().unwrap();
-    let wire = Wire::new(port, Cut::After, "Q\0\0\0\x0bCOMMIT", 2).await;
-    bench.through(&wire);
-    let report = rolled_back(bench.roll_back(&one).await);
-    assert_eq!((report.nothing_to_do, report.schema_restored), (false, Some(true)));
-    bench.assert_clean().await;
-}
-
-#[tokio::test]
 async fn a_committing_block_of_down_sql_waits_for_a_person_and_takes_their_word() {
     let bench = with_users().await;
     let down =

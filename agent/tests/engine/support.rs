@@ -1,4 +1,4 @@
-//! A database of the test's own, steps to run on it, and a wire that can be cut.
+//! A database of the test's own, and steps to run on it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,8 +17,7 @@ use stopover_model::migration::Migration;
 use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use stopover_tests::Wire;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
@@ -55,7 +54,14 @@ impl Bench {
     pub(crate) fn through(&mut self, wire: &Wire) {
         let (before, after) = self.test.url().rsplit_once("127.0.0.1:").unwrap();
         let (_, path) = after.split_once('/').unwrap();
-        self.database = database(&format!("{before}127.0.0.1:{}/{path}?sslmode=disable", wire.port));
+        self.database = database(&format!("{before}127.0.0.1:{}/{path}", wire.port()));
+    }
+
+    /// A wire to the server, which from now on is the agent's way.
+    pub(crate) async fn wire(&mut self) -> Wire {
+        let wire = Wire::start(self.value("SHOW port").await.parse().unwrap()).await;
+        self.through(&wire);
+        wire
     }
 
     /// A step of the next epoch.
@@ -136,14 +142,16 @@ impl Bench {
         let sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert_eq!(self.value(sql).await, "0", "an advisory lock is left");
-        assert_eq!(
-            self.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await,
-            "0",
-            "an invalid index is left"
-        );
+        for (left, sql) in [
+            ("an invalid index", "pg_index WHERE NOT indisvalid"),
+            ("a prepared transaction", "pg_prepared_xacts WHERE database = current_database()"),
+        ] {
+            assert_eq!(self.value(&format!("SELECT count(*) FROM {sql}")).await, "0", "{left} is left");
+        }
     }
 }
 
+#[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) outcome: JoinHandle<Outcome>,
     pub(crate) reporter: Reporter,
@@ -272,97 +280,5 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: i
     while !condition().await {
         assert!(began.elapsed() < DEADLINE, "waited too long until {what}");
         sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// What happens to the wire, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// The message never reaches the server.
-    Before,
-    /// It reaches the server; the answer is lost.
-    After,
-    /// As a pooler does, the start-up names a process that is none.
-    OtherProcessId,
-}
-
-/// Carries bytes to the server, and cuts the connection that sends a message for the how-manieth time.
-pub(crate) struct Wire {
-    pub(crate) port: u16,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-impl Wire {
-    /// Whoever connects from now on is refused.
-    pub(crate) fn stop_accepting(&self) {
-        self.accepting.abort();
-    }
-
-    /// Cuts where `message` is sent, when it is sent for the `count`th time.
-    pub(crate) async fn new(server_port: u16, cut: Cut, message: &'static str, count: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let left = Arc::new(AtomicU64::new(count));
-        let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
-                tokio::spawn(carry(client, server, cut, message, left.clone()));
-            }
-        });
-        Self { port, accepting }
-    }
-}
-
-async fn carry(client: TcpStream, server: TcpStream, cut: Cut, message: &'static str, left: Arc<AtomicU64>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let (heard, mut answers_lost) = tokio::sync::watch::channel(false);
-    let up = async move {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
-            let holds = buffer[..n].windows(message.len()).any(|w| w == message.as_bytes());
-            if cut != Cut::OtherProcessId
-                && holds
-                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
-            {
-                heard.send_replace(true);
-                if cut == Cut::After {
-                    let _ = to_server.write_all(&buffer[..n]).await;
-                    // The server must get to its COMMIT before the connection ends.
-                    sleep(Duration::from_millis(300)).await;
-                }
-                return;
-            }
-            if to_server.write_all(&buffer[..n]).await.is_err() {
-                return;
-            }
-        }
-    };
-    let down = async move {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
-            if *answers_lost.borrow_and_update() {
-                continue;
-            }
-            if cut == Cut::OtherProcessId
-                && let Some(key) = buffer[..n].windows(5).position(|w| w == b"K\0\0\0\x0c")
-            {
-                buffer[key + 8] ^= 1;
-            }
-            if to_client.write_all(&buffer[..n]).await.is_err() {
-                return;
-            }
-        }
-    };
-    // Whichever ends first takes the connection with it.
-    tokio::select! {
-        () = up => {}
-        () = down => {}
     }
 }
