@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use stopover_model::digest::Digest;
-use stopover_model::id::MigrationId;
+use stopover_model::id::{Epoch, MigrationId};
 use stopover_model::plan::Variant;
 use stopover_model::report::{LedgerEntry, LedgerState, StepError};
 use tokio_postgres::types::Type;
@@ -44,6 +44,8 @@ pub enum MigrationState {
 pub struct StatementRow {
     pub index: u32,
     pub done: bool,
+    /// Of the run that wrote it.
+    pub epoch: Epoch,
     pub rows: u64,
     pub pid: i32,
     pub started_at: Timestamp,
@@ -123,7 +125,7 @@ pub async fn statements(
     id: &MigrationId,
     direction: Direction,
 ) -> Result<BTreeMap<u32, StatementRow>, QueryError> {
-    let sql = "SELECT index, state, rows, pid, (extract(epoch FROM started_at) * 1000000)::bigint AS at, noted, failed \
+    let sql = "SELECT index, state, epoch, rows, pid, (extract(epoch FROM started_at) * 1000000)::bigint AS at, noted, failed \
                FROM stopover.statement WHERE migration = $1 AND direction = $2";
     let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
         &[(&id.as_str(), Type::TEXT), (&direction.as_str(), Type::TEXT)];
@@ -134,6 +136,7 @@ pub async fn statements(
         let found = StatementRow {
             index,
             done: row.get::<_, &str>("state") == "done",
+            epoch: Epoch(u64::try_from(row.get::<_, i64>("epoch")).unwrap_or_default()),
             rows: u64::try_from(row.get::<_, i64>("rows")).unwrap_or_default(),
             pid: row.get("pid"),
             started_at: timestamp(row.get("at"))?,

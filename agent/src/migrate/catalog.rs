@@ -12,6 +12,8 @@ use crate::postgres::Session;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
     Table(Name),
+    /// With the table where the server puts its long values.
+    TableAndToast(Name),
     TableOfIndex(Name),
     Schema(String),
     Database,
@@ -37,6 +39,15 @@ impl Index {
     }
 }
 
+/// Where the server knows an object that belongs to no schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Registry {
+    Databases,
+    Tablespaces,
+    /// Of this database.
+    Subscriptions,
+}
+
 const COLUMNS: &str = "SELECT c.oid::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname), \
         i.indisvalid, pg_catalog.pg_get_indexdef(c.oid), \
         (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index p \
@@ -47,12 +58,21 @@ const COLUMNS: &str = "SELECT c.oid::text, c.relname::text, pg_catalog.format('%
 pub(super) async fn indexes(session: &Session, scope: &Scope) -> Result<Vec<Index>, Stop> {
     let (condition, name) = match scope {
         Scope::Table(name) => ("i.indrelid = pg_catalog.to_regclass($1)", quoted(name)),
+        Scope::TableAndToast(name) => (
+            "i.indrelid IN (SELECT unnest(ARRAY[oid, reltoastrelid]) FROM pg_catalog.pg_class \
+             WHERE oid = pg_catalog.to_regclass($1))",
+            quoted(name),
+        ),
         Scope::TableOfIndex(name) => (
             "i.indrelid = (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1))",
             quoted(name),
         ),
-        Scope::Schema(name) => ("n.nspname = $1", name.clone()),
-        Scope::Database => ("n.nspname <> 'pg_toast' AND $1 = ''", String::new()),
+        Scope::Schema(name) => (
+            "i.indrelid IN (SELECT unnest(ARRAY[t.oid, t.reltoastrelid]) FROM pg_catalog.pg_class t \
+             JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE tn.nspname = $1)",
+            name.clone(),
+        ),
+        Scope::Database => ("$1 = ''", String::new()),
     };
     find(session, &format!("{COLUMNS} WHERE {condition} ORDER BY c.relname"), &name).await
 }
@@ -86,6 +106,26 @@ pub(super) async fn drop_index(session: &Session, index: &Index, lock_timeout: D
     client.batch_execute(&drop).await.map_err(|e| Stop::query(session.error(e), &doing))
 }
 
+/// The mark of the object of this name, which another one of the name would not have; None where there is none.
+pub(super) async fn registered(
+    session: &Session,
+    registry: Registry,
+    name: &str,
+) -> Result<Option<String>, Stop> {
+    let sql = match registry {
+        Registry::Databases => "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = $1",
+        Registry::Tablespaces => "SELECT oid::text FROM pg_catalog.pg_tablespace WHERE spcname = $1",
+        // Not everybody may read their oids.
+        Registry::Subscriptions => {
+            "SELECT subname::text FROM pg_catalog.pg_subscription WHERE subname = $1 AND subdbid = \
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+        }
+    };
+    let row = session.client().query_typed_opt(sql, &[(&name, Type::TEXT)]).await;
+    let row = row.map_err(|e| Stop::query(session.error(e), &format!("look for {name}")))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
 /// Whether the partition is attached, and if so, whether an interrupted detaching is pending.
 pub(super) async fn partition(
     session: &Session,
@@ -106,10 +146,18 @@ pub(super) async fn partition(
 }
 
 /// Ends what an interrupted DETACH PARTITION CONCURRENTLY began.
-pub(super) async fn finalize_detach(session: &Session, table: &Name, partition: &Name) -> Result<(), Stop> {
+pub(super) async fn finalize_detach(
+    session: &Session,
+    table: &Name,
+    partition: &Name,
+    lock_timeout: Duration,
+) -> Result<(), Stop> {
+    let doing = "end the interrupted detaching of the partition";
+    let client = session.client();
+    let set = format!("SET lock_timeout = {}", lock_timeout.as_millis().max(1));
     let sql = format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", quoted(table), quoted(partition));
-    let done = session.client().batch_execute(&sql).await;
-    done.map_err(|e| Stop::query(session.error(e), "end the interrupted detaching of the partition"))
+    client.batch_execute(&set).await.map_err(|e| Stop::query(session.error(e), doing))?;
+    client.batch_execute(&sql).await.map_err(|e| Stop::query(session.error(e), doing))
 }
 
 fn quoted(name: &Name) -> String {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use stopover_model::report::{Effect, ErrorClass, StepError};
 use stopover_model::sql::{Name, ReindexTarget, StatementKind};
 
-use super::catalog::{self, Index, Scope};
+use super::catalog::{self, Index, Registry, Scope};
 use super::stop::Stop;
 use super::{Engine, Job};
-use crate::ledger::StatementRow;
 use crate::postgres::Session;
 
 /// How a statement is treated, by what it leaves in the catalogs.
@@ -28,9 +27,18 @@ pub(super) enum Handling {
         table: Name,
         partition: Name,
     },
+    /// CREATE DATABASE and the like: its object comes, or goes, as a whole.
+    Create {
+        registry: Registry,
+        name: String,
+    },
+    Drop {
+        registry: Registry,
+        name: String,
+    },
     /// Another run of it does no harm: VACUUM.
     Repeat,
-    /// Nothing can be seen of it, and an error undoes it: CREATE DATABASE.
+    /// Nothing can be seen of it, and an error undoes it: COMMIT PREPARED.
     Atomic,
     /// Nothing can be seen of it, and it may have committed some of its work before an error: a DO block.
     Opaque,
@@ -55,7 +63,7 @@ impl Handling {
             StatementKind::Reindex { concurrently: true, target, name } => Self::Reindex {
                 scope: match (target, name) {
                     (ReindexTarget::Index, Some(name)) => Scope::TableOfIndex(name.clone()),
-                    (ReindexTarget::Table, Some(name)) => Scope::Table(name.clone()),
+                    (ReindexTarget::Table, Some(name)) => Scope::TableAndToast(name.clone()),
                     (ReindexTarget::Schema, Some(name)) => Scope::Schema(name.name.clone()),
                     _ => Scope::Database,
                 },
@@ -67,10 +75,25 @@ impl Handling {
             | StatementKind::Reindex { .. }
             | StatementKind::Cluster { .. }
             | StatementKind::AlterSystem
+            | StatementKind::AlterDatabaseSetTablespace
             | StatementKind::DiscardAll => Self::Repeat,
             StatementKind::Do { .. } | StatementKind::Call { .. } => Self::Opaque,
-            _ => Self::Atomic,
+            kind => Self::of_registered(kind).unwrap_or(Self::Atomic),
         }
+    }
+
+    fn of_registered(kind: &StatementKind) -> Option<Self> {
+        let (registry, name, comes) = match kind {
+            StatementKind::CreateDatabase { name } => (Registry::Databases, name, true),
+            StatementKind::DropDatabase { name } => (Registry::Databases, name, false),
+            StatementKind::CreateTablespace { name } => (Registry::Tablespaces, name, true),
+            StatementKind::DropTablespace { name } => (Registry::Tablespaces, name, false),
+            StatementKind::CreateSubscription { name, .. } => (Registry::Subscriptions, name, true),
+            StatementKind::DropSubscription { name } => (Registry::Subscriptions, name, false),
+            _ => return None,
+        };
+        let name = name.clone();
+        Some(if comes { Self::Create { registry, name } } else { Self::Drop { registry, name } })
     }
 
     /// Whether it may run once more after it failed or broke off, as far as the catalogs tell.
@@ -80,7 +103,7 @@ impl Handling {
 
     /// Whether an error, once cleaned up after, leaves nothing of it.
     pub(super) fn leaves_nothing(&self) -> bool {
-        matches!(self, Self::BuildIndex { .. } | Self::Reindex { .. } | Self::Repeat | Self::Atomic)
+        !matches!(self, Self::DropIndex { .. } | Self::Detach { .. } | Self::Opaque)
     }
 
     /// It runs CONCURRENTLY: it lets readers and writers pass while it waits, and waits for every older snapshot.
@@ -89,7 +112,7 @@ impl Handling {
             Self::BuildIndex { .. } | Self::DropIndex { .. } | Self::Reindex { .. } | Self::Detach { .. } => {
                 true
             }
-            Self::Repeat | Self::Atomic | Self::Opaque => false,
+            _ => false,
         }
     }
 
@@ -132,23 +155,25 @@ pub(super) async fn prepare(
             let attached = catalog::partition(session, table, partition).await?;
             Ok(attached.map(|_| "attached".to_owned()).into_iter().collect())
         }
+        Handling::Create { registry, name } | Handling::Drop { registry, name } => {
+            Ok(catalog::registered(session, *registry, name).await?.into_iter().collect())
+        }
         _ => Ok(Vec::new()),
     }
 }
 
-/// Looks for the effect of an intent. Its session is proven gone.
+/// Looks for the effect of a statement that is over, whatever its end: its session is proven gone, or has said so.
 pub(super) async fn at(
     engine: &Engine<'_>,
     session: &Session,
     handling: &Handling,
-    intent: &StatementRow,
+    noted: &[String],
 ) -> Result<Seen, Stop> {
     let seen = |done| if done { Seen::Done } else { Seen::NotDone };
     match handling {
         Handling::BuildIndex { table, name } => {
             let indexes = catalog::indexes(session, &Scope::Table(table.clone())).await?;
-            let new: Vec<_> =
-                indexes.iter().filter(|index| is_new(index, name.as_deref(), &intent.noted)).collect();
+            let new: Vec<_> = indexes.iter().filter(|index| is_new(index, name.as_deref(), noted)).collect();
             if new.iter().any(|index| index.valid) {
                 return Ok(Seen::Done);
             }
@@ -157,16 +182,25 @@ pub(super) async fn at(
         }
         // One that was not there at the beginning gives the same error or notice again.
         Handling::DropIndex { name: Some(name) } => {
-            Ok(seen(!intent.noted.is_empty() && catalog::index_named(session, name).await?.is_none()))
+            Ok(seen(!noted.is_empty() && catalog::index_named(session, name).await?.is_none()))
         }
         Handling::Detach { table, partition } => match catalog::partition(session, table, partition).await? {
-            None => Ok(seen(!intent.noted.is_empty())),
+            None => Ok(seen(!noted.is_empty())),
             Some(pending) if pending => {
-                catalog::finalize_detach(session, table, partition).await?;
+                let patience = engine.job.locks.concurrent_lock_timeout;
+                catalog::finalize_detach(session, table, partition, patience).await?;
                 Ok(Seen::Done)
             }
             Some(_) => Ok(Seen::NotDone),
         },
+        // What was there before stands in its way again.
+        Handling::Create { registry, name } => Ok(seen(
+            catalog::registered(session, *registry, name).await?.is_some_and(|mark| !noted.contains(&mark)),
+        )),
+        Handling::Drop { registry, name } => {
+            let there = catalog::registered(session, *registry, name).await?;
+            Ok(seen(!noted.is_empty() && there.is_none_or(|mark| !noted.contains(&mark))))
+        }
         Handling::Reindex { .. } | Handling::Repeat | Handling::DropIndex { name: None } => {
             Ok(Seen::Repeatable)
         }
@@ -281,7 +315,15 @@ mod tests {
         );
         assert_eq!(handling("VACUUM t"), Handling::Repeat);
         assert_eq!(handling("REINDEX SCHEMA s"), Handling::Repeat);
-        assert_eq!(handling("CREATE DATABASE d"), Handling::Atomic);
+        let (registry, name) = (Registry::Databases, "d".to_owned());
+        assert_eq!(handling("DROP DATABASE IF EXISTS d"), Handling::Drop { registry, name });
+        let (registry, name) = (Registry::Subscriptions, "s".to_owned());
+        assert_eq!(
+            handling("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p"),
+            Handling::Create { registry, name }
+        );
+        assert_eq!(handling("ALTER SYSTEM SET work_mem = '5MB'"), Handling::Repeat);
+        assert_eq!(handling("COMMIT PREPARED 'x'"), Handling::Atomic);
         assert_eq!(handling("DO $$ BEGIN COMMIT; END $$"), Handling::Opaque);
         assert_eq!(handling("CALL p()"), Handling::Opaque);
     }

@@ -30,6 +30,7 @@ pub(super) async fn run(
     if let Some(intent) = intent
         && has_taken_effect(engine, session, step, &handling, intent).await?
     {
+        engine.effect = Effect::Partial;
         done(engine, session, step, 0).await?;
         return Ok(0);
     }
@@ -44,6 +45,8 @@ pub(super) async fn run(
         let sent = send(engine, session, step, &mut Waits::each(handling.lock_timeout(&engine.job))).await;
         let error = match sent {
             Sent::Done { rows } => {
+                // Whatever keeps the ledger from saying so.
+                engine.effect = Effect::Partial;
                 look::confirm(engine, session, &handling, &noted).await?;
                 done(engine, session, step, rows).await?;
                 return Ok(rows);
@@ -57,6 +60,14 @@ pub(super) async fn run(
             None => return Err(Stop::cancelled(effect)),
             Some(error) if error.is_lock() && (handling.may_repeat() || engine.job.rerun_is_safe()) => {
                 budget.wait(engine, step.index, error, effect).await?;
+                // It may be past its first commit, and not begin anew: DETACH PARTITION CONCURRENTLY.
+                if !handling.leaves_nothing()
+                    && matches!(look::at(engine, session, &handling, &noted).await?, Seen::Done)
+                {
+                    engine.effect = Effect::Partial;
+                    done(engine, session, step, 0).await?;
+                    return Ok(0);
+                }
             }
             Some(error) => {
                 let mut error = statement_error(&engine.job, step, error, effect);
@@ -90,7 +101,7 @@ async fn has_taken_effect(
 ) -> Result<bool, Stop> {
     let reporter = engine.context.reporter.clone();
     let what = format!("{} was begun by an earlier run, pid {}", step.name(), intent.pid);
-    match look::at(engine, session, handling, intent).await? {
+    match look::at(engine, session, handling, &intent.noted).await? {
         Seen::Done => {
             reporter.message(format!("{what}; its effect is there"));
             Ok(true)
@@ -107,14 +118,16 @@ async fn has_taken_effect(
             reporter.message(format!("{what}; migration.toml says rerun = \"safe\": it runs again"));
             Ok(false)
         }
-        Seen::Nothing => match engine.job.resolution.take() {
+        // The word is on what went before this attempt. An agent that was killed in it, and begins it anew, is given it
+        // again; by then the attempt may have sent the statement itself, of which nobody has said anything.
+        Seen::Nothing => match engine.job.resolution.filter(|_| intent.epoch < engine.author.epoch) {
             Some(resolution) => resolved(engine, session, step, resolution).await,
             None => Err(Stop::unknown(nobody_knows(engine, step, intent))),
         },
     }
 }
 
-/// A person has looked.
+/// A person has looked. Their word and what it changes are written together.
 async fn resolved(
     engine: &Engine<'_>,
     session: &Session,
@@ -135,8 +148,16 @@ async fn resolved(
         fingerprint_before: None,
         changes: None,
     };
-    let written = ledger::add_history(session, &engine.author, entry);
-    write(engine, session, "write the ledger's history", written).await?;
+    let key = key(engine, step);
+    let written = async move {
+        ledger::add_history(session, &engine.author, entry).await?;
+        if applied {
+            ledger::intent_done(session, key, 0).await.map(|_| ())
+        } else {
+            ledger::intent_gone(session, key).await
+        }
+    };
+    write(engine, session, "write a person's word into the ledger", written).await?;
     Ok(applied)
 }
 

@@ -168,6 +168,11 @@ fn settings(purpose: &Purpose, version_num: i32) -> String {
          SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
          WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');",
     );
+    // A peer that has fallen silent is given up by the server too, else its locks stay for two hours.
+    set.push_str(
+        "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; \
+                  SET tcp_user_timeout = '30s';",
+    );
     if version_num >= 140_000 {
         set.push_str("SET idle_session_timeout = 0;");
     }

@@ -109,12 +109,21 @@ pub enum StatementKind {
         table: Option<Name>,
     },
     AlterSystem,
-    CreateDatabase,
-    DropDatabase,
+    CreateDatabase {
+        name: String,
+    },
+    DropDatabase {
+        name: String,
+    },
     AlterDatabaseSetTablespace,
-    CreateTablespace,
-    DropTablespace,
+    CreateTablespace {
+        name: String,
+    },
+    DropTablespace {
+        name: String,
+    },
     CreateSubscription {
+        name: String,
         /// Whether it also makes a replication slot at the publisher, as it does by default.
         creates_slot: bool,
     },
@@ -122,7 +131,9 @@ pub enum StatementKind {
         /// Whether it changes something outside this database: a refresh, or the slot's own properties.
         reaches_publisher: bool,
     },
-    DropSubscription,
+    DropSubscription {
+        name: String,
+    },
     DiscardAll,
     /// Anything else, by its first words in upper case.
     Other {
@@ -260,14 +271,14 @@ impl StatementKind {
             Self::Vacuum => "VACUUM",
             Self::Cluster { .. } => "CLUSTER",
             Self::AlterSystem => "ALTER SYSTEM",
-            Self::CreateDatabase => "CREATE DATABASE",
-            Self::DropDatabase => "DROP DATABASE",
+            Self::CreateDatabase { .. } => "CREATE DATABASE",
+            Self::DropDatabase { .. } => "DROP DATABASE",
             Self::AlterDatabaseSetTablespace => "ALTER DATABASE ... SET TABLESPACE",
-            Self::CreateTablespace => "CREATE TABLESPACE",
-            Self::DropTablespace => "DROP TABLESPACE",
+            Self::CreateTablespace { .. } => "CREATE TABLESPACE",
+            Self::DropTablespace { .. } => "DROP TABLESPACE",
             Self::CreateSubscription { .. } => "CREATE SUBSCRIPTION",
             Self::AlterSubscription { .. } => "ALTER SUBSCRIPTION",
-            Self::DropSubscription => "DROP SUBSCRIPTION",
+            Self::DropSubscription { .. } => "DROP SUBSCRIPTION",
             Self::DiscardAll => "DISCARD ALL",
             Self::Other { words } => words,
         };

@@ -53,21 +53,21 @@ fn own_transaction(kind: &StatementKind, text: &str) -> Option<String> {
         }
         StatementKind::Vacuum
         | StatementKind::AlterSystem
-        | StatementKind::CreateDatabase
-        | StatementKind::DropDatabase
+        | StatementKind::CreateDatabase { .. }
+        | StatementKind::DropDatabase { .. }
         | StatementKind::AlterDatabaseSetTablespace
-        | StatementKind::CreateTablespace
-        | StatementKind::DropTablespace
+        | StatementKind::CreateTablespace { .. }
+        | StatementKind::DropTablespace { .. }
         | StatementKind::FinishPrepared
         | StatementKind::DiscardAll => refused(),
-        StatementKind::CreateSubscription { creates_slot: true } => Some(
+        StatementKind::CreateSubscription { creates_slot: true, .. } => Some(
             "CREATE SUBSCRIPTION makes a replication slot at the publisher, which no rollback removes"
                 .to_owned(),
         ),
         StatementKind::AlterSubscription { reaches_publisher: true } => {
             Some("this ALTER SUBSCRIPTION changes the publisher too, which no rollback undoes".to_owned())
         }
-        StatementKind::DropSubscription => Some(
+        StatementKind::DropSubscription { .. } => Some(
             "DROP SUBSCRIPTION drops the publisher's replication slot, which no rollback restores".to_owned(),
         ),
         StatementKind::Call { procedure } => Some(format!("the procedure {procedure} may commit by itself")),

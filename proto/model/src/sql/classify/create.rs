@@ -16,13 +16,13 @@ pub(super) fn create(mut at: Cursor<'_>) -> Option<StatementKind> {
         return create_index(at, unique);
     }
     if at.word("database") {
-        return Some(StatementKind::CreateDatabase);
+        return at.identifier().map(|name| StatementKind::CreateDatabase { name });
     }
     if at.word("tablespace") {
-        return Some(StatementKind::CreateTablespace);
+        return at.identifier().map(|name| StatementKind::CreateTablespace { name });
     }
     if at.word("subscription") {
-        return Some(subscription::create(at));
+        return subscription::create(at);
     }
     if at.word("type") {
         return at.name().map(|name| StatementKind::CreateType { name });
@@ -64,10 +64,19 @@ pub(super) fn drop(mut at: Cursor<'_>) -> Option<StatementKind> {
         return (!names.is_empty()).then_some(StatementKind::DropIndex { concurrently, if_exists, names });
     }
     if at.word("database") {
-        return Some(StatementKind::DropDatabase);
+        return dropped(at).map(|name| StatementKind::DropDatabase { name });
     }
     if at.word("tablespace") {
-        return Some(StatementKind::DropTablespace);
+        return dropped(at).map(|name| StatementKind::DropTablespace { name });
     }
-    at.word("subscription").then_some(StatementKind::DropSubscription)
+    if at.word("subscription") {
+        return dropped(at).map(|name| StatementKind::DropSubscription { name });
+    }
+    None
+}
+
+/// The one object that may be dropped at a time.
+fn dropped(mut at: Cursor<'_>) -> Option<String> {
+    at.words(&["if", "exists"]);
+    at.identifier()
 }

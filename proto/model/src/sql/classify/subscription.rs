@@ -3,11 +3,13 @@
 use super::super::cursor::Cursor;
 use super::super::kind::StatementKind;
 
-pub(super) fn create(at: Cursor<'_>) -> StatementKind {
+/// CREATE SUBSCRIPTION, its name being next.
+pub(super) fn create(mut at: Cursor<'_>) -> Option<StatementKind> {
+    let name = at.identifier()?;
     let options = with_options(at).unwrap_or_default();
     let creates_slot =
         option(options, "create_slot") != Some(false) && option(options, "connect") != Some(false);
-    StatementKind::CreateSubscription { creates_slot }
+    Some(StatementKind::CreateSubscription { name, creates_slot })
 }
 
 /// ALTER SUBSCRIPTION, its name being next.

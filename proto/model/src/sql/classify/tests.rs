@@ -94,6 +94,26 @@ fn dropping_and_rebuilding() {
 }
 
 #[test]
+fn objects_outside_of_schemas_are_named() {
+    let name = || "n".to_owned();
+    assert_eq!(classify("CREATE DATABASE N OWNER x"), StatementKind::CreateDatabase { name: name() });
+    assert_eq!(classify("DROP DATABASE IF EXISTS n (FORCE)"), StatementKind::DropDatabase { name: name() });
+    assert_eq!(
+        classify("CREATE TABLESPACE \"n\" LOCATION '/x'"),
+        StatementKind::CreateTablespace { name: name() }
+    );
+    assert_eq!(classify("drop tablespace if exists n"), StatementKind::DropTablespace { name: name() });
+    assert_eq!(
+        classify("CREATE SUBSCRIPTION n CONNECTION 'c' PUBLICATION p WITH (connect = false)"),
+        StatementKind::CreateSubscription { name: name(), creates_slot: false }
+    );
+    assert_eq!(
+        classify("DROP SUBSCRIPTION IF EXISTS n CASCADE"),
+        StatementKind::DropSubscription { name: name() }
+    );
+}
+
+#[test]
 fn alter_table_lists_its_actions() {
     let sql = "ALTER TABLE IF EXISTS ONLY app.users
         ADD COLUMN onboarding_completed boolean NOT NULL DEFAULT coalesce(false, 'a,b' = 'c') CHECK (x IS NOT NULL),
