@@ -17,7 +17,7 @@ use super::kinds::{COMMON, Kind, Slow};
 use super::{Fault, Point};
 use crate::support::*;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {

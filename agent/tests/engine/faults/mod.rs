@@ -172,7 +172,7 @@ async fn failure(case: &Case<'_>, bench: Bench) -> Option<String> {
     let began = Instant::now();
     let mut trace = case::Trace::default();
     // A panic of a helper must not hide which case it was.
-    let ran = std::panic::AssertUnwindSafe(case.run(bench, &mut trace)).catch_unwind().await;
+    let ran = std::panic::AssertUnwindSafe(Box::pin(case.run(bench, &mut trace))).catch_unwind().await;
     let why = match ran {
         Ok(Ok(())) => return None,
         Ok(Err(why)) => why,
