@@ -50,6 +50,7 @@ impl Engine<'_> {
                 Err(Stop::LookAgain { why, in_doubt }) => {
                     // It may hang in a COMMIT for ever; its server process is dealt with from the next session.
                     session.abandon();
+                    self.observer.renew();
                     self.context.reporter.message(format!("{why}; connects anew and looks at the ledger"));
                     let in_doubt = in_doubt || loss.as_ref().is_some_and(|loss| loss.in_doubt);
                     loss = Some(Loss { why, in_doubt });

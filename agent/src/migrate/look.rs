@@ -108,12 +108,10 @@ impl Handling {
 
     /// It runs CONCURRENTLY: it lets readers and writers pass while it waits, and waits for every older snapshot.
     pub(super) fn is_concurrent(&self) -> bool {
-        match self {
-            Self::BuildIndex { .. } | Self::DropIndex { .. } | Self::Reindex { .. } | Self::Detach { .. } => {
-                true
-            }
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::BuildIndex { .. } | Self::DropIndex { .. } | Self::Reindex { .. } | Self::Detach { .. }
+        )
     }
 
     pub(super) fn lock_timeout(&self, job: &Job<'_>) -> Duration {

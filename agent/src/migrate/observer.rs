@@ -77,6 +77,11 @@ impl Observer {
         self.session.as_ref()
     }
 
+    /// What took the working session may have taken this one: the next look is through another.
+    pub(super) fn renew(&mut self) {
+        self.session = None;
+    }
+
     /// Connects while nothing runs: a try that gives up soon is over before a session is there.
     pub(super) async fn prepare(&mut self, context: &StepContext) {
         if self.session.is_none()

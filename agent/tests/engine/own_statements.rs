@@ -299,7 +299,7 @@ async fn a_detaching_that_waits_too_long_is_ended_by_another_try() {
     reader.batch_execute("BEGIN; SELECT FROM p").await.unwrap();
     let mut short =
         work(&migration("001_a", &[("up.sql", "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")]));
-    short.limits.concurrent_lock_timeout = Duration::from_millis(500);
+    short.locks.concurrent_lock_timeout = Duration::from_millis(500);
     let running = bench.spawn_work(short);
     running.said("LockWait").await;
     assert_eq!(bench.value("SELECT inhdetachpending FROM pg_inherits").await, "t");
