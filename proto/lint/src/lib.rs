@@ -1,0 +1,38 @@
+//! Stopover's linter: what a migration would do to a database that people are using, and the way that does less.
+//!
+//! It looks at the text alone: [squawk](https://squawkhq.com)'s rules, and ours where squawk has none. Nothing is known
+//! here of how large a table is, and whether a statement is valid is left to PostgreSQL: what can't be read is passed
+//! over, and said to be. This crate never opens a file or talks to anything. Nobody else knows squawk's crates, whose
+//! interfaces move.
+//!
+//! ```text
+//! Migration -> ScriptToLint -> reading (statements, and their trees by squawk)
+//!                                 ├─> squawk's rules ──┐
+//!                                 └─> rules/ ──────────┴─> ignores -> severities -> Report
+//! ```
+
+mod catalogue;
+mod finding;
+mod ignore;
+mod known;
+mod lint;
+mod nesting;
+mod raw;
+mod reading;
+mod rule;
+mod rules;
+mod script;
+mod severity;
+mod squawk;
+mod tree;
+mod volatile;
+mod way_out;
+
+pub use finding::{Finding, Place, Report, Rewrite, Unread};
+pub use lint::lint;
+pub use rule::{Rule, UnknownRule};
+pub use script::{Role, ScriptToLint};
+pub use severity::{Selector, Severities, Severity};
+
+#[cfg(test)]
+mod testing;

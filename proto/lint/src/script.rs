@@ -1,0 +1,49 @@
+//! What is looked at: scripts, in the order in which they run.
+
+use stopover_model::migration::{Migration, Rerun, Script};
+
+/// One script with what is known of it.
+#[derive(Debug, Clone)]
+pub struct ScriptToLint<'a> {
+    /// Under this name its findings appear.
+    pub file: String,
+    /// What people call the migration that it belongs to.
+    pub migration: &'a str,
+    pub script: &'a Script,
+    pub role: Role,
+    /// Whether it may be run again where nobody can see how far it came: `rerun = "safe"`.
+    pub rerun_is_safe: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The way there. The next migration finds what it did.
+    Up,
+    /// The way there for large tables, instead of the other.
+    Batched,
+    /// The way back of the script before.
+    Down,
+}
+
+impl<'a> ScriptToLint<'a> {
+    /// The scripts of a migration. `name` says what to call each of `up.sql`, `up.batch.sql` and `down.sql`.
+    #[must_use]
+    pub fn of(migration: &'a Migration, name: impl Fn(&str) -> String) -> Vec<Self> {
+        let scripts = [
+            ("up.sql", Role::Up, Some(&migration.up)),
+            ("up.batch.sql", Role::Batched, migration.batch.as_ref()),
+            ("down.sql", Role::Down, migration.down.as_ref()),
+        ];
+        let to_lint = |(file, role, script): (&str, Role, Option<&'a Script>)| {
+            let rerun_is_safe = migration.manifest.rerun == Rerun::Safe;
+            Some(Self {
+                file: name(file),
+                migration: migration.id.as_str(),
+                script: script?,
+                role,
+                rerun_is_safe,
+            })
+        };
+        scripts.into_iter().filter_map(to_lint).collect()
+    }
+}
