@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::id::{DatabaseName, EnvironmentName, PipelineName};
 use stopover_model::layout::Layout;
@@ -11,7 +12,7 @@ use stopover_model::layout::Layout;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; for deploy and watch: the deployment succeeded
-  1    the deployment failed, was rolled back or cancelled, or the server refused the request
+  1    the deployment failed, was rolled back or cancelled, the server refused the request, or lint a finding
   2    wrong usage or bad input; nothing was changed
   3    the server could not be reached
   130  detached with Ctrl-C; the deployment goes on
@@ -115,6 +116,8 @@ pub enum Command {
         /// The SQL file
         file: PathBuf,
     },
+    /// Find what would block or break a database in use, with the way out; for CI, needs no server
+    Lint(LintArgs),
     /// Environments: where migrations go
     #[command(subcommand)]
     Environment(EnvironmentCommand),
@@ -169,6 +172,59 @@ pub struct DeployArgs {
     /// Refuse to deploy anything but what `stopover plan` showed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub expect_digest: Option<Digest>,
+}
+
+const LINT_HELP: &str = "\
+What is allowed is not shown; what is refused makes the exit code 1. The rules are
+squawk's, under squawk's names, and ours, which begin with stopover/. A rule that
+is named by itself comes before `all`.
+
+In the SQL, `-- squawk-ignore RULE, RULE -- why` takes rules away from its own line,
+the next one and the statement directly below; `-- squawk-ignore-file RULE` from the
+script that it stands in (in goose's and dbmate's files: the section).
+
+--json prints one object:
+  findings  each with file, line, column (from 1, in characters), end { line, column }
+            (behind the last character), rule, severity (warn, refuse), message, and
+            where there is one: url, help, note, rewrite { title, sql }
+  unread    file, line, why: what could not be looked at in full; whether it is right
+            is for PostgreSQL to say
+  ignored, warned, refused, scripts
+            how many";
+
+#[derive(Debug, Args)]
+#[command(after_long_help = LINT_HELP)]
+pub struct LintArgs {
+    /// A migration's directory, a directory of many migrations, or an SQL file
+    #[arg(required_unless_present = "rules", value_name = "DIR")]
+    pub paths: Vec<PathBuf>,
+    /// How the directories are laid out; else it is found out
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    pub layout: Option<Layout>,
+    /// Don't show what this rule finds; `all` for every rule
+    #[arg(long, value_name = "RULE")]
+    pub allow: Vec<Selector>,
+    /// Show what this rule finds, as is the default for most; `all` for every rule
+    #[arg(long, value_name = "RULE")]
+    pub warn: Vec<Selector>,
+    /// Fail on what this rule finds; `all` for every rule that is on
+    #[arg(long, value_name = "RULE")]
+    pub refuse: Vec<Selector>,
+    /// How to print findings; --json is the same as --format json
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<LintFormat>,
+    /// List the rules with what they find and their severity
+    #[arg(long)]
+    pub rules: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// For people
+    Text,
+    Json,
+    /// Annotations of a GitHub workflow, with paths from where this runs: the root of the repository
+    Github,
 }
 
 #[derive(Debug, Args)]

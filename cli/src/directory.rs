@@ -75,7 +75,8 @@ pub fn read(path: &Path) -> Result<Migration, DirectoryError> {
     Ok(directory.migrations.pop().ok_or_else(empty)?)
 }
 
-fn read_directory(path: &Path, forced: Option<Layout>) -> Result<Directory, DirectoryError> {
+/// Reads one directory, of one migration or of many.
+pub fn read_directory(path: &Path, forced: Option<Layout>) -> Result<Directory, DirectoryError> {
     let failed = |source| DirectoryError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Err(DirectoryError::NotADirectory { path: path.to_owned() });

@@ -2,8 +2,8 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, agent, cancel, completions, deploy, environment, list, pause, pipeline, plan, resolve, resume,
-    rollback, statements, status, watch,
+    Context, agent, cancel, completions, deploy, environment, lint, list, pause, pipeline, plan, resolve,
+    resume, rollback, statements, status, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -24,6 +24,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Resume { id } => resume::run(&context, &id.id).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
         Command::Statements { file } => statements::run(&context, &file),
+        Command::Lint(args) => lint::run(&context, &args),
         Command::Environment(command) => environment::run(&context, command).await,
         Command::Agent(command) => agent::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,

@@ -72,6 +72,12 @@ impl Output {
         write_out(&mut io::stdout().lock(), &format!("{}\n", text.trim_end_matches('\n')))
     }
 
+    /// Each on a line of its own, for programs.
+    pub fn text_lines(&self, lines: &[String]) -> Result<(), Failure> {
+        let text: Vec<_> = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        write_out(&mut io::stdout().lock(), &text.concat())
+    }
+
     pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value)
             .map_err(|error| Failure::failed("could not write JSON").because(&error))?;

@@ -1,5 +1,8 @@
 //! The real program, in what it does without a server: help, usage, bad input, nobody at the address.
 
+#[path = "offline/lint.rs"]
+mod lint;
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -46,7 +49,9 @@ impl Home {
         let directory = self.path().join(name);
         fs::create_dir_all(&directory).expect("a directory");
         for (file, text) in files {
-            fs::write(directory.join(file), text).expect("a file");
+            let path = directory.join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, text).expect("a file");
         }
         name.to_owned()
     }

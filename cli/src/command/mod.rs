@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod environment;
+pub(crate) mod lint;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod pipeline;

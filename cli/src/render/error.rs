@@ -33,7 +33,7 @@ pub fn lines(error: &StepError, width: usize) -> Vec<Line> {
 }
 
 /// ` --> up.sql:13:7`, the line of SQL, and a caret under the place.
-fn place_lines(place: &SqlPlace, width: usize) -> Vec<Line> {
+pub(super) fn place_lines(place: &SqlPlace, width: usize) -> Vec<Line> {
     let number = place.line.to_string();
     let gutter = number.len();
     let room = width.saturating_sub(gutter + 3).max(LEAST_SQL);

@@ -5,6 +5,7 @@ pub mod error;
 pub mod event;
 pub mod json;
 pub mod line;
+pub mod lint;
 pub mod list;
 pub mod number;
 pub mod pipeline;

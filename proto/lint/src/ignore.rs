@@ -150,7 +150,7 @@ fn unknown_rule(range: Range<usize>, name: &str, unknown: &UnknownRule) -> Raw {
 }
 
 fn line(text: &str, offset: usize) -> u32 {
-    let lines = text.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count();
+    let lines = text[..offset].matches('\n').count();
     u32::try_from(lines).unwrap_or(u32::MAX).saturating_add(1)
 }
 

@@ -66,6 +66,9 @@ fn look(
     severities: &Severities,
     report: &mut Report,
 ) {
+    if reading.source.is_context {
+        return;
+    }
     let mut found = squawk::findings(reading, severities);
     if rules::squawks_not_null().is_some_and(|rule| severities.of(rule) != Severity::Allow) {
         rules::settle_not_null(reading, known.constraints(), &mut found);

@@ -13,6 +13,8 @@ pub struct ScriptToLint<'a> {
     pub role: Role,
     /// Whether it may be run again where nobody can see how far it came: `rerun = "safe"`.
     pub rerun_is_safe: bool,
+    /// Looked at only for what it tells of those behind it.
+    pub is_context: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,7 @@ impl<'a> ScriptToLint<'a> {
                 script: script?,
                 role,
                 rerun_is_safe,
+                is_context: false,
             })
         };
         scripts.into_iter().filter_map(to_lint).collect()

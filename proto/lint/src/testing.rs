@@ -34,7 +34,14 @@ fn script(text: &str, how: HowToRead) -> Script {
 }
 
 fn to_lint<'a>(script: &'a Script, migration: &'a str, role: Role, rerun_is_safe: bool) -> ScriptToLint<'a> {
-    ScriptToLint { file: format!("{migration}.sql"), migration, script, role, rerun_is_safe }
+    ScriptToLint {
+        file: format!("{migration}.sql"),
+        migration,
+        script,
+        role,
+        rerun_is_safe,
+        is_context: false,
+    }
 }
 
 pub(crate) fn reading(sql: Sql<'_>, look: impl FnOnce(&Reading<'_>)) {

@@ -46,7 +46,7 @@ const STEADY_WORDS: [&str; 11] = [
     "user",
 ];
 
-/// Whether it is certain that every row gets the same value. squawk doubts some that are: -1, (0), CURRENT_DATE.
+/// Whether it is certain that every row gets the same value. squawk doubts some that are: -1, (0), `CURRENT_DATE`.
 pub(crate) fn is_steady(expr: &ast::Expr) -> bool {
     let inner = |expr: Option<ast::Expr>| expr.is_some_and(|e| is_steady(&e));
     match expr {

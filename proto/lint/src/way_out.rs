@@ -90,13 +90,12 @@ fn not_valid(table: &str, added: &ast::AddConstraint) -> Option<Rewrite> {
         _ => return None,
     };
     let whole = text(&constraint);
-    let (name, definition) = match constraint.constraint_name() {
-        Some(name) => (text(&name), whole),
-        None => {
-            let columns = between_parentheses(&whole).filter(|_| suffix == "fkey").unwrap_or_default();
-            let name = constraint_name(table, columns, suffix);
-            (name.clone(), format!("CONSTRAINT {name} {whole}"))
-        }
+    let (name, definition) = if let Some(name) = constraint.constraint_name() {
+        (text(&name), whole)
+    } else {
+        let columns = between_parentheses(&whole).filter(|_| suffix == "fkey").unwrap_or_default();
+        let name = constraint_name(table, columns, suffix);
+        (name.clone(), format!("CONSTRAINT {name} {whole}"))
     };
     let sql = format!(
         "ALTER TABLE {table} ADD {definition} NOT VALID;\n{LATER}ALTER TABLE {table} VALIDATE CONSTRAINT {name};"

@@ -1,4 +1,4 @@
-//! A transaction that takes a table's strongest lock early and then works for long: no lock_timeout helps those who wait.
+//! A transaction that takes a table's strongest lock early and then works for long: no `lock_timeout` helps those who wait.
 
 use stopover_model::sql::{AlterAction, Name, StatementKind};
 

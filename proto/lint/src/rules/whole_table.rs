@@ -101,7 +101,8 @@ fn default_instead(reading: &Reading<'_>, index: usize, table: &Name) -> Option<
         return None;
     };
     let constraints = added.constraints().filter(|c| !matches!(c, ast::Constraint::DefaultConstraint(_)));
-    let rest: String = constraints.map(|c| format!(" {}", text(&c))).collect();
+    let rest: Vec<_> = std::iter::once(String::new()).chain(constraints.map(|c| text(&c))).collect();
+    let rest = rest.join(" ");
     let exists = if added.if_not_exists().is_some() { "IF NOT EXISTS " } else { "" };
     let then = match default_of(reading, table, &column) {
         Some(default) => format!("SET DEFAULT {default}"),
