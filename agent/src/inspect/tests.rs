@@ -70,6 +70,18 @@ async fn others_at_work_are_shown_without_their_queries() {
 }
 
 #[tokio::test]
+async fn a_dump_is_shown_from_its_first_moment_and_an_ordinary_transaction_is_not() {
+    let database = prepared("CREATE TABLE users (id int)").await;
+    let begin = |application| format!("SET application_name = '{application}'; BEGIN; SELECT FROM users");
+    let (dump, other) = (database.client().await.unwrap(), database.client().await.unwrap());
+    dump.batch_execute(&begin("pg_dump")).await.unwrap();
+    other.batch_execute(&begin("app")).await.unwrap();
+    let found = inspection(database.url(), vec![adds_a_column("users")]).await;
+    let shown: Vec<&str> = found.long_running.iter().map(|s| s.application.as_str()).collect();
+    assert_eq!(shown, ["pg_dump"]);
+}
+
+#[tokio::test]
 async fn a_table_that_can_not_be_counted_is_estimated() {
     let setup =
         "CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 5000); ANALYZE users";

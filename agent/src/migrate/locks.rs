@@ -14,7 +14,7 @@ use super::job::ScriptStep;
 use super::place::statement_error;
 use super::stop::Stop;
 use super::{Engine, Job};
-use crate::postgres::QueryError;
+use crate::postgres::{QueryError, Session};
 
 /// Readers and writers get in between two tries, however short the stage's `lock_timeout`.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -43,6 +43,7 @@ impl LockBudget {
     pub(super) async fn wait(
         &mut self,
         engine: &mut Engine<'_>,
+        session: &Session,
         index: u32,
         error: QueryError,
         effect: Effect,
@@ -70,7 +71,11 @@ impl LockBudget {
             });
         }
         let context = engine.context;
+        let vacuumed = engine.observer.vacuumed();
         let watching = async {
+            if let Some(table) = vacuumed {
+                return end_vacuum(session, &table).await;
+            }
             tokio::join!(sleep_until((now + pause.shortest).min(until)), engine.observer.prepare(context));
             // The longer it has taken, the less a moment more matters.
             let between_looks = (began.elapsed() / 40).clamp(SHORTEST_PAUSE, LONGEST_PAUSE / 2);
@@ -110,6 +115,19 @@ impl LockBudget {
         });
         error
     }
+}
+
+/// An automatic VACUUM gives way to whoever has waited for it as long as `deadlock_timeout`, and no try waits so long. This
+/// waits for a lock that VACUUM alone keeps from it, and that keeps nobody from reading and writing.
+async fn end_vacuum(session: &Session, table: &str) {
+    let lock = format!(
+        "BEGIN; SELECT pg_catalog.set_config('lock_timeout', ((extract(epoch FROM \
+             pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval) * 1000)::bigint + 1000)::text, true); \
+         LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE"
+    );
+    // One that keeps the transaction numbers from running out does not give way; the next try shows who is there.
+    let _ = session.client().batch_execute(&lock).await;
+    let _ = session.client().batch_execute("ROLLBACK").await;
 }
 
 /// How long to let others pass before the next try.

@@ -54,8 +54,13 @@ impl Observer {
 
     /// Whether the end of those who block can be seen: all of them are transactions of sessions.
     pub(super) fn knows_blockers(&self) -> bool {
-        let Blockers { sessions, transactions } = &self.blockers;
+        let Blockers { sessions, transactions, .. } = &self.blockers;
         !transactions.is_empty() && transactions.len() == sessions.len()
+    }
+
+    /// The table that only automatic VACUUMs were last seen to hold.
+    pub(super) fn vacuumed(&self) -> Option<String> {
+        self.blockers.vacuumed.clone()
     }
 
     /// Returns when no transaction that was last seen to block runs any more; never where that can't be seen.

@@ -59,7 +59,7 @@ pub(super) async fn run(
         match error {
             None => return Err(Stop::cancelled(effect)),
             Some(error) if error.is_lock() && (handling.may_repeat() || engine.job.rerun_is_safe()) => {
-                budget.wait(engine, step.index, error, effect).await?;
+                budget.wait(engine, session, step.index, error, effect).await?;
                 // It may be past its first commit, and not begin anew: DETACH PARTITION CONCURRENTLY.
                 if !handling.leaves_nothing()
                     && matches!(look::at(engine, session, &handling, &noted).await?, Seen::Done)

@@ -114,7 +114,7 @@ async fn with_its_row(
                 let_go(session, &trouble).await;
                 match trouble {
                     Trouble::Locked { index, error } => {
-                        budget.wait(engine, index, error, engine.effect).await?;
+                        budget.wait(engine, session, index, error, engine.effect).await?;
                     }
                     Trouble::Stop(end) => return Err(end),
                 }

@@ -48,7 +48,7 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
                 let_go(session, &trouble).await;
                 match trouble {
                     Trouble::Locked { index, error } => {
-                        budget.wait(engine, index, error, Effect::None).await?;
+                        budget.wait(engine, session, index, error, Effect::None).await?;
                     }
                     Trouble::Stop(stop) => return Err(stop),
                 }

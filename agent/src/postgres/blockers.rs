@@ -1,6 +1,7 @@
 //! Who keeps a backend from a lock, in words that say whom to ask.
 
 use stopover_model::report::Session as Blocker;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::QueryError;
@@ -13,6 +14,8 @@ pub(crate) struct Blockers {
     pub(crate) sessions: Vec<Blocker>,
     /// Their transactions, as `pg_locks` knows them. A prepared one has none.
     pub(crate) transactions: Vec<String>,
+    /// The table, quoted, that is waited for, when it is automatic VACUUMs alone that hold it.
+    pub(crate) vacuumed: Option<String>,
 }
 
 /// Whether the backend waits for a lock at this moment. Cheap: it looks at one backend's row.
@@ -32,9 +35,11 @@ pub(crate) async fn blockers(
     let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
         &[(&pid, Type::INT4), (&show_queries, Type::BOOL)];
     let rows = session.client().query_typed(&sql, parameters).await.map_err(|e| session.error(e))?;
+    let vacuumed = |row: &Row| row.get::<_, Option<String>>(COLUMNS + 1);
     Ok(Blockers {
         sessions: rows.iter().map(others::read).collect(),
         transactions: rows.iter().filter_map(|row| row.get(COLUMNS)).collect(),
+        vacuumed: rows.first().and_then(vacuumed).filter(|_| rows.iter().all(|row| vacuumed(row).is_some())),
     })
 }
 
@@ -54,10 +59,15 @@ WITH b (pid) AS MATERIALIZED (
 SELECT {columns},
     (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
      WHERE l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
-       AND l.virtualxid = l.virtualtransaction LIMIT 1)
+       AND l.virtualxid = l.virtualtransaction LIMIT 1),
+    (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+     FROM pg_catalog.pg_locks w JOIN pg_catalog.pg_class c ON c.oid = w.relation
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE a.backend_type = 'autovacuum worker' AND w.pid = $1 AND NOT w.granted AND w.locktype = 'relation'
+     LIMIT 1)
 FROM b JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 UNION ALL
-SELECT {prepared}, NULL
+SELECT {prepared}, NULL, NULL
 FROM pg_catalog.pg_prepared_xacts p
 WHERE p.database = pg_catalog.current_database() AND EXISTS (SELECT FROM b WHERE b.pid = 0) AND EXISTS (
     SELECT FROM pg_catalog.pg_locks its
