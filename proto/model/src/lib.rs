@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod digest;
 pub mod duration;
 pub mod event;
+pub mod history;
 pub mod id;
 pub mod layout;
 pub mod migration;

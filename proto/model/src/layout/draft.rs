@@ -81,7 +81,8 @@ impl Draft<'_> {
     }
 }
 
-fn id_of(name: &str) -> Result<MigrationId, crate::id::InvalidId> {
+/// A tool's own name as a migration's id: what an id may not hold is replaced.
+pub(crate) fn id_of(name: &str) -> Result<MigrationId, crate::id::InvalidId> {
     const LONGEST: usize = 128;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let id: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(LONGEST).collect();

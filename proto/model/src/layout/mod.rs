@@ -12,7 +12,7 @@
 mod dbmate;
 mod detect;
 mod diesel;
-mod draft;
+pub(crate) mod draft;
 mod error;
 mod files;
 mod flyway;
@@ -20,7 +20,7 @@ mod goose;
 mod native;
 mod numbered;
 mod sqitch;
-mod version;
+pub(crate) mod version;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub struct Directory {
     pub migrations: Vec<Migration>,
     /// What was passed over on purpose, for people.
     pub notes: Vec<String>,
+    /// As sqitch.plan calls it.
+    pub project: Option<String>,
 }
 
 /// Reads a directory. `name` is its own, with the way to it as far as errors shall show it; the files' paths are relative
@@ -55,10 +57,12 @@ pub fn read(
     let mut notes = Vec::new();
     let drafts = match layout {
         Layout::Native => {
-            return native::read_one(&files).map(|one| Directory { layout, migrations: vec![one], notes });
+            let migrations = vec![native::read_one(&files)?];
+            return Ok(Directory { layout, migrations, notes, project: None });
         }
         Layout::NativeMany => {
-            return native::read_many(&files).map(|migrations| Directory { layout, migrations, notes });
+            let migrations = native::read_many(&files)?;
+            return Ok(Directory { layout, migrations, notes, project: None });
         }
         Layout::GolangMigrate | Layout::Sqlx | Layout::Plain | Layout::Autocommit => {
             numbered::read(&files, layout, &mut notes)?
@@ -70,7 +74,8 @@ pub fn read(
         Layout::Sqitch => sqitch::read(&files, &mut notes)?,
     };
     let migrations = draft::finish(drafts, &files, layout)?;
-    Ok(Directory { layout, migrations, notes })
+    let project = if layout == Layout::Sqitch { sqitch::project(&files)? } else { None };
+    Ok(Directory { layout, migrations, notes, project })
 }
 
 /// Whether [`read`] looks into such a file; of others the name is enough.

@@ -60,6 +60,15 @@ pub(super) fn read<'a>(files: &Files<'a>, notes: &mut Vec<String>) -> Result<Vec
     Ok(drafts)
 }
 
+/// The name that the plan gives its project, by which the registry tells several apart.
+pub(super) fn project(files: &Files<'_>) -> Result<Option<String>, LayoutError> {
+    let named = |line: &str| {
+        let (key, value) = line.trim().strip_prefix('%')?.split_once('=')?;
+        (key.trim() == "project").then(|| value.trim().to_owned())
+    };
+    Ok(lines(files.text(PLAN)?).find_map(|line| named(line.text)))
+}
+
 fn changes<'a>(files: &Files<'a>) -> Result<Vec<Change<'a>>, LayoutError> {
     if files.get(PLAN).is_none() {
         return Err(LayoutError::Empty { directory: files.directory.to_owned() });

@@ -2,11 +2,11 @@
 
 /// Compared number by number, so that 1.9 comes before 1.10, and 1.0 is 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(Vec<u128>);
+pub(crate) struct Version(Vec<u128>);
 
 impl Version {
     /// `12`, or several numbers with one of `separators` between each two.
-    pub(super) fn parse(text: &str, separators: &[char]) -> Option<Self> {
+    pub(crate) fn parse(text: &str, separators: &[char]) -> Option<Self> {
         let mut numbers = text.split(separators).map(number).collect::<Option<Vec<_>>>()?;
         while numbers.last() == Some(&0) {
             numbers.pop();
@@ -15,7 +15,7 @@ impl Version {
     }
 
     /// The version that a name begins with, up to what follows it: `001` of `001_x`, `2024-05-01` of `2024-05-01_x`.
-    pub(super) fn leading(name: &str) -> Option<Self> {
+    pub(crate) fn leading(name: &str) -> Option<Self> {
         let mut length = 0;
         for (at, part) in name.split_inclusive(['-', '.', '_', ' ']).scan(0, |at, part| {
             let start = *at;

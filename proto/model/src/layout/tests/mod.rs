@@ -184,6 +184,7 @@ fn sqitch_goes_by_its_plan() {
     ]);
     assert_eq!((it.layout, ids(&it)), (Layout::Sqitch, vec!["users", "flips", "users.2", "fn-insert"]));
     assert_eq!(it.migrations[0].file_name("down.sql"), "revert/users@v1.0.sql");
+    assert_eq!(it.project.as_deref(), Some("p"));
     assert_eq!(it.notes, ["scripts in verify/: 1, not run"]);
 }
 
