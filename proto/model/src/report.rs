@@ -167,9 +167,13 @@ pub struct LedgerEntry {
     pub digest: Digest,
     pub state: LedgerState,
     pub variant: Variant,
+    /// Or the act that recorded it.
     pub deployment: DeploymentId,
     /// When it was applied, or begun.
     pub at: Timestamp,
+    /// Why it counts as applied, where no deployment ran it: "baseline by anna".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,9 @@
-//! What the server asks of an agent: who asks, for which step, and until when it may begin.
+//! What the server asks of an agent: who asks, for what, and until when it may begin.
 
 use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::event::StepKey;
-use stopover_model::id::{Attempt, DeploymentId, EnvironmentName, Epoch, RunId};
+use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, RunId};
 
 use super::error::{InField, InvalidWire};
 use super::field::{digest, message, name, timestamp};
@@ -25,6 +25,43 @@ pub struct AgentCommand {
     pub not_after: Timestamp,
     /// The last line of which run the caller has; 0 is none of it.
     pub resume: Option<(RunId, u64)>,
+}
+
+/// What is asked outside of any deployment; see [`v1::Act`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentAct {
+    pub environment: EnvironmentName,
+    pub database: DatabaseName,
+    /// Its own, which is no deployment's.
+    pub id: DeploymentId,
+    pub epoch: Epoch,
+    pub not_after: Timestamp,
+}
+
+impl From<AgentAct> for v1::Act {
+    fn from(act: AgentAct) -> Self {
+        Self {
+            environment: name::write(act.environment),
+            database: name::write(act.database),
+            id: name::write(act.id),
+            epoch: epoch::write(act.epoch),
+            not_after: timestamp::write(act.not_after),
+        }
+    }
+}
+
+impl TryFrom<v1::Act> for AgentAct {
+    type Error = InvalidWire;
+
+    fn try_from(wire: v1::Act) -> Result<Self, InvalidWire> {
+        Ok(Self {
+            environment: name::read(wire.environment, "environment")?,
+            database: name::read(wire.database, "database")?,
+            id: name::read(wire.id, "id")?,
+            epoch: epoch::read(wire.epoch, "epoch")?,
+            not_after: timestamp::read(wire.not_after, "not_after")?,
+        })
+    }
 }
 
 impl From<AgentCommand> for v1::Command {

@@ -203,6 +203,22 @@ pub mod timestamp {
     }
 }
 
+/// A point in time that may be absent.
+pub mod optional_timestamp {
+    use jiff::Timestamp;
+
+    use super::{InvalidWire, timestamp};
+
+    #[must_use]
+    pub fn write(at: Option<Timestamp>) -> Option<prost_types::Timestamp> {
+        at.and_then(timestamp::write)
+    }
+
+    pub fn read(wire: Option<prost_types::Timestamp>, field: &str) -> Result<Option<Timestamp>, InvalidWire> {
+        wire.map(|at| timestamp::read(Some(at), field)).transpose()
+    }
+}
+
 /// A part that is never missing, and bare on the wire: a choice's value.
 pub mod direct {
     use super::{AtField, InField};

@@ -51,6 +51,7 @@ wire_message!(LedgerEntry {
     variant: enumeration,
     deployment: name,
     at: timestamp,
+    origin: optional_text,
 });
 
 wire_enum!(LedgerState { Running, Applied });

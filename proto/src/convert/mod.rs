@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod expectation;
 pub mod field;
+mod history;
 mod inspection;
 mod log;
 mod migration;
@@ -24,7 +25,7 @@ mod step;
 mod time;
 mod waiting;
 
-pub use command::AgentCommand;
+pub use command::{AgentAct, AgentCommand};
 pub use error::{AtField, InField, InvalidWire};
 pub use field::WireEnum;
 pub use migration::InvalidBundle;

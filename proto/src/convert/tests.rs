@@ -7,6 +7,7 @@ use prost::Message;
 use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
 };
+use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
 use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
@@ -15,7 +16,7 @@ use stopover_model::report::{
 };
 
 use super::field::optional_enumeration;
-use super::{AgentCommand, InvalidWire, WireEnum};
+use super::{AgentAct, AgentCommand, InvalidWire, WireEnum};
 use crate::v1;
 
 mod bundle;
@@ -77,6 +78,8 @@ fn enums() {
     every_value_comes_back::<StageOutcome>();
     every_value_comes_back::<DeploymentOutcome>();
     every_value_comes_back::<OnFailure>();
+    every_value_comes_back::<Tool>();
+    every_value_comes_back::<RowState>();
 }
 
 #[test]
@@ -110,4 +113,13 @@ fn pipelines_migrations_and_plans() {
 #[test]
 fn commands() {
     come_back::<AgentCommand, v1::Command>(samples::commands());
+    come_back::<AgentAct, v1::Act>(samples::acts());
+}
+
+#[test]
+fn histories() {
+    come_back::<Histories, v1::Histories>(samples::histories());
+    come_back::<AppliedMigration, v1::AppliedMigration>(samples::applied_migrations());
+    all_come_back::<Origin, v1::Origin>(samples::origins());
+    come_back::<Recorded, v1::Recorded>(samples::recorded());
 }

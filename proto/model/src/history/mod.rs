@@ -12,6 +12,7 @@ mod baseline;
 mod checksum;
 mod key;
 mod liquibase;
+mod record;
 mod tool;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adoption::{Adoption, Basis, Mark, Options, Problem, Trouble, adopt};
 pub use baseline::{NoSuchMigration, baseline};
+pub use record::{AppliedMigration, Histories, Origin, Recorded};
 pub use tool::{Tool, UnknownTool};
 
 /// A history table, found in a database.

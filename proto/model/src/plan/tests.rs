@@ -26,6 +26,7 @@ fn in_ledger(digest: Digest, state: LedgerState) -> Inspection {
         variant: Variant::Batched,
         deployment: DeploymentId::from_random(3),
         at: at(0),
+        origin: None,
     };
     Inspection { ledger: vec![entry], ..inspection() }
 }

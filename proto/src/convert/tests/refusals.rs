@@ -183,3 +183,15 @@ fn a_pipeline_that_no_file_could_hold() {
     let never = locks(|locks| locks.oldest_transaction = Some(Duration::default()));
     assert_eq!(refused_field::<Pipeline, _>(good(), never), "stages[0].locks.oldest_transaction");
 }
+
+#[test]
+fn histories_name_their_tool_and_their_rows_state() {
+    use stopover_model::history::Origin;
+    let found = || samples::histories().remove(1);
+    let spoilt = refused_field(found(), |wire: &mut v1::Histories| wire.tables[1].tool = 0);
+    assert_eq!(spoilt, "tables[1].tool");
+    let spoilt = refused_field(found(), |wire: &mut v1::Histories| wire.tables[0].rows[2].state = 99);
+    assert_eq!(spoilt, "tables[0].rows[2].state");
+    let nobody = |wire: &mut v1::Origin| wire.kind = Some(v1::origin::Kind::Baseline(String::new()));
+    assert_eq!(refused_field(Origin::Baseline { by: "ada".parse().unwrap() }, nobody), "baseline");
+}

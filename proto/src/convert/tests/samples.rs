@@ -20,8 +20,10 @@ use stopover_model::report::Progress;
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
+mod history;
 mod reports;
 
+pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
 pub(super) use reports::{inspections, log_lines, outcomes, step_reports};
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {

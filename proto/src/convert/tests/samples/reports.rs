@@ -94,6 +94,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         variant: Variant::Batched,
         deployment: id("0123456789"),
         at: at(),
+        origin: (state == LedgerState::Applied).then(|| "baseline by ada".into()),
     };
     let lock = TableLock {
         table: "users".into(),
