@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! run (tunnel) -> service -> work registry -> inspect | backup | migrate | verify | rollback -> postgres, ledger
+//!                       `--> history | record, outside of deployments ------------------------^
 //! ```
 
 pub mod backup;
@@ -12,12 +13,14 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod fingerprint;
+pub mod history;
 pub mod identity;
 pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod migrate;
 pub mod postgres;
+pub mod record;
 pub mod rollback;
 pub mod run;
 pub mod service;

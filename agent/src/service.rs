@@ -3,6 +3,7 @@
 //! What goes wrong in a database is an outcome; a status is only for a command that is not carried out. A call that is
 //! dropped never stops the work.
 
+mod act;
 mod command;
 mod job;
 mod stream;
@@ -218,5 +219,19 @@ impl Agent for AgentService {
         tracing::info!(%deployment, %step, %attempt, "asked to cancel");
         let was_running = self.work.cancel(&WorkKey { deployment, step }, attempt);
         Ok(Response::new(v1::CancelResponse { was_running }))
+    }
+
+    async fn read_history(
+        &self,
+        request: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<v1::ReadHistoryResponse>, Status> {
+        self.look_at_history(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn record(
+        &self,
+        request: Request<v1::RecordRequest>,
+    ) -> Result<Response<v1::RecordResponse>, Status> {
+        self.record_migrations(request.into_inner()).await.map(Response::new)
     }
 }

@@ -139,7 +139,8 @@ impl Registry {
         self.tasks.wait().await;
     }
 
-    fn turn_on(&self, database: &DatabaseName) -> Arc<tokio::sync::Mutex<()>> {
+    /// What a step on this database holds while it runs; others that write there take it too.
+    pub(crate) fn turn_on(&self, database: &DatabaseName) -> Arc<tokio::sync::Mutex<()>> {
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(databases.entry(database.clone()).or_default())
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use stopover_model::id::Epoch;
+use stopover_model::report::{ErrorClass, StepError};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 
@@ -40,6 +41,31 @@ pub enum Excluded {
     },
     Cancelled,
     Query(QueryError),
+}
+
+impl Excluded {
+    /// For people.
+    #[must_use]
+    pub fn into_step_error(self) -> StepError {
+        match self {
+            Self::Fenced { holder } => {
+                let message = format!(
+                    "deployment {}, with the newer epoch {}, has taken the database over; this attempt stops",
+                    holder.deployment, holder.epoch
+                );
+                StepError::new(ErrorClass::Fenced, message)
+            }
+            Self::Busy { holder } => {
+                let message =
+                    format!("{holder} holds Stopover's lock in the database and does not let it go");
+                StepError::new(ErrorClass::Lock, message).with_hint(
+                    "find out what that session is; SELECT pg_terminate_backend(PID) as a superuser ends it",
+                )
+            }
+            Self::Cancelled => StepError::new(ErrorClass::Cancelled, "the step was cancelled"),
+            Self::Query(error) => error.into_step_error("take Stopover's lock"),
+        }
+    }
 }
 
 /// Who holds the lock.

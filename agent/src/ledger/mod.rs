@@ -11,6 +11,7 @@
 pub mod exclusion;
 mod fence;
 mod read;
+mod record;
 mod schema;
 mod write;
 
@@ -20,6 +21,7 @@ pub use fence::{hold_fence, take_fence};
 pub use read::{
     MigrationRow, MigrationState, RolledBack, StatementRow, entries, migration, rolled_back_by, statements,
 };
+pub use record::{existing, record};
 pub use schema::{SCHEMA, ensure};
 pub use write::*;
 

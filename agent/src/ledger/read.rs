@@ -28,6 +28,8 @@ pub struct MigrationRow {
     pub fingerprint_after: Option<Digest>,
     pub objects_before: Option<BTreeMap<String, String>>,
     pub changes: Option<Changes>,
+    /// Why it counts as applied, where no deployment ran it.
+    pub origin: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +81,17 @@ pub async fn entries(client: &Client, ids: &[MigrationId]) -> Result<Vec<LedgerE
 }
 
 async fn read_entries(client: &Client, ids: &[MigrationId]) -> Result<Vec<LedgerEntry>, QueryError> {
-    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = 'stopover' AND c.relname = 'migration')";
-    if !client.query_typed_one(there, &[]).await?.get::<_, bool>(0) {
-        return Ok(Vec::new());
-    }
+    // A ledger that an earlier agent made is read as it is: only who writes upgrades it.
+    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid \
+                     AND a.attname = 'origin' AND NOT a.attisdropped) \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = 'stopover' AND c.relname = 'migration' AND c.relkind = 'r'";
+    let Some(found) = client.query_typed_opt(there, &[]).await? else { return Ok(Vec::new()) };
+    let origin = if found.get::<_, bool>(0) { "origin" } else { "NULL::text" };
     let ids: Vec<&str> = ids.iter().map(MigrationId::as_str).collect();
-    let sql =
-        format!("SELECT {COLUMNS}, id FROM stopover.migration WHERE id = ANY ($1) ORDER BY started_at, id");
+    let sql = format!(
+        "SELECT {COLUMNS}, {origin} AS origin, id FROM stopover.migration WHERE id = ANY ($1) ORDER BY started_at, id"
+    );
     let rows = client.query_typed(&sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
     rows.iter().map(entry).collect()
 }
@@ -105,16 +109,17 @@ fn entry(row: &Row) -> Result<LedgerEntry, QueryError> {
         variant: found.variant,
         deployment: found.deployment.parse().map_err(|_| unreadable("a deployment's id"))?,
         at: found.at,
+        origin: found.origin,
     })
 }
 
-const COLUMNS: &str = "digest, state, variant, deployment, run, \
+pub(super) const COLUMNS: &str = "digest, state, variant, deployment, run, \
     (extract(epoch FROM coalesce(applied_at, started_at)) * 1000000)::bigint AS at, \
     fingerprint_before, fingerprint_after, objects_before, changes";
 
 /// A migration's row; the ledger must be there.
 pub async fn migration(session: &Session, id: &MigrationId) -> Result<Option<MigrationRow>, QueryError> {
-    let sql = format!("SELECT {COLUMNS} FROM stopover.migration WHERE id = $1");
+    let sql = format!("SELECT {COLUMNS}, origin FROM stopover.migration WHERE id = $1");
     let row = session.client().query_typed_opt(&sql, &[(&id.as_str(), Type::TEXT)]).await;
     row.map_err(|e| session.error(e))?.as_ref().map(MigrationRow::read).transpose()
 }
@@ -170,7 +175,7 @@ pub async fn rolled_back_by(
 }
 
 impl MigrationRow {
-    fn read(row: &Row) -> Result<Self, QueryError> {
+    pub(super) fn read(row: &Row) -> Result<Self, QueryError> {
         Ok(Self {
             digest: digest(row, "digest")?.ok_or_else(|| unreadable("a digest"))?,
             state: match row.get("state") {
@@ -191,6 +196,7 @@ impl MigrationRow {
             fingerprint_after: digest(row, "fingerprint_after")?,
             objects_before: json(row, "objects_before")?,
             changes: json(row, "changes")?,
+            origin: row.get("origin"),
         })
     }
 }

@@ -275,7 +275,7 @@ pub async fn intent_gone(session: &Session, key: StatementKey<'_>) -> Result<(),
 }
 
 impl MigrationState {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Applied => "applied",

@@ -60,19 +60,7 @@ impl From<Excluded> for Stop {
     fn from(excluded: Excluded) -> Self {
         match excluded {
             Excluded::Query(error) => Self::query(error, "take Stopover's lock"),
-            Excluded::Cancelled => Self::cancelled(Effect::None),
-            Excluded::Fenced { holder } => Self::fenced(
-                &format!("deployment {}, with the newer epoch {},", holder.deployment, holder.epoch),
-                Effect::None,
-            ),
-            Excluded::Busy { holder } => {
-                let message =
-                    format!("{holder} holds Stopover's lock in the database and does not let it go");
-                let error = StepError::new(ErrorClass::Lock, message).with_hint(
-                    "find out what that session is; SELECT pg_terminate_backend(PID) as a superuser ends it",
-                );
-                Self::failed(error)
-            }
+            excluded => Self::failed(excluded.into_step_error()),
         }
     }
 }

@@ -20,27 +20,36 @@ pub(super) fn check(
 ) -> Result<AgentCommand, Status> {
     let command = command.ok_or_else(|| Status::invalid_argument("`command` is missing"))?;
     let command = AgentCommand::try_from(command).map_err(|e| invalid("command", &e))?;
-    if command.environment != *environment {
-        return Err(Status::permission_denied(format!(
-            "this agent works for the environment {environment}, and the command is for {}",
-            command.environment
-        )));
-    }
     if !kinds.contains(&command.step.kind) {
         let kind = command.step.kind;
         return Err(Status::invalid_argument(format!(
             "`command.step.kind`: {kind} is not done by this call"
         )));
     }
-    if !databases.contains(&command.step.database) {
+    check_place(&command.environment, &command.step.database, environment, databases)?;
+    Ok(command)
+}
+
+/// Checks that what is asked for is this agent's to do.
+pub(super) fn check_place(
+    asked: &EnvironmentName,
+    database: &DatabaseName,
+    environment: &EnvironmentName,
+    databases: &BTreeSet<DatabaseName>,
+) -> Result<(), Status> {
+    if asked != environment {
+        return Err(Status::permission_denied(format!(
+            "this agent works for the environment {environment}, and the command is for {asked}"
+        )));
+    }
+    if !databases.contains(database) {
         let known: Vec<&str> = databases.iter().map(DatabaseName::as_str).collect();
         return Err(Status::failed_precondition(format!(
-            "this agent has no database {}: its agent.toml names {}; add a [[database]] there, or correct the pipeline",
-            command.step.database,
+            "this agent has no database {database}: its agent.toml names {}; add a [[database]] there, or correct the pipeline",
             known.join(", ")
         )));
     }
-    Ok(command)
+    Ok(())
 }
 
 /// Reads a migration and refuses content that is not what the digest was made of.

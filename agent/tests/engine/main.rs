@@ -10,6 +10,7 @@ mod fingerprint;
 mod guide;
 mod locks;
 mod own_statements;
+mod record;
 mod rollback;
 mod stepwise;
 mod support;

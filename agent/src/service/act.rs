@@ -1,0 +1,108 @@
+//! What is asked outside of any deployment: reading other tools' histories, and recording what they applied.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use stopover_model::event::{StageIndex, StepKey, StepKind};
+use stopover_model::history::{AppliedMigration, Origin};
+use stopover_model::id::{Attempt, MigrationId};
+use stopover_model::report::{ErrorClass, StepError};
+use stopover_proto::convert::AgentAct;
+use stopover_proto::convert::field::{message, messages, names};
+use stopover_proto::v1;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{AgentService, command, invalid};
+use crate::record::RecordWork;
+use crate::step::{Reporter, StepContext};
+use crate::{history, record};
+
+/// How long a step that still runs on the database is waited for.
+const TURN: Duration = Duration::from_secs(10);
+
+impl AgentService {
+    pub(super) async fn look_at_history(
+        &self,
+        request: v1::ReadHistoryRequest,
+    ) -> Result<v1::ReadHistoryResponse, Status> {
+        use v1::read_history_response::Result as Answer;
+        let context = self.context_of(request.act, StepKind::Inspect)?;
+        let migrations: Vec<MigrationId> =
+            names::read(request.migrations, "migrations").map_err(|e| invalid(&e))?;
+        let result = match history::look(&context, &migrations).await {
+            Ok(found) => Answer::Found(found.into()),
+            Err(error) => Answer::Failed(error.into()),
+        };
+        Ok(v1::ReadHistoryResponse { result: Some(result) })
+    }
+
+    pub(super) async fn record_migrations(
+        &self,
+        request: v1::RecordRequest,
+    ) -> Result<v1::RecordResponse, Status> {
+        use v1::record_response::Result as Answer;
+        let context = self.context_of(request.act, StepKind::Migrate)?;
+        let migrations: Vec<AppliedMigration> =
+            messages::read(request.migrations, "migrations").map_err(|e| invalid(&e))?;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = migrations.iter().find(|m| !seen.insert(&m.migration)) {
+            return Err(Status::invalid_argument(format!(
+                "`migrations`: {} is given twice",
+                twice.migration
+            )));
+        }
+        let origin: Origin = message::read(request.origin, "origin").map_err(|e| invalid(&e))?;
+        let turn = self.work.turn_on(context.database.name());
+        let work = RecordWork { migrations, origin };
+        let recorded = match tokio::time::timeout(TURN, turn.lock()).await {
+            Ok(_turn) => record::run(&context, &work).await,
+            Err(_) => Err(busy(&context)),
+        };
+        let result = match recorded {
+            Ok(recorded) => {
+                tracing::info!(database = %context.database.name(), act = %context.deployment,
+                    written = recorded.written.len(), "recorded migrations: {}", work.origin);
+                Answer::Recorded(recorded.into())
+            }
+            Err(error) => {
+                tracing::warn!(database = %context.database.name(), "recorded nothing: {}", error.message);
+                Answer::Failed(error.into())
+            }
+        };
+        Ok(v1::RecordResponse { result: Some(result) })
+    }
+
+    fn context_of(&self, act: Option<v1::Act>, kind: StepKind) -> Result<StepContext, Status> {
+        let act = act.ok_or_else(|| Status::invalid_argument("`act` is missing"))?;
+        let act = AgentAct::try_from(act).map_err(|e| command::invalid("act", &e))?;
+        command::check_place(&act.environment, &act.database, &self.settings.environment, &self.names)?;
+        if Timestamp::now() > act.not_after {
+            let message = "the act had to begin earlier than it is now by this machine's clock";
+            return Err(Status::deadline_exceeded(message));
+        }
+        let Some(database) = self.settings.databases.get(&act.database).map(Arc::clone) else {
+            return Err(Status::internal("the database went away between two looks at it"));
+        };
+        let run = uuid::Uuid::new_v4().to_string();
+        Ok(StepContext {
+            agent: self.settings.agent.clone(),
+            environment: self.settings.environment.clone(),
+            deployment: act.id,
+            step: StepKey::target(StageIndex(0), &act.database, kind),
+            attempt: Attempt(1),
+            epoch: act.epoch,
+            run: run.parse().map_err(|_| Status::internal("a UUID is no run's id"))?,
+            database,
+            reporter: Reporter::new(),
+            cancel: CancellationToken::new(),
+        })
+    }
+}
+
+fn busy(context: &StepContext) -> StepError {
+    let message = format!("a step still runs on {}", context.database.name());
+    StepError::new(ErrorClass::Lock, message).with_hint("wait for it to end: `stopover list`")
+}
