@@ -194,6 +194,10 @@ impl Actor {
             Some((environment, false)) => Hold::Release(environment),
             None => Hold::Keep,
         };
+        let _door = match hold {
+            Hold::Take(environment) => Some(self.shared.acts.enter(environment).await?),
+            Hold::Keep | Hold::Release(_) => None,
+        };
         self.shared.store.append(&records, &projection::of(&self.deployment), hold).await?;
         for record in records {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");

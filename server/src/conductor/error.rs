@@ -2,7 +2,7 @@
 
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
-use stopover_model::id::{DeploymentId, Seq};
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Seq};
 
 use crate::store::StoreError;
 
@@ -17,6 +17,14 @@ pub enum ConductError {
         "the environment {environment} is in use by deployment {by}; wait for it, or cancel it: stopover cancel {by}"
     )]
     Held { environment: String, by: DeploymentId },
+    #[error(
+        "`stopover adopt` or `stopover baseline` writes in the environment {0} right now; try again in a moment"
+    )]
+    OtherAct(EnvironmentName),
+    #[error("no agent has joined the environment {0} yet: stopover agent token {0}")]
+    NoAgentYet(EnvironmentName),
+    #[error("no agent of {environment} serves a database {database}; there is {there}")]
+    NoDatabase { environment: EnvironmentName, database: DatabaseName, there: String },
     #[error("nothing of deployment {0} is in any database: there is nothing to roll back")]
     NothingToRollBack(DeploymentId),
     #[error("no step of deployment {0} has an UNKNOWN outcome")]

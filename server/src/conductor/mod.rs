@@ -8,6 +8,7 @@
 //!                                                            \-> dispatch -> agent (through its tunnel)
 //! ```
 
+mod act;
 mod actor;
 mod create;
 mod dispatch;
@@ -33,6 +34,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use act::RecordApplied;
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{StagePlan, TargetResult};
@@ -79,6 +81,7 @@ struct Shared {
     hub: Hub,
     clock: Clock,
     actors: Mutex<BTreeMap<DeploymentId, mpsc::Sender<Message>>>,
+    acts: act::Acts,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -93,6 +96,7 @@ impl Conductor {
                 hub: Hub::default(),
                 clock,
                 actors: Mutex::default(),
+                acts: act::Acts::default(),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),

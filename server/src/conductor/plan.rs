@@ -158,7 +158,7 @@ fn too_slow(database: &DatabaseName) -> StepError {
     StepError::new(ErrorClass::Transient, message).with_hint(hint)
 }
 
-fn nobody_serves(database: &DatabaseName) -> StepError {
+pub(super) fn nobody_serves(database: &DatabaseName) -> StepError {
     let message = format!("no agent that serves {database} is connected");
     let hint = "see `stopover agent list`; start the agent, or correct `databases` in the pipeline";
     StepError::new(ErrorClass::Transient, message).with_hint(hint)

@@ -36,6 +36,9 @@ impl Shared {
                 world.environments.entry(environment).or_default().held_by = Some(holder);
             }
         }
+        for (environment, act) in self.acts.running().iter() {
+            world.environments.entry(environment.clone()).or_default().held_by = Some(act.clone());
+        }
         Ok(world)
     }
 }

@@ -163,6 +163,17 @@ impl Agent for Pretender {
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         Ok(Response::new(v1::CancelResponse { was_running: false }))
     }
+
+    async fn read_history(
+        &self,
+        _: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<v1::ReadHistoryResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn record(&self, _: Request<v1::RecordRequest>) -> Result<Response<v1::RecordResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
 }
 
 #[tokio::test]

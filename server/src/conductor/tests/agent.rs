@@ -36,6 +36,12 @@ pub(super) struct Asked {
     verdict: oneshot::Sender<Result<(), Status>>,
 }
 
+/// A wish to record that waits for what the test says.
+pub(super) struct Recording {
+    pub(super) request: v1::RecordRequest,
+    pub(super) verdict: oneshot::Sender<Result<v1::RecordResponse, Status>>,
+}
+
 /// A call that was taken.
 pub(super) struct Working {
     kind: StepKind,
@@ -86,6 +92,7 @@ impl Working {
 #[derive(Clone)]
 struct Fake {
     asked: mpsc::UnboundedSender<Asked>,
+    recordings: mpsc::UnboundedSender<Recording>,
     cancels: Arc<AtomicU32>,
     /// From which cancel on there is something to cancel.
     hears_from: u32,
@@ -95,6 +102,7 @@ struct Fake {
 pub(super) struct FakeAgent {
     pub(super) channel: AgentChannel,
     pub(super) asked: mpsc::UnboundedReceiver<Asked>,
+    pub(super) recordings: mpsc::UnboundedReceiver<Recording>,
     pub(super) cancels: Arc<AtomicU32>,
     stop: CancellationToken,
 }
@@ -112,15 +120,16 @@ impl FakeAgent {
         tokio::spawn(serving);
         let outer = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let (asked, received) = mpsc::unbounded_channel();
+        let (recordings, wishes) = mpsc::unbounded_channel();
         let cancels = Arc::new(AtomicU32::new(0));
-        let fake = Fake { asked, cancels: Arc::clone(&cancels), hears_from };
+        let fake = Fake { asked, recordings, cancels: Arc::clone(&cancels), hears_from };
         let tunnel = OpenTunnel::open(outer).await.unwrap();
         let until = stop.clone();
         tokio::spawn(async move {
             let routes = Routes::new(AgentServer::new(fake));
             tunnel.serve(routes, KeepAlive::default(), until, Duration::ZERO).await
         });
-        Self { channel: channels.recv().await.unwrap(), asked: received, cancels, stop }
+        Self { channel: channels.recv().await.unwrap(), asked: received, recordings: wishes, cancels, stop }
     }
 }
 
@@ -192,6 +201,23 @@ impl Agent for Fake {
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {
         self.ask(request.into_inner().command).await
+    }
+
+    async fn read_history(
+        &self,
+        _: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<v1::ReadHistoryResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn record(
+        &self,
+        request: Request<v1::RecordRequest>,
+    ) -> Result<Response<v1::RecordResponse>, Status> {
+        let (verdict, heard) = oneshot::channel();
+        let recording = Recording { request: request.into_inner(), verdict };
+        self.recordings.send(recording).map_err(|_| Status::unavailable("the test is over"))?;
+        heard.await.map_err(|_| Status::unavailable("the call was dropped"))?.map(Response::new)
     }
 
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {

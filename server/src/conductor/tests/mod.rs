@@ -1,5 +1,6 @@
 //! Deployments carried on by a real store, through a real tunnel, to an agent that says what the test wants.
 
+mod acts;
 mod agent;
 mod calls;
 mod requests;
@@ -9,7 +10,7 @@ use std::pin::Pin;
 use futures::StreamExt as _;
 use stopover_model::deployment::{Deployment, StepState};
 use stopover_model::event::{DeploymentOutcome, Event, Record, StepKind};
-use stopover_model::report::ErrorClass;
+use stopover_model::report::{Effect, ErrorClass};
 use stopover_proto::token::OperatorToken;
 use tempfile::TempDir;
 use tonic::Status;

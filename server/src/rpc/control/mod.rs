@@ -2,6 +2,7 @@
 
 mod deployments;
 mod environments;
+mod histories;
 mod pipelines;
 mod plan;
 mod requests;
@@ -103,6 +104,21 @@ impl Control for Api {
     ) -> Answer<v1::ResolveDeploymentResponse> {
         let by = Operator::of(&request)?;
         answer(self.resolve(by, request.into_inner()).await)
+    }
+
+    async fn read_histories(
+        &self,
+        request: Request<v1::ReadHistoriesRequest>,
+    ) -> Answer<v1::ReadHistoriesResponse> {
+        answer(self.histories(request.into_inner()).await)
+    }
+
+    async fn record_applied(
+        &self,
+        request: Request<v1::RecordAppliedRequest>,
+    ) -> Answer<v1::RecordAppliedResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.record(by, request.into_inner()).await)
     }
 
     async fn create_environment(

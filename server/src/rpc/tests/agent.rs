@@ -78,6 +78,17 @@ impl Agent for Described {
         idle()
     }
 
+    async fn read_history(
+        &self,
+        _: Request<v1::ReadHistoryRequest>,
+    ) -> Result<Response<v1::ReadHistoryResponse>, Status> {
+        idle()
+    }
+
+    async fn record(&self, _: Request<v1::RecordRequest>) -> Result<Response<v1::RecordResponse>, Status> {
+        idle()
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         idle()
     }

@@ -1,0 +1,269 @@
+//! What is done in an environment outside of any deployment: reading other tools' histories, and recording migrations that
+//! were applied before.
+//!
+//! An act that writes and a deployment keep out of each other's way: an environment that a deployment is in has no act,
+//! and none gets in while an act writes. One server works on a store, so that this is kept in its memory; should it die,
+//! the act's call to the agent dies with it, and the database's own lock settles the rest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded};
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
+use stopover_model::report::{Effect, ErrorClass, StepError};
+use stopover_proto::convert::AgentAct;
+use stopover_proto::convert::field::{direct, message, messages, names};
+use stopover_proto::v1;
+use tonic::{Code, Status};
+
+use super::plan::nobody_serves;
+use super::{ConductError, Conductor, Shared};
+use crate::registry::AgentLink;
+use crate::store::AppendError;
+
+/// What an agent may take to answer.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Migrations that count as applied.
+#[derive(Debug)]
+pub struct RecordApplied {
+    pub environment: EnvironmentName,
+    pub database: DatabaseName,
+    /// In the order in which they were applied.
+    pub migrations: Vec<AppliedMigration>,
+    pub origin: Origin,
+}
+
+/// The acts that write now.
+#[derive(Debug, Default)]
+pub(super) struct Acts {
+    /// Whoever enters an environment, deployment or act, looks and enters under this.
+    door: tokio::sync::Mutex<()>,
+    running: Mutex<BTreeMap<EnvironmentName, DeploymentId>>,
+}
+
+/// An act's stay in an environment.
+struct Stay {
+    shared: Arc<Shared>,
+    environment: EnvironmentName,
+}
+
+impl Acts {
+    /// By environment, with the act's own id.
+    pub(super) fn running(&self) -> MutexGuard<'_, BTreeMap<EnvironmentName, DeploymentId>> {
+        // Nothing can leave the map half changed.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a deployment that enters: what this gives is kept until it is written.
+    pub(super) async fn enter(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, AppendError> {
+        let door = self.door.lock().await;
+        match self.running().get(environment) {
+            Some(act) => Err(AppendError::Held { by: act.clone() }),
+            None => Ok(door),
+        }
+    }
+}
+
+impl Stay {
+    async fn begin(
+        shared: &Arc<Shared>,
+        environment: &EnvironmentName,
+        act: &DeploymentId,
+    ) -> Result<Self, ConductError> {
+        let _door = shared.acts.door.lock().await;
+        if let Some(by) = shared.store.holds().await?.remove(environment) {
+            return Err(ConductError::Held { environment: environment.to_string(), by });
+        }
+        let mut running = shared.acts.running();
+        if running.contains_key(environment) {
+            return Err(ConductError::OtherAct(environment.clone()));
+        }
+        running.insert(environment.clone(), act.clone());
+        Ok(Self { shared: Arc::clone(shared), environment: environment.clone() })
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.shared.acts.running().remove(&self.environment);
+        // A deployment may be waiting for the environment.
+        self.shared.registry.touch();
+    }
+}
+
+impl Conductor {
+    /// What the databases' histories say; of each database that, or why it could not be read.
+    pub async fn read_histories(
+        &self,
+        environment: &EnvironmentName,
+        database: Option<&DatabaseName>,
+        migrations: &[MigrationId],
+    ) -> Result<Vec<(DatabaseName, Result<Histories, StepError>)>, ConductError> {
+        let databases = match database {
+            Some(database) => vec![self.shared.served(environment, database).await?],
+            None => self.shared.all_served(environment).await?,
+        };
+        let act = DeploymentId::from_random(rand::random());
+        let looks = databases.into_iter().map(|database| {
+            // Looking is not fenced.
+            let act = self.shared.act(environment, &database, act.clone(), Epoch(1));
+            let request = v1::ReadHistoryRequest {
+                act: Some(act.into()),
+                migrations: names::write(migrations.to_vec()),
+            };
+            async move {
+                let found = self.shared.ask(environment, &database, |link| read(link, request)).await;
+                (database, found)
+            }
+        });
+        Ok(join_all(looks).await)
+    }
+
+    /// Writes migrations into a database's ledger. The inner error is the database's.
+    pub async fn record_applied(
+        &self,
+        record: RecordApplied,
+    ) -> Result<Result<Recorded, StepError>, ConductError> {
+        let shared = Arc::clone(&self.shared);
+        // It goes on when the caller hangs up: nobody gets into the environment before it has ended.
+        let act = self.shared.tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            stop.run_until_cancelled(shared.record(record)).await.unwrap_or(Err(ConductError::Stopping))
+        });
+        act.await.unwrap_or(Err(ConductError::Stopping))
+    }
+}
+
+impl Shared {
+    async fn record(
+        self: &Arc<Self>,
+        record: RecordApplied,
+    ) -> Result<Result<Recorded, StepError>, ConductError> {
+        let RecordApplied { environment, database, migrations, origin } = record;
+        self.served(&environment, &database).await?;
+        let id = DeploymentId::from_random(rand::random());
+        let _stay = Stay::begin(self, &environment, &id).await?;
+        let epoch = self.store.next_epoch().await?;
+        let act = self.act(&environment, &database, id.clone(), epoch);
+        tracing::info!(act = %id, %environment, %database, migrations = migrations.len(), "recording: {origin}");
+        let request = v1::RecordRequest {
+            act: Some(act.into()),
+            migrations: messages::write(migrations),
+            origin: message::write(origin),
+        };
+        Ok(self.ask(&environment, &database, |link| write(link, request)).await)
+    }
+
+    fn act(
+        &self,
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+        id: DeploymentId,
+        epoch: Epoch,
+    ) -> AgentAct {
+        let not_after = (self.clock)().checked_add(LONGEST).unwrap_or(jiff::Timestamp::MAX);
+        AgentAct { environment: environment.clone(), database: database.clone(), id, epoch, not_after }
+    }
+
+    async fn ask<T>(
+        &self,
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+        ask: impl AsyncFnOnce(AgentLink) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let link = self.registry.agent_of(environment, database).ok_or_else(|| nobody_serves(database))?;
+        let agent = link.agent.clone();
+        tokio::time::timeout(LONGEST, ask(link)).await.unwrap_or_else(|_| {
+            let message = format!("the agent {agent} gave no answer within a minute");
+            let error = StepError::new(ErrorClass::Transient, message).with_effect(Effect::Possible);
+            Err(error.with_hint("run the same command again: what is there already is left as it is"))
+        })
+    }
+
+    async fn all_served(&self, environment: &EnvironmentName) -> Result<Vec<DatabaseName>, ConductError> {
+        let mut served = self.store.environment_databases().await?;
+        let databases: Vec<_> = served.remove(environment).unwrap_or_default().into_keys().collect();
+        if databases.is_empty() {
+            return Err(ConductError::NoAgentYet(environment.clone()));
+        }
+        Ok(databases)
+    }
+
+    async fn served(
+        &self,
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+    ) -> Result<DatabaseName, ConductError> {
+        let there = self.all_served(environment).await?;
+        if there.contains(database) {
+            return Ok(database.clone());
+        }
+        let there: Vec<&str> = there.iter().map(DatabaseName::as_str).collect();
+        let (environment, database) = (environment.clone(), database.clone());
+        Err(ConductError::NoDatabase { environment, database, there: there.join(", ") })
+    }
+}
+
+async fn read(link: AgentLink, request: v1::ReadHistoryRequest) -> Result<Histories, StepError> {
+    use v1::read_history_response::Result as Answer;
+    let answer = link.client().read_history(request).await.map_err(|status| refused(&link, &status))?;
+    match answer.into_inner().result {
+        Some(Answer::Found(found)) => direct::read(found, "found").map_err(|e| nonsense(&link, e)),
+        Some(Answer::Failed(error)) => {
+            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
+        }
+        None => Err(nonsense(&link, "it is empty")),
+    }
+}
+
+async fn write(link: AgentLink, request: v1::RecordRequest) -> Result<Recorded, StepError> {
+    use v1::record_response::Result as Answer;
+    let answer = link.client().record(request).await.map_err(|status| {
+        let error = refused(&link, &status);
+        match error.class {
+            ErrorClass::Transient => error
+                .with_effect(Effect::Possible)
+                .with_hint("run the same command again: what is there already is left as it is"),
+            _ => error,
+        }
+    })?;
+    match answer.into_inner().result {
+        Some(Answer::Recorded(recorded)) => {
+            direct::read(recorded, "recorded").map_err(|e| nonsense(&link, e))
+        }
+        Some(Answer::Failed(error)) => {
+            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
+        }
+        None => Err(nonsense(&link, "it is empty")),
+    }
+}
+
+fn refused(link: &AgentLink, status: &Status) -> StepError {
+    let agent = &link.agent;
+    match status.code() {
+        Code::Unimplemented => {
+            let message =
+                format!("the agent {agent} (version {}) does not know how to do this", link.version);
+            StepError::new(ErrorClass::Setup, message)
+                .with_hint("install the agent that came with this server")
+        }
+        Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied => {
+            StepError::new(ErrorClass::Setup, format!("the agent {agent} refused: {}", status.message()))
+        }
+        _ => {
+            let message = format!("the agent {agent} could not be asked: {}", status.message());
+            StepError::new(ErrorClass::Transient, message)
+        }
+    }
+}
+
+fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
+    let message = format!("the answer of the agent {} makes no sense: {why}", link.agent);
+    StepError::new(ErrorClass::Internal, message).with_hint("are agent and server of the same version?")
+}
