@@ -7,7 +7,7 @@ use std::time::Duration;
 use stopover_model::history::{AppliedMigration, Origin, Recorded};
 use stopover_model::report::{Effect, ErrorClass, StepError};
 
-use crate::ledger::exclusion::{Patience, release_lock, take_lock};
+use crate::ledger::exclusion::{Excluded, Patience, release_lock, take_lock};
 use crate::ledger::{self, Author, MigrationRow, MigrationState};
 use crate::postgres::{Purpose, QueryError, Session, SessionName};
 use crate::step::StepContext;
@@ -42,7 +42,7 @@ async fn on_session(
     context: &StepContext,
     work: &RecordWork,
 ) -> Result<Recorded, StepError> {
-    take_lock(session, context, PATIENCE).await.map_err(|excluded| excluded.into_step_error())?;
+    take_lock(session, context, PATIENCE).await.map_err(Excluded::into_step_error)?;
     ledger::ensure(session).await?;
     let recorded = in_transaction(session, &Author::of(context), work).await;
     match recorded {

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
+use stopover_model::history::Tool;
 use stopover_model::id::{DatabaseName, EnvironmentName, PipelineName};
 use stopover_model::layout::Layout;
 
@@ -111,6 +112,10 @@ pub enum Command {
     },
     /// Say what is true of a step whose outcome is UNKNOWN, after looking at the database
     Resolve(ResolveArgs),
+    /// Take over what another migration tool has applied, from its history table
+    Adopt(AdoptArgs),
+    /// Count migrations as applied on your word, where no history says so
+    Baseline(BaselineArgs),
     /// Show the statements of an SQL file, and which may share a transaction; needs no server
     Statements {
         /// The SQL file
@@ -259,6 +264,49 @@ pub struct ResolveArgs {
     pub database: Option<DatabaseName>,
 }
 
+/// What counts as applied without having been run.
+#[derive(Debug, Args)]
+pub struct AppliedArgs {
+    /// The environment whose databases are meant
+    pub environment: EnvironmentName,
+    /// The directory of the migrations
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// How the directory is laid out; else it is found out
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    pub layout: Option<Layout>,
+    /// Only this database of the environment
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<DatabaseName>,
+    /// Write it without being asked
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    #[command(flatten)]
+    pub applied: AppliedArgs,
+    /// Whose history, when a database holds several
+    #[arg(long, value_name = "TOOL", value_parser = tools())]
+    pub tool: Option<Tool>,
+    /// Which table, when a database holds several histories of one tool
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Files that have changed since they were applied count all the same
+    #[arg(long)]
+    pub accept_changed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BaselineArgs {
+    #[command(flatten)]
+    pub applied: AppliedArgs,
+    /// The last migration that is there already, with all before it
+    #[arg(long, value_name = "ID")]
+    pub through: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum EnvironmentCommand {
     /// Make an environment
@@ -307,6 +355,10 @@ fn layouts() -> impl clap::builder::TypedValueParser<Value = Layout> {
     PossibleValuesParser::new(Layout::ALL.map(Layout::name)).try_map(|name| name.parse::<Layout>())
 }
 
+fn tools() -> impl clap::builder::TypedValueParser<Value = Tool> {
+    PossibleValuesParser::new(Tool::ALL.map(Tool::name)).try_map(|name| name.parse::<Tool>())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -346,6 +398,9 @@ mod tests {
             ("stopover deploy", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --detach --watch", ErrorKind::ArgumentConflict),
             ("stopover plan a --layout rails", ErrorKind::InvalidValue),
+            ("stopover adopt", ErrorKind::MissingRequiredArgument),
+            ("stopover adopt staging --tool alembic", ErrorKind::InvalidValue),
+            ("stopover baseline staging .", ErrorKind::MissingRequiredArgument),
             ("stopover statements", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),

@@ -2,8 +2,8 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, agent, cancel, completions, deploy, environment, lint, list, pause, pipeline, plan, resolve,
-    resume, rollback, statements, status, watch,
+    Context, adopt, agent, baseline, cancel, completions, deploy, environment, lint, list, pause, pipeline,
+    plan, resolve, resume, rollback, statements, status, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -23,6 +23,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
         Command::Resume { id } => resume::run(&context, &id.id).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
+        Command::Adopt(args) => adopt::run(&context, &args).await,
+        Command::Baseline(args) => baseline::run(&context, &args).await,
         Command::Statements { file } => statements::run(&context, &file),
         Command::Lint(args) => lint::run(&context, &args),
         Command::Environment(command) => environment::run(&context, command).await,

@@ -91,6 +91,19 @@ impl Output {
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
+    /// Asks a person; None where there is nobody to ask, or the output is for a program.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        if !self.live || !io::stdin().is_terminal() {
+            return None;
+        }
+        let text = Line::new().strong(question).paint(self.colours);
+        let asked = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+        let mut answer = String::new();
+        asked.and_then(|()| io::stdin().read_line(&mut answer)).ok()?;
+        Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
     pub fn failure(&self, failure: &Failure) {
         failure.lines().iter().for_each(|line| self.note(line));
     }

@@ -1,6 +1,7 @@
 //! The tables as the tools make them.
 
 use stopover_model::event::StepKind;
+use stopover_model::history::RowState::{Applied, Baseline, Dirty, Failed, NotApplied};
 use stopover_model::history::{HistoryRow, HistoryTable, RowState, Tool};
 use stopover_model::report::ErrorClass;
 
@@ -26,7 +27,6 @@ fn states(rows: &[HistoryRow]) -> Vec<(&str, RowState)> {
 
 #[tokio::test]
 async fn three_tools_call_their_table_schema_migrations() {
-    use RowState::{Applied, Dirty};
     let golang =
         "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);";
     let (tool, table, rows) = only(&format!("{golang} INSERT INTO schema_migrations VALUES (7, true)")).await;
@@ -73,7 +73,6 @@ async fn flyways_table() {
     )
     .await;
     assert_eq!((tool, table.as_str()), (Tool::Flyway, "app.flyway_schema_history"));
-    use RowState::{Applied, Baseline, Failed, NotApplied};
     let expected = [("1", Baseline), ("1.1", Applied), ("-", Applied), ("1.1", NotApplied), ("2", Failed)];
     assert_eq!(states(&rows), expected);
     assert_eq!((rows[1].checksum.as_deref(), rows[2].name.as_deref()), (Some("-17"), Some("my views")));
@@ -106,7 +105,6 @@ async fn sqlx_diesel_and_goose_beside_one_another() {
         (first.checksum.as_deref(), first.at),
         (Some("00ff"), Some("2024-01-01T10:00:00Z".parse().unwrap()))
     );
-    use RowState::{Applied, NotApplied};
     assert_eq!(states(&tables[2].rows), [("0", Applied), ("1", Applied), ("1", NotApplied)]);
 }
 

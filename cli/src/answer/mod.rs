@@ -1,7 +1,9 @@
 //! The server's answers that have no twin in the model, checked once as they come in.
 
+mod history;
 mod list;
 mod plan;
 
+pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
 pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};

@@ -1,6 +1,9 @@
 //! One file a command. Each asks the server, and hands what it answers to the renderers.
 
+pub(crate) mod adopt;
 pub(crate) mod agent;
+mod applied;
+pub(crate) mod baseline;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod deploy;

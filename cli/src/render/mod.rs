@@ -1,5 +1,6 @@
 //! From states and records to lines of text. Nothing here reads, writes, waits or asks for the time.
 
+pub mod adoption;
 pub mod check;
 pub mod error;
 pub mod event;

@@ -131,11 +131,11 @@ fn plan_one(
     let entry = inspection.ledger.iter().find(|e| e.migration == migration.id);
     if let Some(entry) = entry.filter(|e| e.digest != migration.digest) {
         let message = format!(
-            "{} is in the database's ledger with other content: {} there, {} here (by deployment {}, {})",
+            "{} is in the database's ledger with other content: {} there, {} here ({}, {})",
             migration.id,
             entry.digest.short(),
             migration.digest.short(),
-            entry.deployment,
+            entry.origin.clone().unwrap_or_else(|| format!("by deployment {}", entry.deployment)),
             date(entry.at)
         );
         return Err(StepError::new(ErrorClass::Drift, message).with_hint(
@@ -145,8 +145,11 @@ fn plan_one(
     let plan = |action, reason| Ok(MigrationPlan { id: migration.id.clone(), action, reason });
     match entry {
         Some(e) if e.state == LedgerState::Applied => {
-            let reason = format!("already applied by deployment {}, {}", e.deployment, date(e.at));
-            plan(Action::Skip, reason)
+            let whence = match &e.origin {
+                Some(origin) => origin.clone(),
+                None => format!("already applied by deployment {}", e.deployment),
+            };
+            plan(Action::Skip, format!("{whence}, {}", date(e.at)))
         }
         Some(e) => {
             let estimate = None;

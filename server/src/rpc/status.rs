@@ -132,8 +132,9 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
     match error {
         ConductError::NoDeployment(_) => (Code::NotFound, "no_deployment"),
         ConductError::Illegal(_) => (Code::FailedPrecondition, "illegal_now"),
-        ConductError::Held { .. } => (Code::FailedPrecondition, "environment_held"),
-        ConductError::OtherAct(_) => (Code::FailedPrecondition, "environment_held"),
+        ConductError::Held { .. } | ConductError::OtherAct(_) => {
+            (Code::FailedPrecondition, "environment_held")
+        }
         ConductError::NoAgentYet(_) => (Code::FailedPrecondition, "no_agent"),
         ConductError::NoDatabase { .. } => (Code::NotFound, "no_database"),
         ConductError::NothingToRollBack(_) => (Code::FailedPrecondition, "nothing_to_roll_back"),

@@ -14,6 +14,7 @@ use crate::id::MigrationId;
 use crate::layout::Directory;
 use crate::layout::draft::id_of;
 use crate::migration::Migration;
+use crate::report::{LedgerEntry, LedgerState};
 
 /// What adopting a history would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,6 +83,8 @@ pub enum Trouble {
     Elsewhere,
     /// More than one migration could be meant.
     Ambiguous,
+    /// The ledger knows it otherwise.
+    Ledger,
 }
 
 /// What a person has said beforehand.
@@ -116,6 +119,31 @@ pub fn adopt(history: &HistoryTable, directory: &Directory, options: Options) ->
         }
     }
     adoption
+}
+
+impl Adoption {
+    /// Which of the marks the ledger has already. What it knows otherwise stands in the way.
+    pub fn compare_with_ledger(&mut self, ledger: &[LedgerEntry]) -> Vec<MigrationId> {
+        let mut there = Vec::new();
+        for mark in &self.marks {
+            let Some(entry) = ledger.iter().find(|entry| entry.migration == mark.migration) else { continue };
+            if entry.digest == mark.digest && entry.state == LedgerState::Applied {
+                there.push(mark.migration.clone());
+                continue;
+            }
+            let (message, hint) = if entry.digest == mark.digest {
+                let message = format!("deployment {} has begun it, and it has not ended", entry.deployment);
+                (message, "let that deployment end first: `stopover status` shows what it waits for")
+            } else {
+                let (there, here) = (entry.digest.short(), mark.digest.short());
+                let message = format!("the ledger has it with other content: {there} there, {here} here");
+                (message, "restore its files as they were, and put the change into a new migration")
+            };
+            let (of, hint) = (mark.migration.to_string(), hint.to_owned());
+            self.problems.push(Problem { trouble: Trouble::Ledger, of, message, hint });
+        }
+        there
+    }
 }
 
 /// One registry of sqitch's may hold several projects.
@@ -155,7 +183,7 @@ struct Matching<'a> {
     options: Options,
 }
 
-impl<'a> Matching<'a> {
+impl Matching<'_> {
     /// golang-migrate keeps one row: the version that the database is at.
     fn up_to_the_last(&self, rows: &[&HistoryRow], adoption: &mut Adoption) {
         let tool = self.history.tool;

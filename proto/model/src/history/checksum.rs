@@ -1,5 +1,7 @@
 //! Whether a file is still what a tool has applied, where the tool wrote down what that was.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha384};
 
 use super::Tool;
@@ -46,7 +48,11 @@ fn crc32_of_lines(content: &[u8]) -> i32 {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // A String takes everything.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

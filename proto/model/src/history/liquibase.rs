@@ -23,13 +23,11 @@ pub(super) fn keys(rows: &[&HistoryRow], migrations: &[Migration]) -> (Vec<Optio
         by_name
             .or_else(|| migrations.iter().find(of_version).filter(|_| is_number && ids.get(id) == Some(&1)))
     };
-    let key = |row: &&HistoryRow| match meant(row) {
-        Some(migration) => Some(of_migration(migration)),
-        None => {
-            let parts = [&row.scope, &row.version, &row.name].map(|part| part.as_deref().unwrap_or_default());
-            Some(Key::Text(parts.join("\0")))
-        }
+    let own = |row: &&HistoryRow| {
+        let parts = [&row.scope, &row.version, &row.name].map(|part| part.as_deref().unwrap_or_default());
+        Key::Text(parts.join("\0"))
     };
+    let key = |row: &&HistoryRow| Some(meant(row).map_or_else(|| own(row), of_migration));
     (rows.iter().map(key).collect(), migrations.iter().map(|m| Some(of_migration(m))).collect())
 }
 

@@ -273,6 +273,31 @@ fn a_baseline_ends_with_the_migration_that_was_named() {
 }
 
 #[test]
+fn what_the_ledger_has_is_told_and_what_it_knows_otherwise_stands_in_the_way() {
+    use crate::report::{LedgerEntry, LedgerState};
+    let it = named(&["1_a.sql", "2_b.sql", "3_c.sql", "4_d.sql"]);
+    let mut found = baseline(&it.migrations, "3_c").unwrap();
+    let entry = |at: usize, of: usize, state| LedgerEntry {
+        migration: it.migrations[at].id.clone(),
+        digest: it.migrations[of].digest,
+        state,
+        variant: crate::migration::Variant::Standard,
+        deployment: "0123456789".parse().unwrap(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+        origin: None,
+    };
+    let (applied, running) = (LedgerState::Applied, LedgerState::Running);
+    let there = found.compare_with_ledger(&[
+        entry(0, 0, applied),
+        entry(1, 0, applied),
+        entry(2, 2, running),
+        entry(3, 0, applied),
+    ]);
+    assert_eq!(there, [it.migrations[0].id.clone()]);
+    assert_eq!(troubles(&found), [(Trouble::Ledger, "2_b"), (Trouble::Ledger, "3_c")]);
+}
+
+#[test]
 fn tools_read_as_they_are_printed() {
     for tool in Tool::ALL {
         assert_eq!(tool.to_string().parse(), Ok(tool));

@@ -75,13 +75,12 @@ impl Tool {
     pub fn row_state(self, kind: &str, ok: bool) -> RowState {
         match (self, kind) {
             (Self::GolangMigrate | Self::Sqlx, _) if !ok => RowState::Dirty,
-            (Self::Goose, _) if !ok => RowState::NotApplied,
-            (Self::Liquibase, "FAILED") => RowState::Failed,
-            (Self::Liquibase, "SKIPPED") => RowState::NotApplied,
             (Self::Flyway, _) if !ok => RowState::Failed,
-            (Self::Flyway, "DELETE") => RowState::NotApplied,
-            (Self::Flyway, kind) if kind.starts_with("UNDO") => RowState::NotApplied,
+            (Self::Flyway, kind) if kind == "DELETE" || kind.starts_with("UNDO") => RowState::NotApplied,
             (Self::Flyway, kind) if kind.ends_with("BASELINE") => RowState::Baseline,
+            (Self::Goose, _) if !ok => RowState::NotApplied,
+            (Self::Liquibase, "SKIPPED") => RowState::NotApplied,
+            (Self::Liquibase, "FAILED") => RowState::Failed,
             _ => RowState::Applied,
         }
     }

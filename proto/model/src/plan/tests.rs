@@ -50,6 +50,15 @@ fn what_is_there_with_the_same_content_is_skipped() {
 }
 
 #[test]
+fn what_was_adopted_says_where_from() {
+    let mut inspection = in_ledger(migration("001_a", true, false).digest, LedgerState::Applied);
+    inspection.ledger[0].origin = Some("adopted from public.goose_db_version by anna".to_owned());
+    let plan = plan(&inspection, &[]).unwrap();
+    assert_eq!(plan.action, Action::Skip);
+    assert!(plan.reason.starts_with("adopted from public.goose_db_version by anna, 20"), "{}", plan.reason);
+}
+
+#[test]
 fn what_was_begun_goes_on_in_the_variant_in_which_it_was_begun() {
     let digest = migration("001_a", true, false).digest;
     let plan = plan(&in_ledger(digest, LedgerState::Running), &[]).unwrap();
