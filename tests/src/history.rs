@@ -1,11 +1,12 @@
 //! What other tools wrote into databases, as it lies in tests/histories.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Finished};
 
 /// The history of one tool.
 #[derive(Debug)]
@@ -34,6 +35,46 @@ pub fn recorded() -> Vec<Recorded> {
     directories.retain(|path| path.is_dir());
     directories.sort();
     directories.iter().map(|directory| read(directory)).collect()
+}
+
+/// `stopover adopt`, and what it says of the one database.
+///
+/// # Panics
+/// When the answer has another form.
+pub async fn adopt(cli: &Cli, environment: &str, database: &str, directory: &Path) -> (Finished, Value) {
+    let directory = directory.to_string_lossy();
+    let command = ["--json", "adopt", environment, &directory, "--database", database, "--yes"];
+    let finished = cli.run(&command).await;
+    let answer = finished.json().pop().unwrap_or_else(|| panic!("no answer: {}", finished.stderr));
+    let database = answer["databases"][0].clone();
+    (finished, database)
+}
+
+/// Adopts a history, and asserts that exactly these migrations were taken over and that only the others are still due.
+/// Gives what the first `stopover adopt` said.
+///
+/// # Panics
+/// When something else was.
+pub async fn assert_taken_over(
+    cli: &Cli,
+    database: &str,
+    pipeline: &str,
+    directory: &Path,
+    applied: &[String],
+) -> Value {
+    let (finished, answer) = adopt(cli, "staging", database, directory).await;
+    assert_eq!(finished.code, 0, "{answer:#}\n{}", finished.stderr);
+    let marks = answer["marks"].as_array().unwrap_or_else(|| panic!("no marks: {answer:#}"));
+    let marked: BTreeSet<_> = marks.iter().filter_map(|m| m["migration"].as_str()).collect();
+    assert_eq!(marked, applied.iter().map(String::as_str).collect(), "{answer:#}");
+    assert!(answer["recorded"].is_object(), "{answer:#}");
+    let (skipped, due): (Vec<_>, Vec<_>) =
+        planned(cli, directory, pipeline).await.into_iter().partition(|(_, action)| action == "skip");
+    assert_eq!(skipped.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), applied);
+    assert!(due.iter().all(|(_, action)| action == "apply") && !due.is_empty(), "{due:?}");
+    let (again, left) = adopt(cli, "staging", database, directory).await;
+    assert_eq!((again.code, left["recorded"].is_null()), (0, true), "nothing is left to write: {left:#}");
+    answer
 }
 
 /// What `stopover plan` would do with each migration of a directory in the pipeline's only database: ids and actions.

@@ -18,8 +18,6 @@ pub(super) struct Found {
 struct Candidate {
     name: String,
     columns: BTreeSet<String>,
-    /// The column `version` holds text of any length.
-    unlimited: bool,
     primary_key: bool,
     /// Rails keeps a second table beside its history.
     rails_beside: bool,
@@ -29,7 +27,6 @@ struct Candidate {
 const CANDIDATES: &str = "\
     SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relname::text, \
         array_agg(a.attname::text), \
-        coalesce(bool_or(a.attname = 'version' AND a.atttypmod = -1 AND t.typcategory = 'S'), false), \
         EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary), \
         EXISTS (SELECT FROM pg_catalog.pg_class r \
                 WHERE r.relnamespace = c.relnamespace AND r.relname = 'ar_internal_metadata'), \
@@ -53,11 +50,10 @@ pub(super) async fn tables(session: &Session) -> Result<Vec<Found>, StepError> {
         let candidate = Candidate {
             name: row.get(1),
             columns: columns.into_iter().collect(),
-            unlimited: row.get(3),
-            primary_key: row.get(4),
-            rails_beside: row.get(5),
+            primary_key: row.get(3),
+            rails_beside: row.get(4),
         };
-        let text_version: bool = row.get(6);
+        let text_version: bool = row.get(5);
         if let Some(tool) = candidate.tool(text_version) {
             found.push(Found { tool, table: row.get(0) });
         }
@@ -105,8 +101,8 @@ impl Candidate {
         let by_columns = known.into_iter().find(|(_, fits)| *fits).map(|(tool, _)| tool);
         let bare = self.name == "schema_migrations" && has_only(&["version"]) && text_version;
         by_columns.or_else(|| {
-            // dbmate makes a primary key of limited length, Rails of any; older Rails makes none.
-            let rails = self.rails_beside || self.unlimited || !self.primary_key;
+            // Both make a primary key of text. Rails has a second table beside it; before that it made no key.
+            let rails = self.rails_beside || !self.primary_key;
             bare.then_some(if rails { Tool::Rails } else { Tool::Dbmate })
         })
     }

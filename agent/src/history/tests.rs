@@ -43,6 +43,8 @@ async fn three_tools_call_their_table_schema_migrations() {
     assert_eq!((tool, table.as_str()), (Tool::Dbmate, "\"Own\".schema_migrations"));
     assert_eq!(states(&rows), [("20240101", Applied), ("20240102", Applied)]);
 
+    let newer_dbmate = "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)";
+    assert_eq!(only(newer_dbmate).await.0, Tool::Dbmate);
     let rails = "CREATE TABLE schema_migrations (version varchar NOT NULL PRIMARY KEY);
         CREATE TABLE ar_internal_metadata (key varchar NOT NULL PRIMARY KEY, value varchar);
         INSERT INTO schema_migrations VALUES ('20240101000000')";

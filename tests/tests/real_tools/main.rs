@@ -8,6 +8,8 @@ mod shop;
 mod tools;
 
 use stopover_cluster::TestDatabase;
+use stopover_tests::Stack;
+use stopover_tests::history::assert_taken_over;
 
 use crate::record::record_where_asked;
 use crate::shop::{Change, Shop};
@@ -83,16 +85,32 @@ async fn rails() {
     take_over(&Rails).await;
 }
 
-/// The tool applies some, one more is written, and Stopover goes on from there.
+/// The tool applies some, one more is written, and Stopover goes on from there: to the schema that the tool would have made.
 async fn take_over(tool: &impl Tool) {
-    let database = TestDatabase::shared().await.unwrap();
-    let shop = Shop::new(&database);
-    let mut ids = tool.begin(&shop);
-    ids.extend(APPLIED.iter().map(|change| tool.write(&shop, change)));
-    ids.extend(tool.more(&shop));
+    let mut stack = Stack::start().await;
+    let place = stack.environment("staging").await;
+    stack.pipeline("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n").await;
+    let shop = Shop::new(&stack.agents[place].database);
+    let mut applied = tool.begin(&shop);
+    applied.extend(APPLIED.iter().map(|change| tool.write(&shop, change)));
+    applied.extend(tool.more(&shop));
     tool.apply(&shop);
     let pending = tool.write(&shop, &PENDING);
-    assert_eq!(tool.applied(&shop), ids, "what the tool says is not what this test expects");
-    record_where_asked(tool, &shop, &ids);
-    eprintln!("{}: {} applied, {pending} pending", tool.version(&shop), ids.len());
+    assert_eq!(tool.applied(&shop), applied, "what the tool says is not what this test expects");
+    record_where_asked(tool, &shop, &applied);
+
+    let directory = shop.directory().join(tool.directory());
+    let history = shop.dump(tool.history());
+    assert_taken_over(&stack.cli, "users", "p", &directory, &applied).await;
+    stack.cli.ok(&["deploy".as_ref(), directory.as_os_str()]).await;
+    assert_eq!(tool.applied(&shop), applied, "the tool's own word has changed");
+    assert_eq!(shop.dump(tool.history()), history, "the tool's tables have changed");
+
+    let other = TestDatabase::shared().await.unwrap();
+    let without_us = shop.copy(&other);
+    tool.apply(&without_us);
+    applied.push(pending);
+    assert_eq!(tool.applied(&without_us), applied);
+    assert_eq!(shop.schema(), without_us.schema(), "the tool would have made another schema");
+    eprintln!("{}: {} adopted, 1 deployed", tool.version(&shop), applied.len() - 1);
 }

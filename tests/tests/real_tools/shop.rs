@@ -45,6 +45,13 @@ impl Shop {
         &self.url
     }
 
+    /// The same project with another database.
+    pub(crate) fn copy(&self, database: &TestDatabase) -> Self {
+        let copy = Self::new(database);
+        copy_directory(self.directory(), copy.directory());
+        copy
+    }
+
     /// Runs one of the tool's commands, which has to do well; gives what it printed.
     pub(crate) fn run(&self, command: &[&str]) -> String {
         let output = self.output(command, &[]);
@@ -85,6 +92,11 @@ impl Shop {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         created(&printed)
+    }
+
+    /// The database's schema as `pg_dump` writes it, without what is Stopover's.
+    pub(crate) fn schema(&self) -> String {
+        self.dump(&["--schema-only", "--exclude-schema=stopover"])
     }
 
     /// `pg_dump` of the project's database, without the lines that differ each time.
