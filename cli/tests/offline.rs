@@ -184,10 +184,10 @@ fn statements_are_shown_with_their_places() {
     let ran = home.run(&["statements", "sql/a.sql"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     insta::assert_snapshot!(ran.stdout, @r"
-    line 1  3..31     CREATE TYPE                in a transaction
+    line 1  3..31     CREATE TYPE                in a transaction by itself
     line 3  40..76    CREATE INDEX CONCURRENTLY  on its own: CREATE INDEX CONCURRENTLY commits between its phases, so that it never blocks readers and writers for long
     line 4  79..105   DO                         on its own: the DO block commits by itself
-    line 5  107..133  ALTER TYPE ... ADD VALUE   in a transaction
+    line 5  107..133  ALTER TYPE ... ADD VALUE   in a transaction by itself
     line 6  135..161  INSERT                     on its own: it uses the enum value 'x', which line 5 adds and which has to be committed first
     ");
     let ran = home.run(&["statements", "sql/a.sql", "--json"]);
@@ -201,6 +201,7 @@ fn statements_are_shown_with_their_places() {
     assert_eq!(text(&statements[1]), "CREATE INDEX CONCURRENTLY i ON t (a)");
     assert_eq!((&statements[1]["line"], &statements[1]["in_transaction"]), (&3.into(), &false.into()));
     assert!(statements[0]["reason"].is_null());
+    assert_eq!(answer["one_transaction"], serde_json::json!(false));
 
     for (file, expected) in [
         ("sql/bad.sql", "error: sql/bad.sql: line 2: \\i is a command of psql's own"),
@@ -210,6 +211,44 @@ fn statements_are_shown_with_their_places() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
         assert!(ran.stderr.starts_with(expected), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn what_shares_a_transaction_is_shown() {
+    let home = Home::new();
+    let sql = "SET ROLE a;\nBEGIN;\nLOCK TABLE t;\nUPDATE t SET a = 1;\nCOMMIT;\nVACUUM t;\nBEGIN;\nSELECT 1;\nEND;\nBEGIN; COMMIT;";
+    let refused = "VACUUM t;\nLOCK TABLE t;";
+    home.migration("sql", &[("a.sql", sql), ("one.sql", "SELECT 1;\nSELECT 2;"), ("refused.sql", refused)]);
+    insta::assert_snapshot!(home.run(&["statements", "sql/a.sql"]).stdout, @r"
+    line 1   0..10     SET         in a transaction by itself
+    line 2   12..17    BEGIN       in transaction 2
+    line 3   19..31    LOCK TABLE  in transaction 2
+    line 4   33..51    UPDATE      in transaction 2
+    line 5   53..59    COMMIT      in transaction 2
+    line 6   61..69    VACUUM      on its own: PostgreSQL refuses VACUUM inside a transaction
+    line 7   71..76    BEGIN       in transaction 4
+    line 8   78..86    SELECT      in transaction 4
+    line 9   88..91    COMMIT      in transaction 4
+    line 10  93..98    BEGIN       in a transaction
+    line 10  100..106  COMMIT      in a transaction
+    ");
+    insta::assert_snapshot!(home.run(&["statements", "sql/refused.sql"]).stdout, @r"
+    line 1  0..8    VACUUM      on its own: PostgreSQL refuses VACUUM inside a transaction
+    line 2  10..22  LOCK TABLE  in a transaction
+    a migration with this file is refused: line 2: LOCK TABLE lets its lock go at once, since it stands alone: line 1 keeps the file from running in one transaction (PostgreSQL refuses VACUUM inside a transaction); put BEGIN; and COMMIT; around the statements that belong together
+    ");
+    let answer: serde_json::Value =
+        serde_json::from_str(&home.run(&["statements", "sql/a.sql", "--json"]).stdout).unwrap();
+    let numbers: Vec<_> =
+        answer["statements"].as_array().unwrap().iter().map(|s| s["transaction"].as_u64()).collect();
+    let (one, two, three, four) = (Some(1), Some(2), Some(3), Some(4));
+    assert_eq!(numbers, [one, two, two, two, two, three, four, four, four, None, None]);
+    let answer: serde_json::Value =
+        serde_json::from_str(&home.run(&["statements", "sql/one.sql", "--json"]).stdout).unwrap();
+    assert_eq!(
+        (&answer["one_transaction"], &answer["statements"][1]["transaction"]),
+        (&true.into(), &1.into())
+    );
 }
 
 #[test]

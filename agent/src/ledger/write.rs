@@ -174,29 +174,34 @@ impl StatementKey<'_> {
     }
 }
 
-/// Adds the row of a statement in that statement's own transaction. 23505: it took effect already.
-pub async fn statement_done_with_effect(
+/// Adds the rows of statements, each with the rows that it touched, in these statements' own transaction. 23505: one of
+/// them took effect already.
+pub async fn statements_done(
     session: &Session,
     author: &Author,
-    key: StatementKey<'_>,
-    rows: u64,
+    id: &MigrationId,
+    direction: Direction,
+    done: &[(u32, u64)],
 ) -> Result<(), QueryError> {
     let sql = "INSERT INTO stopover.statement \
                (migration, direction, index, state, epoch, run, pid, backend_start, done_at, rows) \
-               VALUES ($1, $2, $3, 'done', $4, $5, $6, $7, clock_timestamp(), $8)";
+               SELECT $1, $2, done.index, 'done', $4, $5, $6, $7, pg_catalog.clock_timestamp(), done.rows \
+               FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($8)) AS done (index, rows)";
     let identity = session.identity();
+    let indexes: Vec<_> = done.iter().map(|(index, _)| i32::try_from(*index).unwrap_or(i32::MAX)).collect();
+    let rows: Vec<_> = done.iter().map(|(_, rows)| i64::try_from(*rows).unwrap_or(i64::MAX)).collect();
     execute(
         session,
         sql,
         &[
-            (&key.id.as_str(), Type::TEXT),
-            (&key.direction.as_str(), Type::TEXT),
-            (&key.index(), Type::INT4),
+            (&id.as_str(), Type::TEXT),
+            (&direction.as_str(), Type::TEXT),
+            (&indexes, Type::INT4_ARRAY),
             (&author.epoch(), Type::INT8),
             (&author.run.as_str(), Type::TEXT),
             (&identity.pid, Type::INT4),
             (&identity.backend_start, Type::INT8),
-            (&i64::try_from(rows).unwrap_or(i64::MAX), Type::INT8),
+            (&rows, Type::INT8_ARRAY),
         ],
     )
     .await?;

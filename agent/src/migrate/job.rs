@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use stopover_model::event::Resolution;
-use stopover_model::migration::{Migration, Rerun, Script};
+use stopover_model::migration::{Block, Migration, Rerun, Script};
 use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
-use stopover_model::sql::{Statement, StatementKind, uses_new_enum_value};
+use stopover_model::sql::{Statement, StatementKind, TransactionModes, is_session_setting};
 
 use super::MigrateWork;
 use crate::ledger::Direction;
@@ -45,6 +45,10 @@ pub(crate) struct Job<'a> {
     pub(super) file: String,
     pub(super) steps: Vec<ScriptStep<'a>>,
     pub(super) one_transaction: bool,
+    /// Of the one transaction.
+    pub(super) modes: TransactionModes,
+    /// Where there is more than one: those that the script itself begins and ends.
+    pub(super) blocks: Vec<Block>,
     pub(super) locks: LockSettings,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
@@ -96,6 +100,11 @@ impl<'a> Job<'a> {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 
+    /// The index of the last statement.
+    pub(super) fn last(&self) -> u32 {
+        self.count().saturating_sub(1)
+    }
+
     pub(super) fn rerun_is_safe(&self) -> bool {
         self.migration.manifest.rerun == Rerun::Safe
     }
@@ -109,7 +118,7 @@ impl<'a> Job<'a> {
         limits: Limits,
     ) -> Self {
         let statements = script.statements();
-        let new_enum_value = uses_new_enum_value(&statements).is_some();
+        let transactions = script.transactions();
         let steps: Vec<_> = (0..)
             .zip(statements)
             .map(|(index, statement)| ScriptStep {
@@ -125,7 +134,9 @@ impl<'a> Job<'a> {
             variant: Variant::Standard,
             script,
             file: migration.file_name(file),
-            one_transaction: !new_enum_value && script.one_transaction(),
+            one_transaction: transactions.whole.is_some(),
+            modes: transactions.whole.unwrap_or_default(),
+            blocks: transactions.blocks,
             steps,
             locks,
             system_identifier: None,
@@ -138,15 +149,7 @@ impl<'a> Job<'a> {
 impl ScriptStep<'_> {
     /// It changes nothing but the session, so a new session needs it again.
     pub(super) fn is_setting(&self) -> bool {
-        match &self.kind {
-            StatementKind::Set { local, .. } => !local,
-            StatementKind::Select => {
-                let words: String = self.statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
-                let words = words.to_ascii_lowercase();
-                words.starts_with("select pg_catalog.set_config(") || words.starts_with("select set_config(")
-            }
-            _ => false,
-        }
+        is_session_setting(&self.statement)
     }
 
     /// "statement 2 (line 12)"

@@ -2,7 +2,7 @@
 //!
 //! A script whose statements may share a transaction runs in one, with its ledger row inside. Any other runs statement
 //! by statement: each in a transaction with its own row, or, where PostgreSQL allows none, between an intent and a done
-//! row. After a crash the intent is resolved by looking at the database, never by trying blind. Rollbacks run on the same
+//! row. What stands between a BEGIN and a COMMIT of the script's own runs in one transaction with all of its rows. After a crash the intent is resolved by looking at the database, never by trying blind. Rollbacks run on the same
 //! engine with another script and another last word in the ledger.
 //!
 //! ```text
@@ -26,6 +26,7 @@ mod place;
 mod stepwise;
 mod stop;
 mod tally;
+mod together;
 mod transaction;
 mod waits;
 mod writes;

@@ -1,16 +1,18 @@
-//! A script statement by statement, for the statements that can't share a transaction. The ledger says how far it got.
+//! A script statement by statement, and block by block of its own, where it can't all share one transaction. The ledger
+//! says how far it got.
 
+use std::collections::BTreeMap;
+
+use stopover_model::migration::Block;
 use stopover_model::report::Effect;
 
 use super::Engine;
 use super::job::ScriptStep;
-use super::locks::LockBudget;
-use super::own;
 use super::stop::Stop;
-use super::transaction::{Trouble, begin, commit, finish, guarded, let_go, own_settings};
-use super::waits::Waits;
+use super::transaction::{begin, commit, finish};
 use super::writes::ended;
-use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementKey};
+use super::{own, together};
+use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementRow};
 use crate::postgres::Session;
 
 /// Runs what is not done yet, to the ledger's last word.
@@ -33,24 +35,47 @@ async fn run_steps(engine: &mut Engine<'_>, session: &Session, steps: &[ScriptSt
         engine.context.reporter.message(format!("{} was begun before; goes on with {next}", engine.job.file));
     }
     engine.tally.rows = 0;
-    for step in steps {
+    let blocks = std::mem::take(&mut engine.job.blocks);
+    let run = run_groups(engine, session, steps, &blocks, &known).await;
+    engine.job.blocks = blocks;
+    run?;
+    close(engine, session).await
+}
+
+/// A block of the file's own is a group, and so is each statement outside of one.
+async fn run_groups(
+    engine: &mut Engine<'_>,
+    session: &Session,
+    steps: &[ScriptStep<'_>],
+    blocks: &[Block],
+    known: &BTreeMap<u32, StatementRow>,
+) -> Result<(), Stop> {
+    let mut blocks = blocks.iter().peekable();
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        let at = steps.len() - rest.len();
+        let block = blocks.next_if(|block| block.statements.start == at);
+        let (group, behind) = rest.split_at(block.map_or(1, |block| block.statements.len()));
+        rest = behind;
         if engine.context.cancel.is_cancelled() {
             return Err(Stop::cancelled(engine.effect));
         }
-        match known.get(&step.index) {
-            Some(row) if row.done => {
-                engine.tally.rows += row.rows;
-                if step.is_setting() {
-                    again(session, step).await?;
-                }
-                continue;
+        let done: Vec<_> =
+            group.iter().filter_map(|step| known.get(&step.index).filter(|row| row.done)).collect();
+        if done.len() == group.len() {
+            engine.tally.rows += done.iter().map(|row| row.rows).sum::<u64>();
+            for step in group.iter().filter(|step| step.is_setting()) {
+                again(session, step).await?;
             }
-            intent if step.own => engine.tally.rows += own::run(engine, session, step, intent).await?,
-            _ => engine.tally.rows += with_its_row(engine, session, step).await?,
+            continue;
         }
+        engine.tally.rows += match block {
+            None if first.own => own::run(engine, session, first, known.get(&first.index)).await?,
+            _ => together::run(engine, session, group, block.map(|b| b.modes).unwrap_or_default()).await?,
+        };
         engine.effect = Effect::Partial;
     }
-    close(engine, session).await
+    Ok(())
 }
 
 /// Writes that the script has begun, unless that is known.
@@ -98,52 +123,6 @@ async fn close(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
         commit(engine, session).await
     };
     ended(session, closed.await).await
-}
-
-/// A statement and its row in one transaction, again and again while locks are not to be had.
-async fn with_its_row(
-    engine: &mut Engine<'_>,
-    session: &Session,
-    step: &ScriptStep<'_>,
-) -> Result<u64, Stop> {
-    let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
-    loop {
-        match try_with_its_row(engine, session, step).await {
-            Ok(rows) => return Ok(rows),
-            Err(trouble) => {
-                let_go(session, &trouble).await;
-                match trouble {
-                    Trouble::Locked { index, error } => {
-                        budget.wait(engine, session, index, error, engine.effect).await?;
-                    }
-                    Trouble::Stop(end) => return Err(end),
-                }
-            }
-        }
-    }
-}
-
-async fn try_with_its_row(
-    engine: &mut Engine<'_>,
-    session: &Session,
-    step: &ScriptStep<'_>,
-) -> Result<u64, Trouble> {
-    begin(engine, session).await?.take_on(session).await?;
-    let mut waits = Waits::together(engine.job.locks.lock_timeout);
-    let rows = guarded(engine, session, step, &mut waits, None).await?;
-    own_settings(session).await?;
-    let id = engine.job.migration.id.clone();
-    let key = StatementKey { id: &id, direction: engine.job.direction, index: step.index };
-    ledger::statement_done_with_effect(session, &engine.author, key, rows).await.map_err(|e| {
-        match e.sqlstate() {
-            Some("23505") => {
-                Stop::LookAgain { why: "somebody else has run the statement".to_owned(), in_doubt: false }
-            }
-            _ => Stop::query(e, "write the statement into the ledger"),
-        }
-    })?;
-    commit(engine, session).await?;
-    Ok(rows)
 }
 
 /// A setting lives as long as its session, so a new session needs it again.

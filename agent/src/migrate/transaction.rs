@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use stopover_model::duration::human;
 use stopover_model::report::{Effect, ErrorClass, StepError};
+use stopover_model::sql::{Isolation, TransactionModes};
 use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::types::Type;
 
 use super::Engine;
 use super::execute::{Sent, send};
@@ -28,6 +28,16 @@ pub(super) enum Trouble {
         error: QueryError,
     },
     Stop(Stop),
+}
+
+impl Trouble {
+    /// A query on the ledger failed. A transaction with one snapshot may find a row changed behind it, and runs again.
+    pub(super) fn ledger(error: QueryError, index: u32, doing: &str) -> Self {
+        match error.sqlstate() {
+            Some("40001") => Self::Locked { index, error },
+            _ => Self::Stop(Stop::query(error, doing)),
+        }
+    }
 }
 
 impl From<Stop> for Trouble {
@@ -58,14 +68,22 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
 }
 
 async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
-    let role = begin(engine, session).await?;
-    claim(engine, session).await?;
+    let modes = engine.job.modes;
+    let role = begin_as(engine, session, modes).await?;
+    if !modes.one_snapshot() {
+        claim(engine, session).await?;
+    }
     role.take_on(session).await?;
-    let transaction = transaction_id(session).await?;
+    let watch = Watch::over(session, modes).await?;
     let steps = std::mem::take(&mut engine.job.steps);
-    let run = run_all(engine, session, &steps, transaction).await;
+    let run = run_all(engine, session, &steps, watch).await;
     engine.job.steps = steps;
     run?;
+    if modes.one_snapshot() {
+        own_settings(session).await?;
+        hold_late_fence(engine, session, modes, engine.job.last()).await?;
+        claim(engine, session).await?;
+    }
     finish(engine, session).await?;
     commit(engine, session).await
 }
@@ -74,20 +92,68 @@ async fn run_all(
     engine: &mut Engine<'_>,
     session: &Session,
     steps: &[ScriptStep<'_>],
-    transaction: i64,
+    watch: Watch,
 ) -> Result<(), Trouble> {
     let mut waits = Waits::together(engine.job.locks.lock_timeout);
     for step in steps {
         if engine.context.cancel.is_cancelled() {
             return Err(Stop::cancelled(Effect::None).into());
         }
-        let rows = guarded(engine, session, step, &mut waits, Some(transaction)).await?;
+        let rows = guarded(engine, session, step, &mut waits, watch).await?;
         engine.tally.rows += rows;
     }
-    match transaction_id(session).await? {
-        same if same == transaction => Ok(()),
-        _ => Err(ended_by_script(engine).into()),
+    still_inside(engine, session, watch).await.map_err(Trouble::from)
+}
+
+/// How it is seen that the script has not ended the transaction that it runs in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Watch {
+    /// By the transaction's number, before each statement and at the end.
+    Number(i64),
+    /// By its level at the end: a query before the script's first one would take the snapshot that all of them see, before
+    /// a LOCK TABLE, say.
+    Level(Isolation),
+    /// A single statement has nothing behind it.
+    Nothing,
+}
+
+impl Watch {
+    pub(super) async fn over(session: &Session, modes: TransactionModes) -> Result<Self, Stop> {
+        match modes.isolation {
+            Some(level) if modes.one_snapshot() => Ok(Self::Level(level)),
+            _ => ask(session, "SELECT pg_catalog.txid_current()").await.map(|id| Self::Number(number(&id))),
+        }
     }
+}
+
+/// At the end of the script's statements.
+pub(super) async fn still_inside(engine: &Engine<'_>, session: &Session, watch: Watch) -> Result<(), Stop> {
+    let inside = match watch {
+        Watch::Number(id) => number(&ask(session, CURRENT_ID).await?) == id,
+        Watch::Level(level) => {
+            ask(session, "SHOW transaction_isolation").await?.eq_ignore_ascii_case(level.sql())
+        }
+        Watch::Nothing => true,
+    };
+    if inside { Ok(()) } else { Err(ended_by_script(engine)) }
+}
+
+/// In a transaction with one snapshot the fence is held only now, before the ledger's rows: had anybody taken it since the
+/// snapshot, this would fail.
+pub(super) async fn hold_late_fence(
+    engine: &Engine<'_>,
+    session: &Session,
+    modes: TransactionModes,
+    index: u32,
+) -> Result<(), Trouble> {
+    if !modes.one_snapshot() {
+        return Ok(());
+    }
+    let held = ledger::hold_fence(session, &engine.author).await;
+    if held.map_err(|e| Trouble::ledger(e, index, "read the fence in the ledger"))? {
+        return Ok(());
+    }
+    Err(Stop::fenced("a newer attempt", Effect::None).into())
 }
 
 /// Runs a statement inside a transaction. The settings are made anew before it, in the same round trip, since the
@@ -97,13 +163,12 @@ pub(super) async fn guarded(
     session: &Session,
     step: &ScriptStep<'_>,
     waits: &mut Waits,
-    transaction: Option<i64>,
+    watch: Watch,
 ) -> Result<u64, Trouble> {
     let guard = format!(
-        "SELECT pg_catalog.set_config('lock_timeout', '{}ms', true), \
-         pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true), \
-         pg_catalog.txid_current_if_assigned()",
-        waits.lock_timeout().as_millis()
+        "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0; {}",
+        waits.lock_timeout().as_millis(),
+        if matches!(watch, Watch::Number(_)) { CURRENT_ID } else { "" }
     );
     let (settings, sent) =
         tokio::join!(session.client().simple_query(&guard), send(engine, session, step, waits));
@@ -111,8 +176,10 @@ pub(super) async fn guarded(
         Sent::Done { rows } => {
             let settings =
                 settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
-            match transaction {
-                Some(id) if read_id(&settings) != Some(id) => Err(ended_by_script(engine).into()),
+            match watch {
+                Watch::Number(id) if number(&first_value(&settings)) != id => {
+                    Err(ended_by_script(engine).into())
+                }
                 _ => Ok(rows),
             }
         }
@@ -145,13 +212,25 @@ pub(super) struct ScriptRole(Option<String>);
 
 /// Opens a work transaction, in which nobody with a newer epoch can begin to write. It runs in the agent's own role.
 pub(super) async fn begin(engine: &Engine<'_>, session: &Session) -> Result<ScriptRole, Stop> {
-    let role = "SELECT pg_catalog.current_setting('role')";
+    begin_as(engine, session, TransactionModes::default()).await
+}
+
+/// The same with the modes that the script asks for. With one snapshot for all of it nothing here may be a query: the
+/// fence is held at the end then, by [`hold_late_fence`].
+pub(super) async fn begin_as(
+    engine: &Engine<'_>,
+    session: &Session,
+    modes: TransactionModes,
+) -> Result<ScriptRole, Stop> {
     let opening = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; {role}; SET LOCAL role TO DEFAULT; {role}",
+        "BEGIN {}; SET LOCAL lock_timeout = {}; SHOW role; SET LOCAL role TO DEFAULT; SHOW role",
+        modes.sql(),
         LEDGER_LOCK_TIMEOUT.as_millis()
     );
-    let (begun, held) =
-        tokio::join!(session.client().simple_query(&opening), ledger::hold_fence(session, &engine.author));
+    let fence = async {
+        if modes.one_snapshot() { Ok(true) } else { ledger::hold_fence(session, &engine.author).await }
+    };
+    let (begun, held) = tokio::join!(session.client().simple_query(&opening), fence);
     let begun = begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
     if held.map_err(|e| Stop::query(e, "read the fence in the ledger"))? {
         let mut roles = begun.iter().filter_map(|message| match message {
@@ -169,14 +248,15 @@ impl ScriptRole {
     /// Goes back to the script's role for its next statement.
     pub(super) async fn take_on(self, session: &Session) -> Result<(), Stop> {
         let Some(role) = self.0 else { return Ok(()) };
-        let sql = "SELECT pg_catalog.set_config('role', $1, true)";
-        let set = session.client().query_typed(sql, &[(&role, Type::TEXT)]).await;
-        set.map(|_| ()).map_err(|e| Stop::query(session.error(e), "go back to the script's role"))
+        let sql = format!("SET LOCAL role TO \"{}\"", role.replace('"', "\"\""));
+        let set = session.client().batch_execute(&sql).await;
+        set.map_err(|e| Stop::query(session.error(e), "go back to the script's role"))
     }
 }
 
-/// The ledger's row comes first: whoever has written it has done the work, or is doing it.
-async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
+/// The ledger's row comes first: whoever has written it has done the work, or is doing it. (In a transaction with one
+/// snapshot it comes last; whoever was quicker makes it fail then.)
+async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
     let job = &engine.job;
     let claimed = match job.direction {
         Direction::Up => {
@@ -196,14 +276,14 @@ async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
         || Stop::LookAgain { why: "somebody else has changed the ledger".to_owned(), in_doubt: false };
     match claimed {
         Ok(true) => Ok(()),
-        Ok(false) => Err(changed()),
-        Err(error) if error.sqlstate() == Some("23505") => Err(changed()),
-        Err(error) => Err(Stop::query(error, "write the migration into the ledger")),
+        Ok(false) => Err(changed().into()),
+        Err(error) if error.sqlstate() == Some("23505") => Err(changed().into()),
+        Err(error) => Err(Trouble::ledger(error, job.last(), "write the migration into the ledger")),
     }
 }
 
 /// The last words in the ledger before the COMMIT.
-pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(), Stop> {
+pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
     let job = &engine.job;
     own_settings(session).await?;
     let written = match job.direction {
@@ -212,9 +292,9 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
         Direction::Down if job.one_transaction => Ok(true),
         Direction::Down => ledger::delete_migration(session, &job.migration.id).await,
     };
-    if !written.map_err(|e| Stop::query(e, "write the migration into the ledger"))? {
+    if !written.map_err(|e| Trouble::ledger(e, job.last(), "write the migration into the ledger"))? {
         let why = "the migration's row in the ledger is gone".to_owned();
-        return Err(Stop::LookAgain { why, in_doubt: false });
+        return Err(Stop::LookAgain { why, in_doubt: false }.into());
     }
     let row = engine.row.as_ref();
     let entry = HistoryEntry {
@@ -233,7 +313,7 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
     };
     ledger::add_history(session, &engine.author, entry)
         .await
-        .map_err(|e| Stop::query(e, "write the ledger's history"))
+        .map_err(|e| Trouble::ledger(e, job.last(), "write the ledger's history"))
 }
 
 /// For the ledger's statements in a transaction of the script, which may have left any setting; gone at its end.
@@ -246,17 +326,20 @@ pub(super) async fn own_settings(session: &Session) -> Result<(), Stop> {
     session.client().batch_execute(&set).await.map_err(|e| Stop::query(session.error(e), "write the ledger"))
 }
 
-/// COMMIT, with a deadline on this side: a server that waits for a synchronous standby knows none.
+/// COMMIT behind the script's last statement.
 pub(super) async fn commit(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    commit_at(engine, session, engine.job.last()).await
+}
+
+/// COMMIT behind this statement, with a deadline on this side: a server that waits for a synchronous standby knows none.
+pub(super) async fn commit_at(engine: &Engine<'_>, session: &Session, index: u32) -> Result<(), Trouble> {
     let deadline = engine.job.limits.commit_deadline;
     let in_doubt = |why: String| Trouble::Stop(Stop::LookAgain { why, in_doubt: true });
     match tokio::time::timeout(deadline, session.client().batch_execute("COMMIT")).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => match session.error(error) {
             QueryError::Lost(why) => Err(in_doubt(why)),
-            error if error.is_lock() => {
-                Err(Trouble::Locked { index: engine.job.count().saturating_sub(1), error })
-            }
+            error if error.is_lock() => Err(Trouble::Locked { index, error }),
             error => {
                 // A constraint that was deferred, say. The server has rolled back.
                 let doing = format!("the COMMIT of {} failed", engine.job.file);
@@ -282,18 +365,26 @@ async fn rollback(session: &Session) {
     let _ = session.client().batch_execute("ROLLBACK").await;
 }
 
-/// The number of the transaction that the session is in.
-async fn transaction_id(session: &Session) -> Result<i64, Stop> {
-    let answer = session.client().simple_query("SELECT pg_catalog.txid_current_if_assigned()").await;
-    let answer = answer.map_err(|e| Stop::query(session.error(e), "read the transaction's number"))?;
-    Ok(read_id(&answer).unwrap_or_default())
+/// Of the transaction that the session is in.
+const CURRENT_ID: &str = "SELECT pg_catalog.txid_current_if_assigned()";
+
+async fn ask(session: &Session, sql: &str) -> Result<String, Stop> {
+    let answer = session.client().simple_query(sql).await;
+    let answer = answer.map_err(|e| Stop::query(session.error(e), "look at the transaction"))?;
+    Ok(first_value(&answer))
 }
 
-fn read_id(answer: &[SimpleQueryMessage]) -> Option<i64> {
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(row.len() - 1)?.parse().ok(),
+fn first_value(answer: &[SimpleQueryMessage]) -> String {
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
-    })
+    });
+    rows.map(str::to_owned).next().unwrap_or_default()
+}
+
+/// 0 where there is none.
+fn number(text: &str) -> i64 {
+    text.parse().unwrap_or_default()
 }
 
 fn ended_by_script(engine: &Engine<'_>) -> Stop {

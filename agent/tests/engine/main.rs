@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up ends there")]
 
+mod blocks;
 mod commit;
 mod connect;
 mod exclusion;
 mod faults;
 mod fingerprint;
 mod guide;
+mod like_psql;
 mod locks;
 mod own_statements;
 mod record;

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use stopover_model::sql::{self, Statement, Transactionality};
+use stopover_model::migration::{Reading, Script, ScriptSummary};
+use stopover_model::sql::{self, Statement, StatementKind, Transactionality};
 
 use super::Context;
 use crate::failure::{Exit, Failure};
@@ -12,6 +13,10 @@ use crate::render::line::{Line, Tone};
 
 #[derive(Serialize)]
 struct Answer {
+    /// Whether all statements run in one transaction. None where a migration with this file is refused.
+    one_transaction: Option<bool>,
+    /// Why a migration with this file is refused.
+    refused: Option<String>,
     statements: Vec<Shown>,
 }
 
@@ -25,6 +30,9 @@ struct Shown {
     in_transaction: bool,
     /// Why it may not share a transaction.
     reason: Option<String>,
+    /// Statements with the same number run in one transaction. None where nothing runs: for a BEGIN with nothing before
+    /// its COMMIT, and in a file that is refused.
+    transaction: Option<u32>,
 }
 
 pub(crate) fn run(context: &Context, file: &Path) -> Result<Exit, Failure> {
@@ -37,25 +45,33 @@ pub(crate) fn run(context: &Context, file: &Path) -> Result<Exit, Failure> {
     })?;
     let statements =
         sql::split(text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let statements = shown(&statements);
+    let answer = answer(&bytes, &statements);
     if context.output.json {
-        context.output.json(&Answer { statements })?;
+        context.output.json(&answer)?;
     } else {
-        context.output.lines(&lines(&statements))?;
+        context.output.lines(&lines(&answer))?;
     }
     Ok(Exit::Done)
 }
 
-fn shown(statements: &[Statement<'_>]) -> Vec<Shown> {
-    let enum_value = sql::uses_new_enum_value(statements);
+fn answer(bytes: &[u8], statements: &[Statement<'_>]) -> Answer {
+    // What a file without a statement would be refused for says nothing about its statements.
+    let reading = Reading { must_do_something: false, ..Reading::default() };
+    let (summary, refused) = match Script::parse_as(bytes, reading) {
+        Ok(script) => (Some(script.summary()), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let transactions = match &summary {
+        Some(summary) => transactions(statements, summary),
+        None => vec![None; statements.len()],
+    };
+    // Blocks of the file's own commit a new value before its use, or the file is refused.
+    let has_blocks = summary.iter().flat_map(|summary| &summary.statements).any(|s| s.block.is_some());
+    let enum_value = sql::uses_new_enum_value(statements).filter(|_| !has_blocks);
     let reason = |index: usize, statement: &Statement<'_>| match statement.transactionality() {
         Transactionality::OwnTransaction { reason } => Some(reason),
         Transactionality::InTransaction => {
-            let used = enum_value.as_ref().filter(|used| used.used == index)?;
-            Some(format!(
-                "it uses the enum value '{}', which line {} adds and which has to be committed first",
-                used.value, statements[used.added].line
-            ))
+            enum_value.as_ref().filter(|used| used.used == index).map(|used| used.reason(statements))
         }
     };
     let shown = |(index, statement): (usize, &Statement<'_>)| {
@@ -67,25 +83,68 @@ fn shown(statements: &[Statement<'_>]) -> Vec<Shown> {
             kind: statement.kind().to_string(),
             in_transaction: reason.is_none(),
             reason,
+            transaction: transactions[index],
         }
     };
-    statements.iter().enumerate().map(shown).collect()
+    Answer {
+        one_transaction: summary.as_ref().map(|summary| summary.one_transaction),
+        refused,
+        statements: statements.iter().enumerate().map(shown).collect(),
+    }
 }
 
-fn lines(statements: &[Shown]) -> Vec<Line> {
+/// The number of each statement's transaction. BEGIN and COMMIT belong to what they stand around.
+fn transactions(statements: &[Statement<'_>], summary: &ScriptSummary) -> Vec<Option<u32>> {
+    let is = |at: Option<&Statement<'_>>, kind| at.is_some_and(|statement| statement.kind() == kind);
+    let mut sent = summary.statements.iter();
+    let (mut number, mut block) = (0, None);
+    let mut numbers: Vec<Option<u32>> = Vec::with_capacity(statements.len());
+    for (index, statement) in statements.iter().enumerate() {
+        numbers.push(match statement.kind() {
+            StatementKind::Begin => None,
+            StatementKind::Commit => numbers.last().copied().flatten(),
+            _ => {
+                let its = sent.next().and_then(|statement| statement.block);
+                let shared = (summary.one_transaction && number > 0) || (its.is_some() && its == block);
+                if !shared {
+                    number += 1;
+                }
+                block = its;
+                Some(number)
+            }
+        });
+        // A BEGIN is followed by a statement of its block, or by its COMMIT.
+        if index > 0 && is(statements.get(index - 1), StatementKind::Begin) {
+            numbers[index - 1] = numbers[index];
+        }
+    }
+    numbers
+}
+
+fn lines(answer: &Answer) -> Vec<Line> {
+    let statements = &answer.statements;
     let bytes = |s: &Shown| format!("{}..{}", s.start, s.end);
     let widest = |of: fn(&Shown) -> usize| statements.iter().map(of).max().unwrap_or_default();
     let (line, kind) = (widest(|s| s.line.to_string().len()), widest(|s| s.kind.chars().count()));
     let range = statements.iter().map(|s| bytes(s).len()).max().unwrap_or_default();
-    let shown = |s: &Shown| {
+    let shown = |(at, s): (usize, &Shown)| {
         let text = Line::new()
             .plain(format!("line {:<line$}  ", s.line))
             .dim(format!("{:<range$}  ", bytes(s)))
             .strong(format!("{:<kind$}  ", s.kind));
-        match &s.reason {
-            None => text.plain("in a transaction"),
-            Some(reason) => text.with(Tone::Warn, "on its own").plain(format!(": {reason}")),
+        let beside = [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
+        let shares =
+            beside.filter_map(|at| statements.get(at)).any(|other| other.transaction == s.transaction);
+        match (&s.reason, s.transaction) {
+            (Some(reason), _) => text.with(Tone::Warn, "on its own").plain(format!(": {reason}")),
+            (None, Some(number)) if shares => text.plain(format!("in transaction {number}")),
+            (None, Some(_)) => text.plain("in a transaction by itself"),
+            (None, None) => text.plain("in a transaction"),
         }
     };
-    statements.iter().map(shown).collect()
+    let mut lines: Vec<_> = statements.iter().enumerate().map(shown).collect();
+    if let Some(refused) = &answer.refused {
+        lines.push(Line::of(Tone::Bad, "a migration with this file is refused: ").plain(refused));
+    }
+    lines
 }

@@ -256,12 +256,25 @@ fn places(answer: &PlanAnswer, migration: &MigrationSummary, wanted: Variant) ->
 }
 
 fn script_lines(name: &str, script: &ScriptSummary, places: &str, view: View) -> Vec<Line> {
-    let how = if script.one_transaction { "in one transaction" } else { "each on its own" };
+    let blocks = script.statements.iter().any(|statement| statement.block.is_some());
+    let how = match (script.one_transaction, blocks) {
+        (true, _) => "in one transaction",
+        (false, false) => "each on its own",
+        (false, true) => "in the file's own transactions, the others each on its own",
+    };
     let number = count(script.statements.len() as u64, "statement");
     let mut lines = Line::new().strong(name).plain(format!(": {number}, {how}")).wrapped(view.width, 2);
     lines.extend(Line::new().dim(format!("  {places}")).wrapped(view.width, 2));
+    let mut before = None;
     for statement in &script.statements {
-        let left = Line::new().dim(format!("{:>6}  ", statement.line)).plain(&statement.text);
+        if let Some(block) = statement.block.filter(|block| before != Some(*block)) {
+            let many = script.statements.iter().filter(|s| s.block == Some(block)).count() as u64;
+            let text = format!("        one transaction, {}:", count(many, "statement"));
+            lines.push(Line::new().dim(text).cut(view.width));
+        }
+        before = statement.block;
+        let indent = if statement.block.is_some() { "  " } else { "" };
+        let left = Line::new().dim(format!("{:>6}  {indent}", statement.line)).plain(&statement.text);
         lines.push(left.cut(view.width));
         if let Some(why) = statement.own_transaction.as_ref().filter(|_| !script.one_transaction) {
             lines.extend(Line::new().dim(format!("        alone: {why}")).wrapped(view.width, 15));

@@ -41,6 +41,20 @@ pub mod from_one {
     }
 }
 
+/// The same, and 0 on the wire when there is none.
+pub mod optional_from_one {
+    use super::InvalidWire;
+
+    #[must_use]
+    pub fn write(value: Option<u32>) -> u32 {
+        value.unwrap_or_default()
+    }
+
+    pub fn read(value: u32, _field: &str) -> Result<Option<u32>, InvalidWire> {
+        Ok(Some(value).filter(|value| *value != 0))
+    }
+}
+
 /// A text that is empty on the wire when there is none.
 pub mod optional_text {
     use super::InvalidWire;

@@ -9,7 +9,9 @@ use stopover_model::migration::{
 use stopover_model::plan::MigrationSummary;
 
 use super::error::{AtField, InvalidWire};
-use super::field::{digest, from_one, message, messages, name, optional_message, optional_text, plain};
+use super::field::{
+    digest, from_one, message, messages, name, optional_from_one, optional_message, optional_text, plain,
+};
 use crate::v1;
 
 /// Why a [`v1::MigrationBundle`] is not a migration.
@@ -70,7 +72,12 @@ wire_message!(MigrationSummary {
 
 wire_message!(ScriptSummary { one_transaction: plain, statements: messages });
 
-wire_message!(StatementSummary { line: from_one, text: plain, own_transaction: optional_text });
+wire_message!(StatementSummary {
+    line: from_one,
+    text: plain,
+    own_transaction: optional_text,
+    block: optional_from_one,
+});
 
 impl From<Manifest> for v1::Manifest {
     fn from(manifest: Manifest) -> Self {

@@ -180,6 +180,6 @@ mod tests {
         assert_ne!(found("SELECT 1", &format!("transaction = \"never\"\n{goose}")).unwrap().digest, one);
         assert_ne!(found("SELECT 1", "transaction = \"never\"").unwrap().digest, one);
         assert!(found("-- nothing", goose).is_ok());
-        assert!(found("\nCOMMIT", goose).unwrap_err().starts_with("1_x.sql: line 4: transaction control"));
+        assert!(found("\nCOMMIT", goose).unwrap_err().starts_with("1_x.sql: line 4: COMMIT without"));
     }
 }

@@ -12,6 +12,6 @@ mod variant;
 pub use bundle::{FILE_NAMES, Migration, MigrationError};
 pub use expectation::{Expectation, Scalar, Verdict};
 pub use manifest::{Check, FollowUp, Manifest, Monitor, Rerun};
-pub use script::{Reading, Script, ScriptError, ScriptSummary, StatementSummary};
+pub use script::{Block, Reading, Script, ScriptError, ScriptSummary, StatementSummary, Transactions};
 pub use source::{Layout, Source, SourcePlace, TransactionMode, UnknownLayout};
 pub use variant::Variant;

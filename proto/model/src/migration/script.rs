@@ -1,9 +1,22 @@
-//! One SQL file of a migration, checked: text that PostgreSQL can take, split into statements.
+//! One SQL file of a migration, checked: text that PostgreSQL can take, split into statements, and which of them share a
+//! transaction.
+//!
+//! ```text
+//! text ─ split ─> outline: statements, the file's own blocks ─> transactions: what shares one ─> rules ─> summary
+//! ```
 
-use serde::{Deserialize, Serialize};
+mod outline;
+mod rules;
+mod summary;
+mod transactions;
+
+pub use outline::Block;
+use outline::Outline;
+pub use summary::{ScriptSummary, StatementSummary};
+pub use transactions::Transactions;
 
 use super::source::TransactionMode;
-use crate::sql::{self, Statement, StatementKind, Transactionality};
+use crate::sql::{self, Statement};
 
 /// A checked SQL file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,25 +49,6 @@ pub struct ScriptError {
     pub message: String,
 }
 
-/// What people see of a script before it runs, and what progress refers to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScriptSummary {
-    /// One transaction for all statements, or each on its own.
-    pub one_transaction: bool,
-    pub statements: Vec<StatementSummary>,
-}
-
-/// One statement of a [`ScriptSummary`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatementSummary {
-    /// Line of the first token, from 1.
-    pub line: u32,
-    /// The beginning of the statement on one line, at most 120 characters.
-    pub text: String,
-    /// Why it can't share a transaction; None when it can.
-    pub own_transaction: Option<String>,
-}
-
 impl Script {
     /// Checks the bytes of a file. A byte order mark is accepted and dropped.
     pub fn parse(bytes: &[u8]) -> Result<Self, ScriptError> {
@@ -63,17 +57,13 @@ impl Script {
 
     /// Checks the bytes of a file, or of a part of one.
     pub fn parse_as(bytes: &[u8], reading: Reading) -> Result<Self, ScriptError> {
-        let checked = std::str::from_utf8(bytes)
-            .map_err(|e| {
-                let line = line_of(bytes, e.valid_up_to());
-                ScriptError { line, message: "this is not valid UTF-8; save the file as UTF-8".to_owned() }
-            })
-            .and_then(|text| {
-                let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
-                let script = Self { text, reading };
-                script.check().map(|()| script)
-            });
-        checked.map_err(|error| ScriptError { line: reading.line(error.line), ..error })
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let line = reading.line(line_of(bytes, e.valid_up_to()));
+            ScriptError { line, message: "this is not valid UTF-8; save the file as UTF-8".to_owned() }
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let script = Self { text, reading };
+        script.check().map(|()| script)
     }
 
     #[must_use]
@@ -87,58 +77,52 @@ impl Script {
         self.reading.line(line)
     }
 
-    /// The statements to send, in order, with their lines in the file. A BEGIN at the start with its COMMIT at the end is
-    /// the file's own word for one transaction, so both are left out.
+    /// The statements to send, in order, with their lines in the file. BEGIN and COMMIT are left out:
+    /// [`Script::transactions`] says what they stood around.
     #[must_use]
     pub fn statements(&self) -> Vec<Statement<'_>> {
-        self.inner().1
+        self.outline().map(|outline| outline.statements).unwrap_or_default()
+    }
+
+    /// Which of the [`Script::statements`] share a transaction.
+    #[must_use]
+    pub fn transactions(&self) -> Transactions {
+        self.outline().map(|outline| Transactions::of(outline, self.reading.transaction)).unwrap_or_default()
     }
 
     /// Whether all statements run in one transaction.
     #[must_use]
     pub fn one_transaction(&self) -> bool {
-        let (wrapped, statements) = self.inner();
-        (wrapped || self.reading.transaction == TransactionMode::Auto)
-            && statements.iter().all(|s| s.transactionality() == Transactionality::InTransaction)
+        self.transactions().whole.is_some()
     }
 
     #[must_use]
     pub fn summary(&self) -> ScriptSummary {
-        let statements = self.statements().iter().map(summary_of).collect();
-        ScriptSummary { one_transaction: self.one_transaction(), statements }
+        summary::of(&self.statements(), &self.transactions())
     }
 
-    /// The statements, and whether BEGIN and COMMIT stood around them.
-    fn inner(&self) -> (bool, Vec<Statement<'_>>) {
-        let mut statements = sql::split(&self.text).unwrap_or_default();
-        let wrapped = is_wrapped(&statements);
-        if wrapped {
-            statements.pop();
-            statements.remove(0);
-        }
+    fn outline(&self) -> Result<Outline<'_>, ScriptError> {
+        let mut statements = sql::split(&self.text).map_err(|e| {
+            let (line, message) = (e.line(), e.to_string());
+            let message = message.strip_prefix(&format!("line {line}: ")).unwrap_or(&message).to_owned();
+            ScriptError { line: self.reading.line(line), message }
+        })?;
         for statement in &mut statements {
             statement.line = self.reading.line(statement.line);
         }
-        (wrapped, statements)
+        Outline::read(statements)
     }
 
     fn check(&self) -> Result<(), ScriptError> {
-        let all = sql::split(&self.text).map_err(|e| {
-            let (line, message) = (e.line(), e.to_string());
-            let message = message.strip_prefix(&format!("line {line}: ")).unwrap_or(&message).to_owned();
-            ScriptError { line, message }
-        })?;
-        let wrapped = is_wrapped(&all);
-        let inner = if wrapped { &all[1..all.len() - 1] } else { &all[..] };
-        if inner.is_empty() && self.reading.must_do_something {
+        let outline = self.outline()?;
+        if outline.statements.is_empty() && self.reading.must_do_something {
             let message =
                 "the file holds no statement; a migration that does nothing can't be told from a mistake";
             return Err(ScriptError { line: 0, message: message.to_owned() });
         }
-        for statement in inner {
-            check_statement(statement, wrapped)?;
-        }
+        rules::check(&outline, self.reading.transaction)?;
         check_directives(&self.text)
+            .map_err(|error| ScriptError { line: self.reading.line(error.line), ..error })
     }
 }
 
@@ -147,38 +131,6 @@ impl Reading {
     fn line(self, line: u32) -> u32 {
         if line == 0 { 0 } else { line.saturating_add(self.first_line.saturating_sub(1)) }
     }
-}
-
-fn check_statement(statement: &Statement<'_>, wrapped: bool) -> Result<(), ScriptError> {
-    let fail = |line: u32, message: String| Err(ScriptError { line, message });
-    match statement.kind() {
-        StatementKind::Begin
-        | StatementKind::Commit
-        | StatementKind::Rollback
-        | StatementKind::PrepareTransaction => {
-            let message = "transaction control in the middle of a file is not supported yet; remove it: statements that \
-                           may share a transaction run in one, and the others run one at a time";
-            return fail(statement.line, message.to_owned());
-        }
-        StatementKind::Savepoint => {
-            let message =
-                "savepoints are not supported: subtransactions under a long transaction stall replicas";
-            return fail(statement.line, message.to_owned());
-        }
-        _ => {}
-    }
-    if let (true, Transactionality::OwnTransaction { reason }) = (wrapped, statement.transactionality()) {
-        let message =
-            format!("this can't run between BEGIN and COMMIT: {reason}; remove the file's BEGIN and COMMIT");
-        return fail(statement.line, message);
-    }
-    if let Some((name, line)) = sql::overlong_identifiers(statement).into_iter().next() {
-        let message = format!(
-            "the identifier `{name}` is longer than 63 bytes; PostgreSQL would cut it, and two of them could collide"
-        );
-        return fail(line, message);
-    }
-    Ok(())
 }
 
 /// `-- stopover:` comments change what a statement does; one that isn't understood must never be passed over.
@@ -192,27 +144,6 @@ fn check_directives(text: &str) -> Result<(), ScriptError> {
         "the directive `stopover: {shown}` is not supported yet; remove the comment, or give an up.batch.sql"
     );
     Err(ScriptError { line: line_of(text.as_bytes(), start), message })
-}
-
-fn is_wrapped(statements: &[Statement<'_>]) -> bool {
-    match statements {
-        [first, .., last] => first.kind() == StatementKind::Begin && last.kind() == StatementKind::Commit,
-        _ => false,
-    }
-}
-
-fn summary_of(statement: &Statement<'_>) -> StatementSummary {
-    const LONGEST: usize = 120;
-    let words = statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut text: String = words.chars().take(LONGEST).collect();
-    if words.chars().count() > LONGEST {
-        text.push('…');
-    }
-    let own_transaction = match statement.transactionality() {
-        Transactionality::InTransaction => None,
-        Transactionality::OwnTransaction { reason } => Some(reason),
-    };
-    StatementSummary { line: statement.line, text, own_transaction }
 }
 
 fn line_of(bytes: &[u8], at: usize) -> u32 {
@@ -239,11 +170,6 @@ mod tests {
         assert!(error("").contains("holds no statement"));
         assert!(error("-- nothing\n").contains("holds no statement"));
         assert!(error("BEGIN; COMMIT;").contains("holds no statement"));
-        assert!(error("SELECT 1;\nCOMMIT;\nSELECT 2;").starts_with("line 2: transaction control"));
-        assert!(
-            error("BEGIN;\nCREATE INDEX CONCURRENTLY i ON t (a);\nCOMMIT;")
-                .starts_with("line 2: this can't run")
-        );
         assert!(error(&format!("CREATE TABLE {} (a int)", "x".repeat(64))).contains("63 bytes"));
     }
 
@@ -265,8 +191,16 @@ mod tests {
             "{}",
             error("SELECT 1;\n\\i x")
         );
-        assert!(error("SELECT 1;\nCOMMIT;").starts_with("line 11: transaction control"));
+        assert!(error("SELECT 1;\nCOMMIT;").starts_with("line 11: COMMIT without"));
         assert_eq!(Script::parse_as(b"-- nothing", reading).unwrap().statements(), []);
+    }
+
+    #[test]
+    fn lines_inside_a_message_are_the_files_too() {
+        let reading = Reading { first_line: 10, ..Reading::default() };
+        let error = Script::parse_as(b"BEGIN;\nSELECT 1;\nBEGIN;", reading).unwrap_err();
+        assert_eq!(error.line, 12);
+        assert!(error.message.contains("line 10"), "{error}");
     }
 
     #[test]
@@ -281,15 +215,5 @@ mod tests {
     fn a_directive_is_never_passed_over() {
         let message = error("SELECT 1;\n-- stopover: backfil\nUPDATE t SET a = 1;");
         assert!(message.starts_with("line 2: the directive `stopover: backfil`"), "{message}");
-    }
-
-    #[test]
-    fn the_summary_says_what_stands_alone_and_why() {
-        let script =
-            Script::parse(b"ALTER TABLE t\n  ADD a int;\nCREATE INDEX CONCURRENTLY i ON t (a)").unwrap();
-        let summary = script.summary();
-        assert!(!summary.one_transaction);
-        assert_eq!(summary.statements[0].text, "ALTER TABLE t ADD a int");
-        assert_eq!((summary.statements[1].line, summary.statements[1].own_transaction.is_some()), (3, true));
     }
 }

@@ -14,6 +14,18 @@ pub struct EnumValueUse {
     pub value: String,
 }
 
+impl EnumValueUse {
+    /// Why the statement that uses the value can't share a transaction with the one that adds it.
+    #[must_use]
+    pub fn reason(&self, statements: &[Statement<'_>]) -> String {
+        let line = statements.get(self.added).map_or(0, |statement| statement.line);
+        format!(
+            "it uses the enum value '{}', which line {line} adds and which has to be committed first",
+            self.value
+        )
+    }
+}
+
 /// The first statement that may use an enum value added before it (SQLSTATE 55P04 in one transaction): the value stands
 /// in it as a string, or in the body of a function or DO block. A type that the same file creates is left out,
 /// since its new values may be used at once.

@@ -209,11 +209,17 @@ pub(super) fn migration_summaries() -> Vec<MigrationSummary> {
     let script = || ScriptSummary {
         one_transaction: false,
         statements: vec![
-            StatementSummary { line: 1, text: "ALTER TABLE t ADD a int".into(), own_transaction: None },
+            StatementSummary {
+                line: 1,
+                text: "ALTER TABLE t ADD a int".into(),
+                own_transaction: None,
+                block: Some(1),
+            },
             StatementSummary {
                 line: 9,
                 text: "CREATE INDEX CONCURRENTLY i ON t (a)".into(),
                 own_transaction: Some("CREATE INDEX CONCURRENTLY".into()),
+                block: None,
             },
         ],
     };

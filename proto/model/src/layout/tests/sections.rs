@@ -67,7 +67,7 @@ fn errors_have_the_lines_of_the_file() {
     let text = GOOSE.replace("CREATE TABLE t (a int);", "SELECT 1;\n\\i other.sql");
     assert!(error(&[("1_a.sql", &text)]).starts_with("db/1_a.sql: line 4: \\i is a command of psql's own"));
     let text = DBMATE.replace("DROP TABLE t;", "DROP TABLE t;\nCOMMIT;");
-    assert!(error(&[("1_a.sql", &text)]).starts_with("db/1_a.sql: line 7: transaction control"));
+    assert!(error(&[("1_a.sql", &text)]).starts_with("db/1_a.sql: line 7: COMMIT without a BEGIN"));
 }
 
 #[test]
