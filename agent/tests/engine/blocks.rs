@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stopover_model::report::{Effect, LogLine};
+use stopover_tests::Hold;
 
 use crate::support::*;
 
@@ -25,9 +26,6 @@ INSERT INTO effect VALUES ('d');
 END;
 INSERT INTO effect VALUES ('e');
 ";
-
-/// The message as it is on the wire.
-const COMMIT: &str = "Q\0\0\0\x0bCOMMIT";
 
 async fn counted() -> Bench {
     let bench = Bench::new().await;
@@ -73,19 +71,22 @@ async fn a_block_that_is_cut_off_is_done_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_answer_lost_at_a_blocks_commit_is_found_in_the_ledger() {
-    // The look at the schema, the migration's row, the first block, the intent, the done row, the second block.
-    for (count, cut) in [(3, Cut::Before), (3, Cut::After), (6, Cut::Before), (6, Cut::After)] {
-        let mut bench = counted().await;
-        let port = bench.value("SHOW port").await.parse().unwrap();
-        let wire = Wire::new(port, cut, COMMIT, count).await;
-        bench.through(&wire);
-        let running = bench.spawn(&migration("001_a", &[("up.sql", MIXED)]));
-        let reporter = running.reporter.clone();
-        applied(running.end().await);
-        let said = shown(&reporter);
-        assert!(said.iter().any(|line| line.contains("looks at the ledger")), "{count} {cut:?}: {said:?}");
-        assert_mixed_once(&bench, &format!("{count} {cut:?}")).await;
+async fn a_connection_lost_at_a_blocks_commit_is_made_good_by_the_ledger() {
+    for block in ["pg_sleep(0.3)", "pg_sleep(0.4)"] {
+        for hold in [Hold::before("COMMIT"), Hold::answer("COMMIT")] {
+            let when = format!("{block}, {hold:?}");
+            let mut bench = counted().await;
+            let wire = bench.wire().await;
+            wire.hold(hold.behind(block));
+            let running = bench.spawn(&migration("001_a", &[("up.sql", MIXED)]));
+            wire.held().await;
+            wire.close();
+            let reporter = running.reporter.clone();
+            applied(running.end().await);
+            let said = shown(&reporter);
+            assert!(said.iter().any(|line| line.contains("looks at the ledger")), "{when}: {said:?}");
+            assert_mixed_once(&bench, &when).await;
+        }
     }
 }
 

@@ -258,6 +258,30 @@ pub(super) const KINDS: &[Kind] = &[
         effects: &[(EFFECT, "1"), ("SELECT to_regclass('n')", "NULL")],
         ..PLAIN
     },
+    Kind {
+        name: "own_transactions_of_the_file",
+        group: 0,
+        up: "INSERT INTO effect VALUES ('before');\n\
+             BEGIN; UPDATE t SET done = true; INSERT INTO effect SELECT 'it' FROM pause(); COMMIT;\n\
+             VACUUM t;\n\
+             BEGIN; INSERT INTO effect VALUES ('after'); COMMIT;",
+        messages: Messages {
+            intent: "stopover.fence WHERE",
+            statement: "SELECT 'it'",
+            record: "SELECT 'it'",
+        },
+        slow: Slow::Pauses,
+        effects: &[("SELECT count(*) FROM t WHERE done AND changes = 1", "200"), (AROUND, "before,it,after")],
+        ..PLAIN
+    },
+    Kind {
+        name: "transaction_with_one_snapshot",
+        group: 0,
+        up: "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE t SET done = true; INSERT INTO effect SELECT 'it' FROM pause(); COMMIT;",
+        slow: Slow::Pauses,
+        effects: &[(EFFECT, "1"), ("SELECT count(*) FROM t WHERE done AND changes = 1", "200")],
+        ..PLAIN
+    },
 ];
 
 impl Kind {

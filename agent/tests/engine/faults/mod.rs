@@ -85,7 +85,9 @@ each_kind!(
     drop_database,
     rollback_in_a_transaction,
     rollback_statement_by_statement,
-    rollback_with_a_committing_block
+    rollback_with_a_committing_block,
+    own_transactions_of_the_file,
+    transaction_with_one_snapshot
 );
 
 #[tokio::test]
