@@ -7,6 +7,7 @@
 //! This crate never reads a clock, draws a random number, opens a file or talks to anything: all of that arrives as
 //! arguments.
 
+pub mod backfill;
 pub mod config;
 pub mod decide;
 pub mod deployment;

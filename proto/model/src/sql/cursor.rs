@@ -6,45 +6,45 @@ use super::lexer::{Lexer, Token, TokenKind};
 use super::name::Name;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     text: &'a str,
     lexer: Lexer<'a>,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, lexer: Lexer::new(text) }
     }
 
-    pub(super) fn next(&mut self) -> Option<Token> {
+    pub(crate) fn next(&mut self) -> Option<Token> {
         self.lexer.token().ok().flatten()
     }
 
-    pub(super) fn peek(&self) -> Option<Token> {
+    pub(crate) fn peek(&self) -> Option<Token> {
         let mut ahead = *self;
         ahead.next()
     }
 
-    pub(super) fn text(&self, token: Token) -> &'a str {
+    pub(crate) fn text(&self, token: Token) -> &'a str {
         &self.text[token.start..token.end]
     }
 
     /// Behind the last token taken.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.lexer.pos
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.peek().is_none()
     }
 
     /// Takes the next token if it is this key word.
-    pub(super) fn word(&mut self, word: &str) -> bool {
+    pub(crate) fn word(&mut self, word: &str) -> bool {
         self.words(&[word])
     }
 
     /// Takes the next tokens if they are these key words, or none of them.
-    pub(super) fn words(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn words(&mut self, words: &[&str]) -> bool {
         let mut ahead = *self;
         let all = words.iter().all(|word| {
             ahead
@@ -58,17 +58,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token if it is one of these key words.
-    pub(super) fn any_word(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn any_word(&mut self, words: &[&str]) -> bool {
         words.iter().any(|word| self.word(word))
     }
 
     /// The next token in upper case, if it is a key word or an unquoted identifier.
-    pub(super) fn peek_word(&self) -> Option<String> {
+    pub(crate) fn peek_word(&self) -> Option<String> {
         let token = self.peek().filter(|t| t.kind == TokenKind::Word)?;
         Some(self.text(token).to_ascii_uppercase())
     }
 
-    pub(super) fn symbol(&mut self, symbol: u8) -> bool {
+    pub(crate) fn symbol(&mut self, symbol: u8) -> bool {
         let mut ahead = *self;
         let found = ahead.next().is_some_and(|t| t.kind == TokenKind::Symbol(symbol));
         if found {
@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// One identifier, decoded. Whether it is a reserved word is the server's to say.
-    pub(super) fn identifier(&mut self) -> Option<String> {
+    pub(crate) fn identifier(&mut self) -> Option<String> {
         let mut ahead = *self;
         let token = ahead.next()?;
         let decoded = decode_identifier(token, self.text(token))?;
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `name`, `schema.name` or `database.schema.name`.
-    pub(super) fn name(&mut self) -> Option<Name> {
+    pub(crate) fn name(&mut self) -> Option<Name> {
         let mut ahead = *self;
         let mut name = Name { schema: None, name: ahead.identifier()? };
         while ahead.symbol(b'.') {
@@ -99,7 +99,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `name [*], name [*], ...`
-    pub(super) fn names(&mut self) -> Vec<Name> {
+    pub(crate) fn names(&mut self) -> Vec<Name> {
         let mut names = Vec::new();
         loop {
             self.word("only");
@@ -113,7 +113,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value of the next token, if it is a string.
-    pub(super) fn string(&mut self) -> Option<String> {
+    pub(crate) fn string(&mut self) -> Option<String> {
         let mut ahead = *self;
         let token = ahead.next()?;
         let value = decode_string(token, self.text(token))?;
@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over a parenthesised group, if one comes next, and gives what stands inside it.
-    pub(super) fn skip_parentheses(&mut self) -> Option<&'a str> {
+    pub(crate) fn skip_parentheses(&mut self) -> Option<&'a str> {
         let mut ahead = *self;
         let open = ahead.next().filter(|t| t.kind == TokenKind::Symbol(b'('))?;
         let mut depth = 1_usize;
@@ -141,7 +141,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next token outside parentheses and brackets, each group of them stepped over.
-    pub(super) fn next_at_top(&mut self) -> Option<Token> {
+    pub(crate) fn next_at_top(&mut self) -> Option<Token> {
         let mut depth = 0_usize;
         while let Some(token) = self.next() {
             match token.kind {
@@ -155,7 +155,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether these key words follow each other anywhere outside parentheses in what is left.
-    pub(super) fn has_words(mut self, words: &[&str]) -> bool {
+    pub(crate) fn has_words(mut self, words: &[&str]) -> bool {
         loop {
             if self.words(words) {
                 return true;
@@ -169,13 +169,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// What is left, from the next token on.
-    pub(super) fn rest(&self) -> &'a str {
+    pub(crate) fn rest(&self) -> &'a str {
         self.peek().map_or("", |token| &self.text[token.start..])
     }
 }
 
 /// The name that an identifier token stands for.
-pub(super) fn decode_identifier(token: Token, text: &str) -> Option<String> {
+pub(crate) fn decode_identifier(token: Token, text: &str) -> Option<String> {
     match token.kind {
         TokenKind::Word => Some(text.to_ascii_lowercase()),
         TokenKind::QuotedIdentifier => {
@@ -189,7 +189,7 @@ pub(super) fn decode_identifier(token: Token, text: &str) -> Option<String> {
 
 /// The value of a string token. Escapes of `E''` other than of a quote, a backslash and the control letters stay
 /// as written.
-pub(super) fn decode_string(token: Token, text: &str) -> Option<String> {
+pub(crate) fn decode_string(token: Token, text: &str) -> Option<String> {
     match token.kind {
         TokenKind::DollarString { tag } => {
             let tag = usize::try_from(tag).ok()?;

@@ -6,14 +6,14 @@
 
 /// One token. `start..end` are byte offsets into the lexer's text, always on character borders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: TokenKind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Token {
+    pub(crate) kind: TokenKind,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenKind {
+pub(crate) enum TokenKind {
     /// An identifier or key word without quotes.
     Word,
     /// `"..."` and `U&"..."`.
@@ -36,13 +36,13 @@ pub(super) enum TokenKind {
 
 /// A quote or comment that reaches the end of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Open {
-    pub(super) start: usize,
-    pub(super) what: OpenKind,
+pub(crate) struct Open {
+    pub(crate) start: usize,
+    pub(crate) what: OpenKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpenKind {
+pub(crate) enum OpenKind {
     String,
     QuotedIdentifier,
     Comment,
@@ -53,22 +53,22 @@ pub(super) enum OpenKind {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lexer<'a> {
+pub(crate) struct Lexer<'a> {
     text: &'a str,
-    pub(super) pos: usize,
+    pub(crate) pos: usize,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, pos: 0 }
     }
 
-    pub(super) fn at(text: &'a str, pos: usize) -> Self {
+    pub(crate) fn at(text: &'a str, pos: usize) -> Self {
         Self { text, pos }
     }
 
     /// The next token that is not a comment.
-    pub(super) fn token(&mut self) -> Result<Option<Token>, Open> {
+    pub(crate) fn token(&mut self) -> Result<Option<Token>, Open> {
         loop {
             match self.token_or_comment()? {
                 Some(Token { kind: TokenKind::LineComment | TokenKind::BlockComment, .. }) => {}
@@ -77,7 +77,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    pub(super) fn token_or_comment(&mut self) -> Result<Option<Token>, Open> {
+    pub(crate) fn token_or_comment(&mut self) -> Result<Option<Token>, Open> {
         let bytes = self.text.as_bytes();
         while self.peek(0).is_some_and(is_space) {
             self.pos += 1;
@@ -277,7 +277,7 @@ impl<'a> Lexer<'a> {
 
 /// The first byte at or after `from` for which `wanted` holds. Whole chunks are tested without a branch for each
 /// byte, which the compiler turns into vector instructions.
-pub(super) fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let (chunks, tail) = rest.as_chunks::<32>();
     let mut base = from;
@@ -310,7 +310,7 @@ fn continued_string(bytes: &[u8], mut pos: usize) -> Option<usize> {
     }
 }
 
-pub(super) fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c')
 }
 

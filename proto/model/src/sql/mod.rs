@@ -12,13 +12,13 @@
 mod classify;
 mod comment;
 mod copy;
-mod cursor;
+pub(crate) mod cursor;
 mod do_block;
 mod enum_value;
 mod error;
 mod identifier;
 mod kind;
-mod lexer;
+pub(crate) mod lexer;
 mod lifetime;
 mod name;
 mod name_text;
