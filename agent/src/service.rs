@@ -93,6 +93,7 @@ impl AgentService {
                 database,
                 reporter: begin.reporter,
                 cancel: begin.cancel,
+                throttle: begin.throttle,
             };
             let backup = settings.backup;
             job.run(context, backup).boxed()
@@ -171,6 +172,7 @@ impl Agent for AgentService {
             system_identifier: pinned(request.system_identifier),
             resolution: optional_enumeration::read(request.resolution, "resolution")
                 .map_err(|e| invalid(&e))?,
+            throttle: stopover_model::backfill::Throttle::default(),
             limits: Limits::default(),
         };
         self.attach(command, Job::Migrate(job))

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use stopover_model::backfill::Throttle;
 use stopover_model::event::StepKey;
 use stopover_model::id::{AgentName, Attempt, DeploymentId, EnvironmentName, Epoch, RunId};
 use stopover_model::report::{LogLine, Progress};
@@ -27,6 +28,8 @@ pub struct StepContext {
     pub database: Arc<Database>,
     pub reporter: Reporter,
     pub cancel: CancellationToken,
+    /// What a person says of the speed while it runs.
+    pub throttle: watch::Receiver<Throttle>,
 }
 
 /// Takes a running step's lines and progress, and gives them to any number of readers. Clones share one run.

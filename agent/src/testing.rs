@@ -43,6 +43,7 @@ pub(crate) fn context(url: &str, kind: StepKind) -> StepContext {
         database: database(url),
         reporter: Reporter::new(),
         cancel: CancellationToken::new(),
+        throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use stopover_model::backfill::Throttle;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, RunId};
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
@@ -40,6 +41,7 @@ pub struct Work {
     pub attempt: Attempt,
     pub reporter: Reporter,
     cancel: CancellationToken,
+    throttle: watch::Sender<Throttle>,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -49,6 +51,7 @@ pub struct Begin {
     pub run: RunId,
     pub reporter: Reporter,
     pub cancel: CancellationToken,
+    pub throttle: watch::Receiver<Throttle>,
 }
 
 /// Why there is no such work.
@@ -117,6 +120,19 @@ impl Registry {
         running.inspect(|work| work.cancel.cancel()).is_some()
     }
 
+    /// Tells an attempt that runs how fast its backfills may go; whether it was running.
+    pub fn throttle(&self, key: &WorkKey, attempt: Attempt, throttle: Throttle) -> bool {
+        let history = self.history();
+        let running = history.get(key).filter(|work| work.attempt == attempt && !work.has_ended());
+        match running {
+            Some(work) => {
+                work.throttle.send_replace(throttle);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Takes no new work from here on; what runs goes on.
     pub fn close(&self) {
         self.tasks.close();
@@ -159,12 +175,18 @@ impl Work {
             attempt,
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
+            throttle: watch::Sender::default(),
             outcome: watch::Sender::new(None),
         }
     }
 
     fn begin(&self) -> Begin {
-        Begin { run: self.run.clone(), reporter: self.reporter.clone(), cancel: self.cancel.clone() }
+        Begin {
+            run: self.run.clone(),
+            reporter: self.reporter.clone(),
+            cancel: self.cancel.clone(),
+            throttle: self.throttle.subscribe(),
+        }
     }
 
     #[must_use]

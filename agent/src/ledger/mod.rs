@@ -8,6 +8,7 @@
 //! exclusion: session lock, orphans proven gone ──> fence: newest epoch wins ──> rows: migration, statement, history
 //! ```
 
+mod backfill;
 pub mod exclusion;
 mod fence;
 mod read;
@@ -17,6 +18,9 @@ mod write;
 
 use stopover_model::id::{AgentName, Attempt, DeploymentId, Epoch, RunId};
 
+pub use backfill::{
+    BackfillRange, Batch, add_backfill, advance_backfill, backfill_ranges, next_backfill_pass,
+};
 pub use fence::{hold_fence, take_fence};
 pub use read::{
     MigrationRow, MigrationState, RolledBack, StatementRow, entries, migration, rolled_back_by, statements,

@@ -88,6 +88,14 @@ pub async fn delete_migration(session: &Session, id: &MigrationId) -> Result<boo
     Ok(execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
 }
 
+/// Takes a migration that was begun out of the ledger, unless a statement of it, or a batch, is there.
+pub async fn forget_migration(session: &Session, id: &MigrationId) -> Result<(), QueryError> {
+    let sql = "DELETE FROM stopover.migration m WHERE id = $1 AND state = 'running' \
+               AND NOT EXISTS (SELECT FROM stopover.statement s WHERE s.migration = m.id) \
+               AND NOT EXISTS (SELECT FROM stopover.backfill b WHERE b.migration = m.id AND b.batches > 0)";
+    execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await.map(|_| ())
+}
+
 /// What the history says besides who wrote it.
 #[derive(Debug, Clone, Copy)]
 pub struct HistoryEntry<'a> {
@@ -169,7 +177,7 @@ pub struct StatementKey<'a> {
 }
 
 impl StatementKey<'_> {
-    fn index(&self) -> i32 {
+    pub(super) fn index(&self) -> i32 {
         i32::try_from(self.index).unwrap_or(i32::MAX)
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Engine<'a> {
     pub(super) before: Option<Fingerprint>,
     /// What the migration changed, as far as a rollback knows.
     pub(super) changes: Option<Changes>,
+    /// The settings that the script has made in its session, as it wrote them: another session needs them too.
+    pub(super) settings: Vec<String>,
     /// What the script has left in the database, should it not go on.
     pub(super) effect: Effect,
     /// This call has sent the script's first statement.
@@ -54,6 +56,7 @@ impl<'a> Engine<'a> {
             row: None,
             before: None,
             changes: None,
+            settings: Vec::new(),
             effect: Effect::None,
             ran: false,
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stopover_model::backfill::{Directive, Throttle};
 use stopover_model::event::Resolution;
 use stopover_model::migration::{Block, Migration, Rerun, Script};
 use stopover_model::pipeline::LockSettings;
@@ -50,6 +51,8 @@ pub(crate) struct Job<'a> {
     /// Where there is more than one: those that the script itself begins and ends.
     pub(super) blocks: Vec<Block>,
     pub(super) locks: LockSettings,
+    /// How fast the stage lets backfills go.
+    pub(super) throttle: Throttle,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -63,6 +66,8 @@ pub(super) struct ScriptStep<'a> {
     pub(super) kind: StatementKind,
     /// It can't share a transaction, not even with its own ledger row.
     pub(super) own: bool,
+    /// It is run in batches.
+    pub(super) backfill: Option<Directive>,
 }
 
 impl<'a> Job<'a> {
@@ -78,6 +83,7 @@ impl<'a> Job<'a> {
         let mut job =
             Self::new(Direction::Up, migration, script, work.variant.file(), work.locks, work.limits);
         job.variant = work.variant;
+        job.throttle = work.throttle.clone();
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
         Ok(job)
@@ -126,6 +132,7 @@ impl<'a> Job<'a> {
                 statement,
                 kind: statement.kind(),
                 own: statement.transactionality().is_own(),
+                backfill: script.backfill(&statement),
             })
             .collect();
         Self {
@@ -139,6 +146,7 @@ impl<'a> Job<'a> {
             blocks: transactions.blocks,
             steps,
             locks,
+            throttle: Throttle::default(),
             system_identifier: None,
             resolution: None,
             limits,

@@ -12,6 +12,7 @@
 //!
 //! Nothing here decides whether a migration should run, picks a variant, or takes a backup.
 
+mod backfill;
 mod catalog;
 mod company;
 mod engine;
@@ -31,6 +32,8 @@ mod transaction;
 mod waits;
 mod writes;
 
+
+use stopover_model::backfill::Throttle;
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::LockSettings;
@@ -50,6 +53,8 @@ pub struct MigrateWork {
     pub migration: Migration,
     pub variant: Variant,
     pub locks: LockSettings,
+    /// How fast the stage lets backfills go.
+    pub throttle: Throttle,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

@@ -10,8 +10,8 @@ use super::Engine;
 use super::job::ScriptStep;
 use super::stop::Stop;
 use super::transaction::{begin, commit, finish};
-use super::writes::ended;
-use super::{own, together};
+use super::writes::{ended, write};
+use super::{backfill, own, together};
 use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementRow};
 use crate::postgres::Session;
 
@@ -20,7 +20,25 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
     let steps = std::mem::take(&mut engine.job.steps);
     let run = run_steps(engine, session, &steps).await;
     engine.job.steps = steps;
-    run.map_err(|stop| stop.with_effect(engine.effect))
+    let stop = match run {
+        Ok(()) => return Ok(()),
+        Err(stop) => stop.with_effect(engine.effect),
+    };
+    if stop.left_nothing() {
+        forget(engine, session).await;
+    }
+    Err(stop)
+}
+
+/// A script of which nothing took effect has not begun: whoever mends it must not be told that it is half applied.
+async fn forget(engine: &Engine<'_>, session: &Session) {
+    if engine.job.direction == Direction::Down {
+        return;
+    }
+    let id = engine.job.migration.id.clone();
+    let forgotten = async { ledger::forget_migration(session, &id).await };
+    // Where it can't be, the row says what is true: it was begun.
+    let _ = write(engine, session, "take the migration out of the ledger", forgotten).await;
 }
 
 async fn run_steps(engine: &mut Engine<'_>, session: &Session, steps: &[ScriptStep<'_>]) -> Result<(), Stop> {
@@ -35,6 +53,7 @@ async fn run_steps(engine: &mut Engine<'_>, session: &Session, steps: &[ScriptSt
         engine.context.reporter.message(format!("{} was begun before; goes on with {next}", engine.job.file));
     }
     engine.tally.rows = 0;
+    engine.settings.clear();
     let blocks = std::mem::take(&mut engine.job.blocks);
     let run = run_groups(engine, session, steps, &blocks, &known).await;
     engine.job.blocks = blocks;
@@ -66,13 +85,19 @@ async fn run_groups(
             engine.tally.rows += done.iter().map(|row| row.rows).sum::<u64>();
             for step in group.iter().filter(|step| step.is_setting()) {
                 again(session, step).await?;
+                engine.settings.push(step.statement.text.to_owned());
             }
             continue;
         }
         engine.tally.rows += match block {
+            _ if let Some(directive) = &first.backfill => {
+                Box::pin(backfill::run(engine, session, first, directive)).await?
+            }
             None if first.own => own::run(engine, session, first, known.get(&first.index)).await?,
             _ => together::run(engine, session, group, block.map(|b| b.modes).unwrap_or_default()).await?,
         };
+        let settings = group.iter().filter(|step| step.is_setting());
+        engine.settings.extend(settings.map(|step| step.statement.text.to_owned()));
         engine.effect = Effect::Partial;
     }
     Ok(())

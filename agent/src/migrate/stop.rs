@@ -44,6 +44,19 @@ impl Stop {
         Self::failed(StepError::new(ErrorClass::Fenced, message).with_effect(effect))
     }
 
+    /// A failure of which nothing is left in the database.
+    pub(super) fn left_nothing(&self) -> bool {
+        let Self::Ended(outcome) = self else { return false };
+        matches!(outcome.as_ref(), Outcome::Failed { error, .. }
+            if error.effect == Effect::None && error.class != ErrorClass::Fenced)
+    }
+
+    /// Somebody asked for it.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let Self::Ended(outcome) = self else { return false };
+        outcome.error().is_some_and(|error| error.class == ErrorClass::Cancelled)
+    }
+
     /// The same end, with what the work left behind.
     pub(super) fn with_effect(mut self, effect: Effect) -> Self {
         if let Self::Ended(outcome) = &mut self

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up ends there")]
 
+mod backfill;
 mod blocks;
 mod commit;
 mod connect;

@@ -11,6 +11,7 @@ use stopover_agent::postgres::{Database, DatabaseConfig};
 use stopover_agent::rollback::{self, RollbackWork};
 use stopover_agent::step::{Reporter, StepContext};
 use stopover_cluster::{Cluster, TestDatabase};
+use stopover_model::backfill::Throttle;
 use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
@@ -79,6 +80,7 @@ impl Bench {
             database: self.database.clone(),
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
+            throttle: tokio::sync::watch::channel(Throttle::default()).1,
         }
     }
 
@@ -188,6 +190,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         locks: locks(),
         system_identifier: None,
         resolution: None,
+        throttle: Throttle::default(),
         limits: limits(),
     }
 }

@@ -17,12 +17,14 @@ mod leaves;
 mod pace;
 mod range;
 mod statement;
+mod throttle;
 mod tokens;
 
 pub use directive::{Directive, DirectiveError, Order};
 pub use pace::Pace;
 pub use range::{KeyColumn, KeyValues, Range};
 pub use statement::{Action, Batchable, Refusal};
+pub use throttle::Throttle;
 
 pub use analyse::analyse;
 

@@ -5,6 +5,7 @@
 //! text ─ split ─> outline: statements, the file's own blocks ─> transactions: what shares one ─> rules ─> summary
 //! ```
 
+mod directives;
 mod outline;
 mod rules;
 mod summary;
@@ -16,6 +17,7 @@ pub use summary::{ScriptSummary, StatementSummary};
 pub use transactions::Transactions;
 
 use super::source::TransactionMode;
+use crate::backfill::Directive;
 use crate::sql::{self, Statement};
 
 /// A checked SQL file.
@@ -96,6 +98,12 @@ impl Script {
         self.transactions().whole.is_some()
     }
 
+    /// What the comment above one of the [`Script::statements`] asks for.
+    #[must_use]
+    pub fn backfill(&self, statement: &Statement<'_>) -> Option<Directive> {
+        directives::of(statement)
+    }
+
     #[must_use]
     pub fn summary(&self) -> ScriptSummary {
         summary::of(&self.statements(), &self.transactions())
@@ -121,8 +129,7 @@ impl Script {
             return Err(ScriptError { line: 0, message: message.to_owned() });
         }
         rules::check(&outline, self.reading.transaction)?;
-        check_directives(&self.text)
-            .map_err(|error| ScriptError { line: self.reading.line(error.line), ..error })
+        directives::check(&self.text, &outline, self.reading)
     }
 }
 
@@ -131,19 +138,6 @@ impl Reading {
     fn line(self, line: u32) -> u32 {
         if line == 0 { 0 } else { line.saturating_add(self.first_line.saturating_sub(1)) }
     }
-}
-
-/// `-- stopover:` comments change what a statement does; one that isn't understood must never be passed over.
-fn check_directives(text: &str) -> Result<(), ScriptError> {
-    let directive = sql::comments(text).find_map(|c| Some((c.start, c.content().strip_prefix("stopover:")?)));
-    let Some((start, directive)) = directive else {
-        return Ok(());
-    };
-    let shown: String = directive.trim().chars().take(40).flat_map(char::escape_debug).collect();
-    let message = format!(
-        "the directive `stopover: {shown}` is not supported yet; remove the comment, or give an up.batch.sql"
-    );
-    Err(ScriptError { line: line_of(text.as_bytes(), start), message })
 }
 
 fn line_of(bytes: &[u8], at: usize) -> u32 {
@@ -213,7 +207,35 @@ mod tests {
 
     #[test]
     fn a_directive_is_never_passed_over() {
-        let message = error("SELECT 1;\n-- stopover: backfil\nUPDATE t SET a = 1;");
-        assert!(message.starts_with("line 2: the directive `stopover: backfil`"), "{message}");
+        for (sql, expected) in [
+            (
+                "SELECT 1;\n-- stopover: backfil\nUPDATE t SET a = 1;",
+                "line 3: the directive `stopover: backfil` is not known",
+            ),
+            ("-- stopover: backfill\n-- stopover: backfill\nUPDATE t SET a = 1;", "line 3: two directives"),
+            ("UPDATE t -- stopover: backfill\nSET a = 1;", "line 1: a directive stands above its statement"),
+            (
+                "UPDATE t SET a = 1;\n-- stopover: backfill\n",
+                "line 2: a directive stands above its statement",
+            ),
+            ("BEGIN;\n-- stopover: backfill\nUPDATE t SET a = 1;\nCOMMIT;", "line 3: a backfill commits"),
+            (
+                "-- stopover: backfill\nUPDATE t\nSET a = 1\nRETURNING a;",
+                "line 4: the backfill can't run in batches: RETURNING",
+            ),
+        ] {
+            assert!(error(sql).starts_with(expected), "{sql}\n{}", error(sql));
+        }
+    }
+
+    #[test]
+    fn a_backfill_shares_no_transaction() {
+        let script =
+            Script::parse(b"ALTER TABLE t ADD a int;\n-- stopover: backfill key=id\nUPDATE t SET a = 1")
+                .unwrap();
+        assert!(!script.one_transaction());
+        let statements = script.statements();
+        assert_eq!(script.backfill(&statements[0]), None);
+        assert_eq!(script.backfill(&statements[1]).unwrap().key, ["id"]);
     }
 }

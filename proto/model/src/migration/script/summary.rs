@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Transactions;
+use super::{Transactions, directives};
 use crate::sql::{Statement, Transactionality, uses_new_enum_value};
 
 const LONGEST: usize = 120;
@@ -36,7 +36,9 @@ pub(super) fn of(statements: &[Statement<'_>], transactions: &Transactions) -> S
         let own_transaction = match statement.transactionality() {
             Transactionality::OwnTransaction { reason } => Some(reason),
             Transactionality::InTransaction => {
-                new_value.as_ref().filter(|used| used.used == index).map(|used| used.reason(statements))
+                let batched = directives::of(statement).map(|_| directives::REASON.to_owned());
+                let used = new_value.as_ref().filter(|used| used.used == index);
+                batched.or_else(|| used.map(|used| used.reason(statements)))
             }
         };
         let block = transactions.block_number(index).and_then(|number| u32::try_from(number).ok());

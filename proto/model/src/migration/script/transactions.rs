@@ -1,5 +1,6 @@
 //! Which statements of a script share a transaction, and what forces them apart.
 
+use super::directives;
 use super::outline::{Block, Outline, block_at, leading_modes};
 use crate::migration::TransactionMode;
 use crate::sql::{
@@ -54,7 +55,8 @@ impl Apart {
             Transactionality::OwnTransaction { reason } => {
                 Some(Self::Statement { line: statement.line, reason })
             }
-            Transactionality::InTransaction => None,
+            Transactionality::InTransaction => directives::of(statement)
+                .map(|_| Self::Statement { line: statement.line, reason: directives::REASON.to_owned() }),
         });
         if own.is_some() {
             return own;

@@ -1,0 +1,176 @@
+//! How far a backfill has got: a row for each range of the key, changed in the transaction of each batch.
+
+use stopover_model::backfill::KeyValues;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::StatementKey;
+use crate::postgres::{QueryError, Session};
+
+/// A range of the key, and how much of it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackfillRange {
+    /// From 0.
+    pub range: i32,
+    /// The names of the key's columns.
+    pub key: Vec<String>,
+    /// The range begins behind this; None: with the first row.
+    pub after: Option<KeyValues>,
+    /// Fixed at the start, so that the backfill ends: the last key of the range.
+    pub through: KeyValues,
+    /// Where the next batch begins in this pass; None: at the range's beginning.
+    pub at: Option<KeyValues>,
+    /// From 1; a further one looks for rows that came behind the batches.
+    pub pass: i32,
+    pub done: bool,
+    /// Rows that the batches touched.
+    pub rows: i64,
+    /// Rows that the batches of the first pass walked over.
+    pub walked: i64,
+    pub batches: i64,
+    /// The size that the last batch had found right.
+    pub batch_rows: i32,
+}
+
+/// The ranges of a statement's backfill, in order; none when it has not begun.
+pub async fn backfill_ranges(
+    session: &Session,
+    statement: StatementKey<'_>,
+) -> Result<Vec<BackfillRange>, QueryError> {
+    let sql = "SELECT range, key, after, through, at, pass, done, rows, walked, batches, batch_rows \
+               FROM stopover.backfill WHERE migration = $1 AND direction = $2 AND index = $3 ORDER BY range";
+    let parameters = &[
+        (&statement.id.as_str() as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+        (&statement.direction.as_str(), Type::TEXT),
+        (&statement.index(), Type::INT4),
+    ];
+    let rows = session.client().query_typed(sql, parameters).await.map_err(|e| session.error(e))?;
+    Ok(rows.iter().map(BackfillRange::read).collect())
+}
+
+/// Writes the ranges of a backfill that begins.
+pub async fn add_backfill(
+    session: &Session,
+    statement: StatementKey<'_>,
+    ranges: &[BackfillRange],
+) -> Result<(), QueryError> {
+    let sql = "INSERT INTO stopover.backfill \
+               (migration, direction, index, range, key, after, through, batch_rows) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    for range in ranges {
+        session
+            .client()
+            .execute_typed(
+                sql,
+                &[
+                    (&statement.id.as_str(), Type::TEXT),
+                    (&statement.direction.as_str(), Type::TEXT),
+                    (&statement.index(), Type::INT4),
+                    (&range.range, Type::INT4),
+                    (&range.key, Type::TEXT_ARRAY),
+                    (&range.after, Type::TEXT_ARRAY),
+                    (&range.through, Type::TEXT_ARRAY),
+                    (&range.batch_rows, Type::INT4),
+                ],
+            )
+            .await
+            .map_err(|e| session.error(e))?;
+    }
+    Ok(())
+}
+
+/// What a batch has done, for its row. Times are in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub range: i32,
+    pub pass: i32,
+    /// Where the batch began; the row must still say so.
+    pub from: Option<&'a KeyValues>,
+    /// Where the next one begins; None: it was the last of the range.
+    pub to: Option<&'a KeyValues>,
+    pub rows: i64,
+    pub walked: i64,
+    pub batch_rows: i32,
+}
+
+/// Moves a range's place in the transaction of the batch; false when somebody else has moved it.
+pub async fn advance_backfill(
+    session: &Session,
+    statement: StatementKey<'_>,
+    batch: Batch<'_>,
+) -> Result<bool, QueryError> {
+    let sql = "UPDATE stopover.backfill SET at = coalesce($7, at), done = $7 IS NULL, rows = rows + $8, \
+               walked = walked + CASE WHEN pass = 1 THEN $9 ELSE 0 END, batches = batches + 1, batch_rows = $10, \
+               updated_at = clock_timestamp() \
+               WHERE migration = $1 AND direction = $2 AND index = $3 AND range = $4 AND pass = $5 AND NOT done \
+               AND at IS NOT DISTINCT FROM $6";
+    let changed = session
+        .client()
+        .execute_typed(
+            sql,
+            &[
+                (&statement.id.as_str(), Type::TEXT),
+                (&statement.direction.as_str(), Type::TEXT),
+                (&statement.index(), Type::INT4),
+                (&batch.range, Type::INT4),
+                (&batch.pass, Type::INT4),
+                (&batch.from, Type::TEXT_ARRAY),
+                (&batch.to, Type::TEXT_ARRAY),
+                (&batch.rows, Type::INT8),
+                (&batch.walked, Type::INT8),
+                (&batch.batch_rows, Type::INT4),
+            ],
+        )
+        .await
+        .map_err(|e| session.error(e))?;
+    Ok(changed == 1)
+}
+
+/// Begins another pass over all ranges.
+pub async fn next_backfill_pass(session: &Session, statement: StatementKey<'_>) -> Result<(), QueryError> {
+    let sql = "UPDATE stopover.backfill SET pass = pass + 1, at = NULL, done = false \
+               WHERE migration = $1 AND direction = $2 AND index = $3";
+    let parameters = &[
+        (&statement.id.as_str() as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+        (&statement.direction.as_str(), Type::TEXT),
+        (&statement.index(), Type::INT4),
+    ];
+    session.client().execute_typed(sql, parameters).await.map_err(|e| session.error(e))?;
+    Ok(())
+}
+
+impl BackfillRange {
+    /// A range in which nothing is done.
+    #[must_use]
+    pub fn new(range: i32, key: Vec<String>, after: Option<KeyValues>, through: KeyValues) -> Self {
+        Self {
+            range,
+            key,
+            after,
+            through,
+            at: None,
+            pass: 1,
+            done: false,
+            rows: 0,
+            walked: 0,
+            batches: 0,
+            batch_rows: 0,
+        }
+    }
+
+    fn read(row: &Row) -> Self {
+        Self {
+            range: row.get("range"),
+            key: row.get("key"),
+            after: row.get("after"),
+            through: row.get("through"),
+            at: row.get("at"),
+            pass: row.get("pass"),
+            done: row.get("done"),
+            rows: row.get("rows"),
+            walked: row.get("walked"),
+            batches: row.get("batches"),
+            batch_rows: row.get("batch_rows"),
+        }
+    }
+}
