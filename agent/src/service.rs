@@ -173,6 +173,7 @@ impl Agent for AgentService {
             resolution: optional_enumeration::read(request.resolution, "resolution")
                 .map_err(|e| invalid(&e))?,
             throttle: stopover_model::backfill::Throttle::default(),
+            brakes: stopover_model::backfill::Brakes::default(),
             limits: Limits::default(),
         };
         self.attach(command, Job::Migrate(job))

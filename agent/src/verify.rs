@@ -71,7 +71,13 @@ async fn check_all(
     let total = request.checks.len() as u64;
     for (done, check) in (0..).zip(&request.checks) {
         let doing = format!("checking that {}", check.name);
-        context.reporter.progress(Progress { doing, done, total, unit: ProgressUnit::Checks });
+        context.reporter.progress(Progress {
+            doing,
+            done,
+            total,
+            unit: ProgressUnit::Checks,
+            backfill: None,
+        });
         let result = check_one(session, check, request.statement_timeout).await?;
         // A monitor runs a thousand times in a soak, and its report says the same.
         if context.step.kind != StepKind::Monitor {

@@ -18,7 +18,13 @@ pub(super) async fn run(
     written: &Written,
 ) -> Result<(), StepError> {
     let doing = "decoding the backup".to_owned();
-    context.reporter.progress(Progress { doing, done: 0, total: written.bytes, unit: ProgressUnit::Bytes });
+    context.reporter.progress(Progress {
+        doing,
+        done: 0,
+        total: written.bytes,
+        unit: ProgressUnit::Bytes,
+        backfill: None,
+    });
     tokio::select! {
         proven = prove(programs, path, written) => proven,
         () = context.cancel.cancelled() => Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled")),

@@ -74,7 +74,7 @@ async fn copy(session: &Session, name: &str) -> Result<Option<(String, String, u
 }
 
 fn report(context: &StepContext, doing: String, done: u64, total: u64) {
-    context.reporter.progress(Progress { doing, done, total, unit: ProgressUnit::Bytes });
+    context.reporter.progress(Progress { doing, done, total, unit: ProgressUnit::Bytes, backfill: None });
 }
 
 /// The tables before this one are done; of this one, the part of its rows that was copied.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stopover_model::backfill::{Directive, Throttle};
+use stopover_model::backfill::{Brakes, Directive, Throttle};
 use stopover_model::event::Resolution;
 use stopover_model::migration::{Block, Migration, Rerun, Script};
 use stopover_model::pipeline::LockSettings;
@@ -53,6 +53,8 @@ pub(crate) struct Job<'a> {
     pub(super) locks: LockSettings,
     /// How fast the stage lets backfills go.
     pub(super) throttle: Throttle,
+    /// What holds them.
+    pub(super) brakes: Brakes,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -84,6 +86,7 @@ impl<'a> Job<'a> {
             Self::new(Direction::Up, migration, script, work.variant.file(), work.locks, work.limits);
         job.variant = work.variant;
         job.throttle = work.throttle.clone();
+        job.brakes = work.brakes.clone();
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
         Ok(job)
@@ -147,6 +150,7 @@ impl<'a> Job<'a> {
             steps,
             locks,
             throttle: Throttle::default(),
+            brakes: Brakes::default(),
             system_identifier: None,
             resolution: None,
             limits,

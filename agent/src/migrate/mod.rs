@@ -33,7 +33,7 @@ mod waits;
 mod writes;
 
 
-use stopover_model::backfill::Throttle;
+use stopover_model::backfill::{Brakes, Throttle};
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::LockSettings;
@@ -55,6 +55,8 @@ pub struct MigrateWork {
     pub locks: LockSettings,
     /// How fast the stage lets backfills go.
     pub throttle: Throttle,
+    /// What of the live database holds them back.
+    pub brakes: Brakes,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

@@ -214,6 +214,7 @@ async fn index_progress(session: &Session, pid: i32) -> Result<Option<Progress>,
             done: number(2),
             total: number(3),
             unit: ProgressUnit::Blocks,
+            backfill: None,
         }
     }))
 }

@@ -264,7 +264,13 @@ async fn drive(mut connection: Connection<Socket, TlsStreamOf<MakeRustlsConnect>
 fn report(reporter: &Reporter, notice: &DbError) {
     let text = shown(notice.message(), LONGEST_NOTICE);
     if let Some((done, total)) = notice_progress(&text) {
-        reporter.progress(Progress { doing: text.clone(), done, total, unit: ProgressUnit::Rows });
+        reporter.progress(Progress {
+            doing: text.clone(),
+            done,
+            total,
+            unit: ProgressUnit::Rows,
+            backfill: None,
+        });
     }
     let severity = notice.parsed_severity().map_or_else(|| shown(notice.severity(), 20), |s| s.to_string());
     reporter.line(LogLine::Notice { severity, code: notice.code().code().to_owned(), text });

@@ -11,7 +11,7 @@ use stopover_agent::postgres::{Database, DatabaseConfig};
 use stopover_agent::rollback::{self, RollbackWork};
 use stopover_agent::step::{Reporter, StepContext};
 use stopover_cluster::{Cluster, TestDatabase};
-use stopover_model::backfill::Throttle;
+use stopover_model::backfill::{Brakes, Throttle};
 use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
@@ -63,6 +63,12 @@ impl Bench {
         let wire = Wire::start(self.value("SHOW port").await.parse().unwrap()).await;
         self.through(&wire);
         wire
+    }
+
+    /// As this user from now on, whose password is its name.
+    pub(crate) fn login_as(&mut self, user: &str) {
+        let (_, server) = self.test.url().split_once('@').unwrap();
+        self.database = database(&format!("postgresql://{user}:{user}@{server}"));
     }
 
     /// A step of the next epoch.
@@ -191,6 +197,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         system_identifier: None,
         resolution: None,
         throttle: Throttle::default(),
+        brakes: Brakes::default(),
         limits: limits(),
     }
 }

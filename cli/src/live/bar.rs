@@ -89,7 +89,7 @@ mod tests {
     use crate::render::sample::at;
 
     fn rows(done: u64, total: u64) -> Progress {
-        Progress { doing: String::new(), done, total, unit: ProgressUnit::Rows }
+        Progress { doing: String::new(), done, total, unit: ProgressUnit::Rows, backfill: None }
     }
 
     fn steady(per_second: u64) -> Meter {

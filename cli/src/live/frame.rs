@@ -141,7 +141,7 @@ mod tests {
             let doing = format!("Updated {done} of 300000 users");
             weather.progress(
                 key(1, "migrate"),
-                Progress { doing, done, total: 300_000, unit: ProgressUnit::Rows },
+                Progress { doing, done, total: 300_000, unit: ProgressUnit::Rows, backfill: None },
                 at(50 + i64::from(batch)),
             );
         }
@@ -157,7 +157,7 @@ mod tests {
             let doing = "copying public.users".to_owned();
             weather.progress(
                 key(0, "backup"),
-                Progress { doing, done, total: 60_000_000, unit: ProgressUnit::Bytes },
+                Progress { doing, done, total: 60_000_000, unit: ProgressUnit::Bytes, backfill: None },
                 at(second),
             );
         }

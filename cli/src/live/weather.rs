@@ -112,7 +112,7 @@ impl Running {
                     } else {
                         ProgressUnit::Rows
                     };
-                    self.advance(Progress { doing: String::new(), done, total, unit }, at);
+                    self.advance(Progress { doing: String::new(), done, total, unit, backfill: None }, at);
                 }
             }
             LogLine::Message { .. } => {}

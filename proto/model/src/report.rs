@@ -296,6 +296,30 @@ pub struct Progress {
     /// 0 when not known.
     pub total: u64,
     pub unit: ProgressUnit,
+    /// What a backfill has to say besides.
+    pub backfill: Option<BackfillProgress>,
+}
+
+/// A backfill that is under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackfillProgress {
+    /// Rows that were touched, by earlier attempts too.
+    pub touched: u64,
+    /// Rows that were walked over in a second, lately.
+    pub rows_per_second: Option<u64>,
+    /// Of the batch that runs.
+    pub batch_rows: u32,
+    /// That the whole server has written meanwhile.
+    pub wal_bytes: u64,
+    /// Of the table, as the statistics know it.
+    pub dead_rows: u64,
+    /// Why no batch begins; empty when one may.
+    pub holds: Vec<String>,
+    pub held_for: Option<Duration>,
+    /// How long the rest should take.
+    pub left: Option<Duration>,
+    /// What that is based on.
+    pub left_basis: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

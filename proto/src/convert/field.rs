@@ -201,6 +201,22 @@ pub mod duration {
     }
 }
 
+/// A length of time that may be absent.
+pub mod optional_duration {
+    use std::time::Duration;
+
+    use super::{InField, InvalidWire, time};
+
+    #[must_use]
+    pub fn write(duration: Option<Duration>) -> Option<prost_types::Duration> {
+        duration.map(time::duration_to_wire)
+    }
+
+    pub fn read(wire: Option<prost_types::Duration>, field: &str) -> Result<Option<Duration>, InvalidWire> {
+        wire.map(time::duration_from_wire).transpose().in_field(field)
+    }
+}
+
 /// A point in time.
 pub mod timestamp {
     use jiff::Timestamp;

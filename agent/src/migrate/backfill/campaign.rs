@@ -1,15 +1,18 @@
 //! One backfill under way: what its workers share.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stopover_model::backfill::{Batchable, Directive, Throttle};
 use stopover_model::report::{Effect, ErrorClass, Session as Blocker, StepError};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Sessions;
 use super::key::Walk;
 use super::meter::Meter;
+use super::weather::{self, Weather};
 use super::{MOST_PASSES, statement_key, worker, write};
 use crate::ledger::{self, BackfillRange, StatementKey};
 use crate::migrate::Engine;
@@ -28,6 +31,10 @@ pub(in crate::migrate) struct Campaign<'e, 'j> {
     /// One worker's failure stops the others behind their batch.
     stop: CancellationToken,
     doing: String,
+    /// What the live database says, since the first look at it.
+    weather: watch::Sender<Option<Weather>>,
+    /// The server processes that run batches.
+    working: Mutex<Vec<i32>>,
 }
 
 impl<'e, 'j> Campaign<'e, 'j> {
@@ -48,11 +55,26 @@ impl<'e, 'j> Campaign<'e, 'j> {
             walk,
             meter: Meter::new(ranges),
             stop: engine.context.cancel.child_token(),
+            weather: watch::Sender::new(None),
+            working: Mutex::default(),
+        }
+    }
+
+    /// Works through all ranges, with an eye on the live database all the time.
+    pub(super) async fn run(
+        &self,
+        session: &Session,
+        scouts: &[Session],
+        ranges: Vec<BackfillRange>,
+    ) -> Result<(), Stop> {
+        tokio::select! {
+            ended = self.walk(session, scouts, ranges) => ended,
+            never = weather::watch(self) => match never {},
         }
     }
 
     /// Works through all ranges, and looks behind the batches at the end.
-    pub(super) async fn run(
+    async fn walk(
         &self,
         session: &Session,
         scouts: &[Session],
@@ -94,12 +116,13 @@ impl<'e, 'j> Campaign<'e, 'j> {
         for _ in 1..open.len().min(scouts.len()) {
             others.push(self.another_session().await?);
         }
-        let queue = std::sync::Mutex::new(open.into_iter().rev().collect::<Vec<_>>());
+        self.working().extend(std::iter::once(session).chain(&others).map(|session| session.identity().pid));
+        let queue = Mutex::new(open.into_iter().rev().collect::<Vec<_>>());
         let working = std::iter::once(session).chain(&others);
         let workers = working.zip(scouts).map(|(working, scout)| async {
             let sessions = Sessions { working, scout };
             loop {
-                let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(range) = next.filter(|_| !self.is_stopping()) else { return Ok(()) };
                 if let Err(stop) = worker::work(self, sessions, range).await {
                     self.stop.cancel();
@@ -108,6 +131,7 @@ impl<'e, 'j> Campaign<'e, 'j> {
             }
         });
         let ends = futures::future::join_all(workers).await;
+        self.working().clear();
         for other in others {
             other.close().await;
         }
@@ -166,22 +190,31 @@ impl<'e, 'j> Campaign<'e, 'j> {
 
     /// Waits for as long as no batch may begin; false when it is over.
     pub(super) async fn may_begin(&self) -> bool {
-        let mut wishes = self.engine.context.throttle.clone();
-        let mut said = false;
-        while self.throttle().paused && !self.is_stopping() {
-            if !said {
-                self.engine.context.reporter.message("the backfill is paused: no batch begins");
-                said = true;
+        let (mut wishes, mut weather) = (self.engine.context.throttle.clone(), self.weather.subscribe());
+        loop {
+            if self.is_stopping() {
+                return false;
+            }
+            let fair = weather.borrow_and_update().as_ref().is_some_and(Weather::is_fair);
+            wishes.mark_unchanged();
+            if fair && !self.throttle().paused {
+                return true;
             }
             tokio::select! {
                 changed = wishes.changed() => if changed.is_err() { sleep(Duration::from_secs(1)).await },
+                _ = weather.changed() => {}
                 () = self.stopping() => {}
             }
         }
-        if said && !self.is_stopping() {
-            self.engine.context.reporter.message("the backfill goes on");
-        }
-        !self.is_stopping()
+    }
+
+    pub(super) fn weather(&self) -> &watch::Sender<Option<Weather>> {
+        &self.weather
+    }
+
+    /// The server processes that run batches now.
+    pub(super) fn working(&self) -> MutexGuard<'_, Vec<i32>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn rest(&self, time: Duration) {
@@ -194,7 +227,12 @@ impl<'e, 'j> Campaign<'e, 'j> {
     }
 
     pub(super) fn report(&self) {
-        self.engine.context.reporter.progress(self.meter.progress(&self.doing, self.walk.rows));
+        let weather = self.weather.borrow();
+        self.engine.context.reporter.progress(self.meter.progress(
+            &self.doing,
+            self.walk.rows,
+            weather.as_ref(),
+        ));
     }
 
     pub(super) fn is_stopping(&self) -> bool {

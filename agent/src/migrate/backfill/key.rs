@@ -9,6 +9,7 @@ use crate::postgres::{QueryError, Session};
 /// A table with a key to walk along.
 #[derive(Debug, Clone)]
 pub(super) struct Walk {
+    pub(super) oid: u32,
     pub(super) schema: String,
     pub(super) table: String,
     /// Its partitions and children are left out.
@@ -58,6 +59,7 @@ pub(super) async fn walk(
         .check_key(&key.iter().map(|column| column.name.clone()).collect::<Vec<_>>())
         .map_err(|refusal| refused(refusal.reason, refusal.hint))?;
     Ok(Walk {
+        oid,
         schema: row.get("nspname"),
         table: row.get("relname"),
         only: batchable.only,

@@ -14,6 +14,8 @@ mod cut;
 mod key;
 mod meter;
 mod plan;
+mod signals;
+mod weather;
 mod worker;
 
 pub(super) use campaign::Campaign;

@@ -10,6 +10,7 @@
 //! function that is an aggregate) is asked there. Nothing here talks to it.
 
 mod analyse;
+mod brakes;
 mod clauses;
 mod directive;
 mod insert;
@@ -20,6 +21,7 @@ mod statement;
 mod throttle;
 mod tokens;
 
+pub use brakes::{Brakes, Canary, Hold, Reading, Signal, Signals, bytes_text};
 pub use directive::{Directive, DirectiveError, Order};
 pub use pace::Pace;
 pub use range::{KeyColumn, KeyValues, Range};

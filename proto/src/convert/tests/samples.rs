@@ -16,7 +16,7 @@ use stopover_model::migration::{
 };
 use stopover_model::pipeline::{BackupLevel, LockSettings, OnFailure, Pipeline, StageSpec};
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
-use stopover_model::report::Progress;
+use stopover_model::report::{BackfillProgress, Progress};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
@@ -260,8 +260,22 @@ pub(super) fn progress() -> Vec<Progress> {
         done: 3,
         total: 0,
         unit: *unit,
+        backfill: None,
     };
-    ProgressUnit::ALL.iter().map(progress).collect()
+    let mut all: Vec<_> = ProgressUnit::ALL.iter().map(progress).collect();
+    all[0].backfill = Some(BackfillProgress::default());
+    all[1].backfill = Some(BackfillProgress {
+        touched: 12,
+        rows_per_second: Some(0),
+        batch_rows: 1_500,
+        wal_bytes: 1 << 40,
+        dead_rows: 7,
+        holds: vec!["a standby is behind".into()],
+        held_for: Some(Duration::from_secs(3)),
+        left: Some(Duration::from_mins(2)),
+        left_basis: "the rate of the last 30 s".into(),
+    });
+    all
 }
 
 pub(super) fn commands() -> Vec<AgentCommand> {
