@@ -83,6 +83,7 @@ fn progress(context: &StepContext, locks: &LockSettings, there: &[Company], wait
         done: u64::try_from(done).unwrap_or(100),
         total: 100,
         unit: ProgressUnit::Percent,
+        backfill: None,
     });
 }
 

@@ -32,7 +32,6 @@ mod transaction;
 mod waits;
 mod writes;
 
-
 use stopover_model::backfill::{Brakes, Throttle};
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;

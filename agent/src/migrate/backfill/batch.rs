@@ -13,7 +13,7 @@ use super::cut::Cut;
 use crate::ledger::{self, BackfillRange, Batch};
 use crate::migrate::stop::Stop;
 use crate::migrate::transaction::{Trouble, begin, commit, let_go, own_settings};
-use crate::postgres::{QueryError, Session, blockers, describe_blocker};
+use crate::postgres::{QueryError, Session, blockers};
 
 /// Between two tries of a batch that did not get its locks.
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(200);
@@ -98,7 +98,7 @@ async fn statement(campaign: &Campaign<'_, '_>, sessions: Sessions<'_>, sql: &st
     let guard = format!(
         "SELECT pg_catalog.set_config('lock_timeout', '{}ms', true), \
          pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)",
-        engine.job.lock_timeout.as_millis().max(1)
+        engine.job.locks.lock_timeout.as_millis().max(1)
     );
     let client = session.client();
     let running = async { tokio::join!(client.simple_query(&guard), client.simple_query(sql)) };
@@ -130,13 +130,14 @@ fn rows_of(answer: &[SimpleQueryMessage]) -> u64 {
 
 /// Notes who blocks the batch, for as long as it runs.
 async fn watch(campaign: &Campaign<'_, '_>, sessions: Sessions<'_>) -> Infallible {
-    let mut pause = (campaign.engine.job.lock_timeout / 2).max(Duration::from_millis(20));
+    let show_queries = campaign.engine.job.locks.show_queries;
+    let mut pause = (campaign.engine.job.locks.lock_timeout / 2).max(Duration::from_millis(20));
     loop {
         sleep(pause).await;
-        if let Ok(found) = blockers(sessions.scout, sessions.working.identity().pid).await
-            && !found.is_empty()
+        if let Ok(found) = blockers(sessions.scout, sessions.working.identity().pid, show_queries).await
+            && !found.sessions.is_empty()
         {
-            campaign.note_blockers(found);
+            campaign.note_blockers(found.sessions);
         }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
@@ -168,7 +169,7 @@ impl<'c, 'e, 'j> Waits<'c, 'e, 'j> {
     }
 
     async fn wait(&mut self, error: QueryError) -> Result<(), Stop> {
-        let (now, budget) = (Instant::now(), self.campaign.engine.job.limits.lock_budget);
+        let (now, budget) = (Instant::now(), self.campaign.engine.job.locks.lock_retry_for);
         self.tries += 1;
         self.campaign.locked();
         let blockers = self.campaign.take_blockers();
@@ -189,7 +190,7 @@ impl<'c, 'e, 'j> Waits<'c, 'e, 'j> {
     }
 
     fn exhausted(&self, error: QueryError, blockers: &[Blocker]) -> StepError {
-        let time = stopover_model::duration::human(self.campaign.engine.job.limits.lock_budget);
+        let time = stopover_model::duration::human(self.campaign.engine.job.locks.lock_retry_for);
         let mut error = self.campaign.failed(error);
         error.message = format!("{}; a batch was tried {} times in {time}", error.message, self.tries);
         error.hint = Some(if blockers.is_empty() {
@@ -205,5 +206,5 @@ impl<'c, 'e, 'j> Waits<'c, 'e, 'j> {
 }
 
 fn named(blockers: &[Blocker]) -> String {
-    blockers.iter().map(describe_blocker).collect::<Vec<_>>().join(", ")
+    blockers.iter().map(Blocker::to_string).collect::<Vec<_>>().join(", ")
 }
