@@ -4,7 +4,7 @@
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::LockSettings;
+use stopover_model::pipeline::{BackfillSettings, LockSettings};
 use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
 
 use crate::fingerprint::{Changes, Fingerprint, changes};
@@ -17,6 +17,8 @@ pub struct RollbackWork {
     /// Its digest has been checked.
     pub migration: Migration,
     pub locks: LockSettings,
+    /// How fast the stage lets backfills go, and what holds them.
+    pub backfill: BackfillSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.
@@ -36,6 +38,7 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
     let system = work.system_identifier.as_deref();
     let mut job = Job::down(&work.migration, script, work.locks, system, work.limits);
     job.resolution = work.resolution;
+    job.backfill = work.backfill.clone();
     let statements = job.count();
     match Engine::new(&context, job).run().await {
         Ok(done) if done.already => succeeded(RollbackReport {

@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use stopover_model::backfill::Throttle;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::migration::{Check, Migration};
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
-use stopover_proto::convert::field::{enumeration, message, optional_enumeration};
+use stopover_proto::convert::field::{enumeration, message, optional_enumeration, or_default};
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -71,6 +72,21 @@ impl AgentService {
 
     fn check(&self, command: Option<v1::Command>, kinds: &[StepKind]) -> Result<AgentCommand, Status> {
         command::check(command, kinds, &self.settings.environment, &self.names)
+    }
+
+    /// The same for work whose speed a person may have a word on. That word comes with every call, so the newest counts.
+    fn attach_throttled(
+        &self,
+        command: AgentCommand,
+        job: Job,
+        throttle: Option<v1::Throttle>,
+    ) -> Result<Response<Updates>, Status> {
+        let throttle: Throttle = or_default::read(throttle, "throttle").map_err(|e| invalid(&e))?;
+        let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
+        let attempt = command.attempt;
+        let attached = self.attach(command, job)?;
+        self.work.throttle(&key, attempt, throttle);
+        Ok(attached)
     }
 
     fn attach(&self, command: AgentCommand, job: Job) -> Result<Response<Updates>, Status> {
@@ -172,11 +188,10 @@ impl Agent for AgentService {
             system_identifier: pinned(request.system_identifier),
             resolution: optional_enumeration::read(request.resolution, "resolution")
                 .map_err(|e| invalid(&e))?,
-            throttle: stopover_model::backfill::Throttle::default(),
-            brakes: stopover_model::backfill::Brakes::default(),
+            backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
             limits: Limits::default(),
         };
-        self.attach(command, Job::Migrate(job))
+        self.attach_throttled(command, Job::Migrate(job), request.throttle)
     }
 
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
@@ -203,10 +218,22 @@ impl Agent for AgentService {
             migration,
             resolution,
             locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
+            backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
             limits: Limits::default(),
         };
-        self.attach(command, Job::Rollback(job))
+        self.attach_throttled(command, Job::Rollback(job), request.throttle)
+    }
+
+    async fn throttle(
+        &self,
+        request: Request<v1::ThrottleRequest>,
+    ) -> Result<Response<v1::ThrottleResponse>, Status> {
+        let request = request.into_inner();
+        let (key, attempt) = work_key(&request.deployment, request.step, request.attempt)?;
+        let throttle: Throttle = message::read(request.throttle, "throttle").map_err(|e| invalid(&e))?;
+        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, ?throttle, "told how fast backfills may go");
+        Ok(Response::new(v1::ThrottleResponse { was_running: self.work.throttle(&key, attempt, throttle) }))
     }
 
     async fn cancel(
@@ -214,13 +241,9 @@ impl Agent for AgentService {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let request = request.into_inner();
-        let deployment: DeploymentId =
-            request.deployment.parse().map_err(|e| Status::invalid_argument(format!("`deployment`: {e}")))?;
-        let step = request.step.ok_or_else(|| Status::invalid_argument("`step` is missing"))?;
-        let step = StepKey::try_from(step).map_err(|e| command::invalid("step", &e))?;
-        let attempt = Attempt(request.attempt);
-        tracing::info!(%deployment, %step, %attempt, "asked to cancel");
-        let was_running = self.work.cancel(&WorkKey { deployment, step }, attempt);
+        let (key, attempt) = work_key(&request.deployment, request.step, request.attempt)?;
+        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, "asked to cancel");
+        let was_running = self.work.cancel(&key, attempt);
         Ok(Response::new(v1::CancelResponse { was_running }))
     }
 
@@ -237,4 +260,13 @@ impl Agent for AgentService {
     ) -> Result<Response<v1::RecordResponse>, Status> {
         self.record_migrations(request.into_inner()).await.map(Response::new)
     }
+}
+
+/// The running work that a request is about.
+fn work_key(deployment: &str, step: Option<v1::StepKey>, attempt: u32) -> Result<(WorkKey, Attempt), Status> {
+    let deployment: DeploymentId =
+        deployment.parse().map_err(|e| Status::invalid_argument(format!("`deployment`: {e}")))?;
+    let step = step.ok_or_else(|| Status::invalid_argument("`step` is missing"))?;
+    let step = StepKey::try_from(step).map_err(|e| command::invalid("step", &e))?;
+    Ok((WorkKey { deployment, step }, Attempt(attempt)))
 }

@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and with which options.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -110,6 +111,8 @@ pub enum Command {
         #[command(flatten)]
         id: Id,
     },
+    /// Change how fast a deployment's backfills go, at once and until it ends
+    Throttle(ThrottleArgs),
     /// Say what is true of a step whose outcome is UNKNOWN, after looking at the database
     Resolve(ResolveArgs),
     /// Take over what another migration tool has applied, from its history table
@@ -230,6 +233,37 @@ pub enum LintFormat {
     Json,
     /// Annotations of a GitHub workflow, with paths from where this runs: the root of the repository
     Github,
+}
+
+#[derive(Debug, Args)]
+pub struct ThrottleArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// How long a batch should take: the time for which it holds its row locks
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub batch_time: Option<Duration>,
+    /// Rows that are touched in a second, at most
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_rate: Option<u32>,
+    /// How long to rest between two batches
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub pause_between: Option<Duration>,
+    /// Begin no further batch
+    #[arg(long, conflicts_with = "resume")]
+    pub pause: bool,
+    /// Go on with the batches
+    #[arg(long)]
+    pub resume: bool,
+    /// Forget what was said before: the speed that the script and the pipeline say counts again
+    #[arg(long)]
+    pub reset: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match stopover_model::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("a time of nothing is none; leave the option out".to_owned()),
+        read => read,
+    }
 }
 
 #[derive(Debug, Args)]

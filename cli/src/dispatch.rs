@@ -3,7 +3,7 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, adopt, agent, baseline, cancel, completions, deploy, environment, lint, list, pause, pipeline,
-    plan, resolve, resume, rollback, statements, status, watch,
+    plan, resolve, resume, rollback, statements, status, throttle, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -22,6 +22,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Rollback(args) => rollback::run(&context, &args).await,
         Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
         Command::Resume { id } => resume::run(&context, &id.id).await,
+        Command::Throttle(args) => throttle::run(&context, &args).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
         Command::Adopt(args) => adopt::run(&context, &args).await,
         Command::Baseline(args) => baseline::run(&context, &args).await,

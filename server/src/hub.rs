@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug, Clone)]
 pub enum WatchItem {
     Record(Arc<Record>),
-    Progress(StepKey, Progress),
+    Progress(StepKey, Box<Progress>),
     /// All that was in the log when the watch began was sent.
     CaughtUp,
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use stopover_model::backfill::{Brakes, Directive, Throttle};
+use stopover_model::backfill::Directive;
 use stopover_model::event::Resolution;
 use stopover_model::migration::{Block, Migration, Rerun, Script};
-use stopover_model::pipeline::LockSettings;
+use stopover_model::pipeline::{BackfillSettings, LockSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Statement, StatementKind, TransactionModes, is_session_setting};
@@ -51,10 +51,8 @@ pub(crate) struct Job<'a> {
     /// Where there is more than one: those that the script itself begins and ends.
     pub(super) blocks: Vec<Block>,
     pub(super) locks: LockSettings,
-    /// How fast the stage lets backfills go.
-    pub(super) throttle: Throttle,
-    /// What holds them.
-    pub(super) brakes: Brakes,
+    /// How fast the stage lets backfills go, and what holds them.
+    pub(crate) backfill: BackfillSettings,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -85,8 +83,7 @@ impl<'a> Job<'a> {
         let mut job =
             Self::new(Direction::Up, migration, script, work.variant.file(), work.locks, work.limits);
         job.variant = work.variant;
-        job.throttle = work.throttle.clone();
-        job.brakes = work.brakes.clone();
+        job.backfill = work.backfill.clone();
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
         Ok(job)
@@ -149,8 +146,7 @@ impl<'a> Job<'a> {
             blocks: transactions.blocks,
             steps,
             locks,
-            throttle: Throttle::default(),
-            brakes: Brakes::default(),
+            backfill: BackfillSettings::default(),
             system_identifier: None,
             resolution: None,
             limits,

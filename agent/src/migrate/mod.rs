@@ -32,10 +32,9 @@ mod transaction;
 mod waits;
 mod writes;
 
-use stopover_model::backfill::{Brakes, Throttle};
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::LockSettings;
+use stopover_model::pipeline::{BackfillSettings, LockSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{MigrateReport, Outcome, StepReport};
 
@@ -52,10 +51,8 @@ pub struct MigrateWork {
     pub migration: Migration,
     pub variant: Variant,
     pub locks: LockSettings,
-    /// How fast the stage lets backfills go.
-    pub throttle: Throttle,
-    /// What of the live database holds them back.
-    pub brakes: Brakes,
+    /// How fast the stage lets backfills go, and what holds them.
+    pub backfill: BackfillSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

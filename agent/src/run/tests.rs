@@ -213,6 +213,8 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         locks,
         system_identifier: system_identifier.clone(),
         resolution: 0,
+        backfill: None,
+        throttle: None,
     };
     let StepReport::Migrated(migrated) = succeeded(client.migrate(request).await).await else { panic!() };
     assert!(!migrated.already_applied);
@@ -233,6 +235,8 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         locks,
         system_identifier,
         resolution: 0,
+        backfill: None,
+        throttle: None,
     };
     let StepReport::RolledBack(rolled_back) = succeeded(client.rollback(request).await).await else {
         panic!()

@@ -63,6 +63,8 @@ fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Requ
         locks: Some(LockSettings::default().into()),
         system_identifier: String::new(),
         resolution: 0,
+        backfill: None,
+        throttle: None,
     })
 }
 

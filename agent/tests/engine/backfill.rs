@@ -298,7 +298,7 @@ async fn a_rate_is_kept() {
 /// The backfill begins while something holds it, says so, and goes on when that is over.
 async fn assert_held(bench: &Bench, brakes: Brakes, says: &str, release: impl AsyncFnOnce()) {
     let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.brakes = brakes;
+    work.backfill.brakes = brakes;
     let running = bench.spawn_work(work);
     running.said(&format!("the backfill is held: {says}")).await;
     assert_eq!(bench.value("SELECT count(*) FROM users WHERE done").await, "0");
@@ -360,12 +360,12 @@ async fn a_slow_canary_and_one_that_fails_hold_it() {
         only(|b| b.canary = Some(canary))
     };
     let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.brakes = canary("SELECT pg_sleep((SELECT seconds FROM knob))");
+    work.backfill.brakes = canary("SELECT pg_sleep((SELECT seconds FROM knob))");
     let running = bench.spawn_work(work.clone());
     running.said("the canary query's p99 is").await;
     running.cancel.cancel();
     failure(running.end().await);
-    work.brakes = canary("SELECT * FROM gone");
+    work.backfill.brakes = canary("SELECT * FROM gone");
     let running = bench.spawn_work(work);
     running.said("the canary query can't be read").await;
     bench.execute("CREATE TABLE gone ()").await;
@@ -388,7 +388,7 @@ async fn what_the_agents_user_may_not_see_holds_it() {
     bench.login_as(&user);
     let brakes = only(|b| b.oldest_transaction = Some(Duration::from_hours(1)));
     let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.brakes = brakes;
+    work.backfill.brakes = brakes;
     let running = bench.spawn_work(work);
     running.said(&format!("GRANT pg_monitor TO \"{user}\"")).await;
     bench.execute(&format!("GRANT pg_monitor TO {user}")).await;

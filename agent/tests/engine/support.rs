@@ -11,10 +11,11 @@ use stopover_agent::postgres::{Database, DatabaseConfig};
 use stopover_agent::rollback::{self, RollbackWork};
 use stopover_agent::step::{Reporter, StepContext};
 use stopover_cluster::{Cluster, TestDatabase};
-use stopover_model::backfill::{Brakes, Throttle};
+use stopover_model::backfill::Throttle;
 use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
+use stopover_model::pipeline::BackfillSettings;
 use stopover_model::pipeline::LockSettings;
 use stopover_model::plan::Variant;
 use stopover_model::report::{LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport};
@@ -196,8 +197,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         locks: locks(),
         system_identifier: None,
         resolution: None,
-        throttle: Throttle::default(),
-        brakes: Brakes::default(),
+        backfill: BackfillSettings::default(),
         limits: limits(),
     }
 }
@@ -207,6 +207,7 @@ pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
         migration: migration.clone(),
         locks: locks(),
         system_identifier: None,
+        backfill: BackfillSettings::default(),
         resolution: None,
         limits: limits(),
     }

@@ -19,6 +19,7 @@ pub(crate) mod rollback;
 pub mod show;
 pub(crate) mod statements;
 pub(crate) mod status;
+pub(crate) mod throttle;
 pub(crate) mod watch;
 
 pub(crate) use deploy::create as create_deployment;

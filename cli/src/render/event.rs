@@ -1,14 +1,15 @@
 //! One record as plain lines, for logs: each event begins with its time in UTC and says where it happened.
 
+use stopover_model::backfill::Throttle;
 use stopover_model::deployment::Deployment;
 use stopover_model::duration::human;
 use stopover_model::event::{Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind};
 use stopover_model::id::DatabaseName;
-use stopover_model::plan::{Action, TargetPlan};
+use stopover_model::plan::{Action, TargetPlan, grouped};
 use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
-use super::number::{count, stamp};
+use super::number::{count, exact, stamp};
 use super::{View, check, error, step, waiting};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
@@ -126,6 +127,9 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
             };
             one(place(deployment, step).plain(format!(" is {word}, says {by}")))
         }
+        Event::Throttled { throttle, by } => {
+            one(Line::new().plain(format!("backfills {}, says {by}", throttle_words(throttle))))
+        }
         Event::CancelRequested { by } => {
             one(Line::of(Tone::Warn, "to be cancelled").plain(format!(", says {by}")))
         }
@@ -224,6 +228,19 @@ fn stage_end(outcome: StageOutcome) -> Line {
 
 fn environment(deployment: &Deployment, index: StageIndex) -> &str {
     deployment.stage(index).map_or("?", |s| s.spec.environment.as_str())
+}
+
+/// "go on with batches of 50 ms, at most 5,000 rows/s": what a person said of the speed.
+pub(crate) fn throttle_words(throttle: &Throttle) -> String {
+    let said = [
+        throttle.batch_time.map(|time| format!("batches of {}", exact(time))),
+        throttle.max_rate.map(|rate| format!("at most {} rows/s", grouped(rate.into()))),
+        throttle.pause.map(|time| format!("{} between two", exact(time))),
+    ];
+    let said: Vec<_> = said.into_iter().flatten().collect();
+    let speed =
+        if said.is_empty() { "as the script and the pipeline say".to_owned() } else { said.join(", ") };
+    if throttle.paused { format!("are paused; then {speed}") } else { format!("go on: {speed}") }
 }
 
 #[cfg(test)]
@@ -330,6 +347,10 @@ mod tests {
             })
             .tell(Event::WaitingChanged { waiting: None })
             .tell(Event::Paused { cause: "lunch".into(), by: Actor::Operator("admin".parse().unwrap()) })
+            .tell(Event::Throttled {
+                throttle: Throttle { max_rate: Some(5_000), ..Throttle::default() },
+                by: Actor::Operator("admin".parse().unwrap()),
+            })
             .tell(Event::CancelRequested { by: Actor::Operator("admin".parse().unwrap()) })
             .tell(Event::Finished { outcome: DeploymentOutcome::Cancelled });
         insta::assert_snapshot!(told(&story).lines().skip(1).collect::<Vec<_>>().join("\n"), @r#"

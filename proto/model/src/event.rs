@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::backfill::Throttle;
 use crate::digest::Digest;
 use crate::id::{
     AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId,
@@ -102,6 +103,11 @@ pub enum Event {
         by: Actor,
     },
     CancelRequested {
+        by: Actor,
+    },
+    /// How fast backfills may go from here on, as a person has it: the whole of that wish.
+    Throttled {
+        throttle: Throttle,
         by: Actor,
     },
     Finished {

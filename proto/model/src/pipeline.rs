@@ -1,5 +1,6 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
+mod backfill;
 mod locks;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
+pub use backfill::BackfillSettings;
+use backfill::RawBackfill;
 pub use locks::LockSettings;
 use locks::RawLocks;
 
@@ -35,6 +38,8 @@ pub struct StageSpec {
     pub on_failure: OnFailure,
     #[serde(flatten)]
     pub locks: LockSettings,
+    #[serde(default, skip_serializing_if = "BackfillSettings::is_default")]
+    pub backfill: BackfillSettings,
 }
 
 /// How far a backup is proven before the first statement.
@@ -105,6 +110,8 @@ struct RawStage {
     oldest_transaction: Option<toml::Spanned<String>>,
     #[serde(default)]
     show_queries: bool,
+    #[serde(default)]
+    backfill: RawBackfill,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -163,6 +170,7 @@ impl RawStage {
             backup,
             on_failure,
             locks,
+            backfill: self.backfill.read(file, text)?,
         })
     }
 

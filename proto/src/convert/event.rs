@@ -28,6 +28,7 @@ wire_choice!(Event, event {
     "resolved" Resolved { step: message, resolution: enumeration, by: message },
     "cancel_requested" CancelRequested { by: message },
     "finished" Finished { outcome: enumeration },
+    "throttled" Throttled { throttle: message, by: message },
 });
 
 wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });

@@ -294,6 +294,22 @@ pub mod optional_message {
     }
 }
 
+/// A message that stands for its default where it is absent.
+pub mod or_default {
+    use super::{AtField, InField};
+
+    pub fn write<T, W: From<T>>(value: T) -> Option<W> {
+        Some(W::from(value))
+    }
+
+    pub fn read<W, T: TryFrom<W, Error: AtField> + Default>(
+        wire: Option<W>,
+        field: &str,
+    ) -> Result<T, T::Error> {
+        wire.map(T::try_from).transpose().in_field(field).map(Option::unwrap_or_default)
+    }
+}
+
 /// Several messages.
 pub mod messages {
     use super::AtField;

@@ -9,6 +9,7 @@
 #[macro_use]
 mod macros;
 
+mod backfill;
 mod command;
 mod error;
 mod event;

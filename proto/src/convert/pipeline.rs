@@ -6,7 +6,7 @@ use std::time::Duration;
 use stopover_model::pipeline::{LockSettings, OnFailure, Pipeline, StageSpec};
 
 use super::error::InvalidWire;
-use super::field::{duration, enumeration, message, messages, name, names, plain};
+use super::field::{duration, enumeration, message, messages, name, names, or_default, plain};
 use crate::v1;
 
 wire_message!(StageSpec {
@@ -16,6 +16,7 @@ wire_message!(StageSpec {
     backup: enumeration,
     on_failure: enumeration,
     locks: message,
+    backfill: or_default,
 });
 
 wire_message!(LockSettings {

@@ -244,7 +244,7 @@ impl Actor {
                 events.push(Event::StepLogged { step, attempt, run, line_number, line });
             }
             Update::Progress(progress) => {
-                self.shared.hub.publish(&self.deployment.id, WatchItem::Progress(step, progress));
+                self.shared.hub.publish(&self.deployment.id, WatchItem::Progress(step, Box::new(progress)));
             }
             Update::Outcome(outcome) => {
                 self.calls.remove(&step);
@@ -273,8 +273,16 @@ impl Actor {
         }
         let event = request::event_of(&self.deployment, by, request)?;
         let environment = held_by(&self.deployment, &event).map(|(e, _)| e.to_string()).unwrap_or_default();
+        let throttled = matches!(event, Event::Throttled { .. });
         match self.append(vec![event]).await {
-            Ok(()) => Ok(self.deployment.seq),
+            Ok(()) => {
+                if throttled {
+                    for (step, call) in &self.calls {
+                        dispatch::throttle(&self.shared, &self.deployment, step, call.attempt);
+                    }
+                }
+                Ok(self.deployment.seq)
+            }
             // Nothing was changed.
             Err(Upset::Illegal(error)) => Err(error.into()),
             Err(upset) => {

@@ -102,6 +102,24 @@ impl Call {
     }
 }
 
+/// Tells the agent how fast the backfills of a running step may go. Where it can't be told, the next call does.
+pub(super) fn throttle(shared: &Shared, deployment: &Deployment, step: &StepKey, attempt: Attempt) {
+    let link = environment_of(deployment, step).and_then(|e| shared.registry.agent_of(&e, &step.database));
+    let Some(link) = link else { return };
+    let request = v1::ThrottleRequest {
+        deployment: deployment.id.to_string(),
+        step: Some(step.clone().into()),
+        attempt: attempt.0,
+        throttle: Some(deployment.throttle.clone().into()),
+    };
+    let step = step.clone();
+    shared.tasks.spawn(async move {
+        if let Err(status) = link.client().throttle(request).await {
+            tracing::warn!(agent = %link.agent, %step, %status, "could not tell the agent how fast a backfill may go");
+        }
+    });
+}
+
 /// Ends when the agent has heard; dropped with the call when the step's outcome is there.
 async fn ask_to_cancel(
     registry: Registry,

@@ -20,7 +20,6 @@ pub(super) enum Message {
 pub(super) struct CallId(pub(super) u64);
 
 /// What an agent says of a step.
-#[expect(clippy::large_enum_variant, reason = "an update lives for a moment")]
 pub(super) enum Update {
     Line {
         run: RunId,

@@ -62,11 +62,23 @@ pub enum Request {
         reason: String,
     },
     Resume,
+    Throttle(ThrottleChange),
     Resolve {
         /// None: the only one that is UNKNOWN.
         step: Option<StepKey>,
         resolution: Resolution,
     },
+}
+
+/// What a person says of the speed of backfills; what it leaves open stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThrottleChange {
+    /// Forget what was said before.
+    pub reset: bool,
+    pub batch_time: Option<Duration>,
+    pub max_rate: Option<u32>,
+    pub pause: Option<Duration>,
+    pub paused: Option<bool>,
 }
 
 /// Cheap to clone.

@@ -1,10 +1,11 @@
 //! From what an operator asks to the event that says so.
 
+use stopover_model::backfill::Throttle;
 use stopover_model::deployment::{Deployment, StepState};
 use stopover_model::event::{Actor, Event, StepKey};
 use stopover_model::id::OperatorName;
 
-use super::{ConductError, Request};
+use super::{ConductError, Request, ThrottleChange};
 
 /// The event that a request becomes in the deployment's present state; `apply` says whether it is legal.
 pub(super) fn event_of(
@@ -23,11 +24,24 @@ pub(super) fn event_of(
         }
         Request::Pause { reason } => Event::Paused { cause: reason, by },
         Request::Resume => Event::Resumed { by },
+        Request::Throttle(change) => Event::Throttled { throttle: change.over(&deployment.throttle), by },
         Request::Resolve { step, resolution } => {
             let step = step.map_or_else(|| only_unknown(deployment), Ok)?;
             Event::Resolved { step, resolution, by }
         }
     })
+}
+
+impl ThrottleChange {
+    fn over(self, before: &Throttle) -> Throttle {
+        let before = if self.reset { Throttle::default() } else { before.clone() };
+        Throttle {
+            batch_time: self.batch_time.or(before.batch_time),
+            max_rate: self.max_rate.or(before.max_rate),
+            pause: self.pause.or(before.pause),
+            paused: self.paused.unwrap_or(before.paused),
+        }
+    }
 }
 
 fn only_unknown(deployment: &Deployment) -> Result<StepKey, ConductError> {

@@ -160,6 +160,13 @@ impl Agent for Pretender {
         panic!("production's work came to staging's agent")
     }
 
+    async fn throttle(
+        &self,
+        _: Request<v1::ThrottleRequest>,
+    ) -> Result<Response<v1::ThrottleResponse>, Status> {
+        Ok(Response::new(v1::ThrottleResponse { was_running: false }))
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         Ok(Response::new(v1::CancelResponse { was_running: false }))
     }

@@ -185,7 +185,7 @@ impl<'e, 'j> Campaign<'e, 'j> {
     /// The speed that counts now.
     pub(super) fn throttle(&self) -> Throttle {
         let live = self.engine.context.throttle.borrow().clone();
-        live.or(&Throttle::from(self.directive)).or(&self.engine.job.throttle)
+        live.or(&Throttle::from(self.directive)).or(&self.engine.job.backfill.throttle)
     }
 
     /// Waits for as long as no batch may begin; false when it is over.

@@ -33,7 +33,7 @@ impl Weather {
 
 /// Looks until it is dropped. Where nothing can be seen no batch begins.
 pub(super) async fn watch(campaign: &Campaign<'_, '_>) -> Infallible {
-    let brakes = &campaign.engine.job.brakes;
+    let brakes = &campaign.engine.job.backfill.brakes;
     let mut probe = Probe::new(brakes.clone(), campaign.walk.oid);
     let mut session: Option<Session> = None;
     let mut teller = Teller::default();

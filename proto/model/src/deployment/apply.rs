@@ -73,6 +73,11 @@ impl Deployment {
             Event::Resumed { .. } => self.resume(),
             Event::Resolved { step, resolution, .. } => self.resolve(step, *resolution),
             Event::CancelRequested { by } => self.cancel(by),
+            Event::Throttled { throttle, .. } => {
+                self.not_ended()?;
+                self.throttle.clone_from(throttle);
+                Ok(())
+            }
             Event::Finished { outcome } => self.finish(*outcome),
         }
     }

@@ -36,6 +36,7 @@ impl Deployment {
             waiting: None,
             paused: None,
             cancelling: None,
+            throttle: crate::backfill::Throttle::default(),
             outcome: None,
         })
     }

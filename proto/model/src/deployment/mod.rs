@@ -12,6 +12,7 @@ pub use legal::IllegalEvent;
 pub use step::{Step, StepState};
 pub use target::{MigrationSteps, Target};
 
+use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
 use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::id::{DatabaseName, DeploymentId, OperatorName, Seq};
@@ -34,6 +35,8 @@ pub struct Deployment {
     pub waiting: Option<Waiting>,
     pub paused: Option<Pause>,
     pub cancelling: Option<Actor>,
+    /// How fast backfills may go, as a person has it.
+    pub throttle: Throttle,
     /// None while it goes on. A rollback asked for later opens it again.
     pub outcome: Option<DeploymentOutcome>,
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stopover_model::backfill::{Brakes, Canary, Throttle};
 use stopover_model::digest::Digest;
 use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind, Waiting,
@@ -14,7 +15,7 @@ use stopover_model::migration::{
     Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
     SourcePlace, StatementSummary, TransactionMode,
 };
-use stopover_model::pipeline::{BackupLevel, LockSettings, OnFailure, Pipeline, StageSpec};
+use stopover_model::pipeline::{BackfillSettings, BackupLevel, LockSettings, OnFailure, Pipeline, StageSpec};
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{BackfillProgress, Progress};
 
@@ -96,6 +97,16 @@ pub(super) fn events() -> Vec<Event> {
         Event::Paused { cause: "a person looks".into(), by: by() },
         Event::Resumed { by: by() },
         Event::CancelRequested { by: by() },
+        Event::Throttled { throttle: Throttle::default(), by: by() },
+        Event::Throttled {
+            throttle: Throttle {
+                batch_time: Some(Duration::from_millis(50)),
+                max_rate: Some(1),
+                pause: Some(Duration::from_secs(1)),
+                paused: true,
+            },
+            by: by(),
+        },
     ];
     let waitings = waitings().into_iter().map(Some);
     events.extend(waitings.map(|waiting| Event::WaitingChanged { waiting }));
@@ -134,6 +145,16 @@ pub(super) fn pipeline() -> Pipeline {
         backup,
         on_failure,
         locks: LockSettings { show_queries: true, ..LockSettings::default() },
+        backfill: BackfillSettings {
+            throttle: Throttle { max_rate: Some(9), ..Throttle::default() },
+            brakes: Brakes {
+                replica_behind: None,
+                wal_rate: Some(1 << 40),
+                autovacuum: true,
+                canary: Some(Canary { sql: "SELECT 1".into(), p99: Duration::from_millis(20) }),
+                ..Brakes::default()
+            },
+        },
     };
     Pipeline {
         name: id("default"),

@@ -43,6 +43,8 @@ pub(super) fn ask(
     let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
     let system_identifier = system_identifier(target);
     let locks = field::message::write(stage.spec.locks);
+    let backfill = field::message::write(stage.spec.backfill.clone());
+    let throttle = field::message::write(deployment.throttle.clone());
     Some(match key.kind {
         StepKind::Inspect => {
             let migrations = deployment.migrations.iter().map(|m| (m.id.clone(), m.digest)).collect();
@@ -63,6 +65,8 @@ pub(super) fn ask(
                 locks,
                 system_identifier,
                 resolution: field::optional_enumeration::write(step.resolution),
+                backfill,
+                throttle,
             };
             Ask::Migrate(request, named(migration))
         }
@@ -84,6 +88,8 @@ pub(super) fn ask(
                 locks,
                 system_identifier,
                 resolution: field::optional_enumeration::write(step.resolution),
+                backfill,
+                throttle,
             };
             Ask::Rollback(request, named(migration))
         }

@@ -220,6 +220,13 @@ impl Agent for Fake {
         heard.await.map_err(|_| Status::unavailable("the call was dropped"))?.map(Response::new)
     }
 
+    async fn throttle(
+        &self,
+        _: Request<v1::ThrottleRequest>,
+    ) -> Result<Response<v1::ThrottleResponse>, Status> {
+        Ok(Response::new(v1::ThrottleResponse { was_running: false }))
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         let count = self.cancels.fetch_add(1, Ordering::SeqCst) + 1;
         Ok(Response::new(v1::CancelResponse { was_running: count >= self.hears_from }))

@@ -98,6 +98,14 @@ impl Control for Api {
         answer(self.resume(by, request.into_inner()).await)
     }
 
+    async fn throttle_deployment(
+        &self,
+        request: Request<v1::ThrottleDeploymentRequest>,
+    ) -> Answer<v1::ThrottleDeploymentResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.throttle(by, request.into_inner()).await)
+    }
+
     async fn resolve_deployment(
         &self,
         request: Request<v1::ResolveDeploymentRequest>,

@@ -1,13 +1,16 @@
-//! What is asked of a deployment that exists: cancel, roll back, pause, resume, resolve.
+//! What is asked of a deployment that exists: cancel, roll back, pause, resume, throttle, resolve.
+
+use std::time::Duration;
 
 use stopover_model::event::{Event, StageIndex};
 use stopover_model::id::{EnvironmentName, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
-use stopover_proto::convert::field::{enumeration, name, optional_message, optional_name};
+use stopover_proto::convert::InvalidWire;
+use stopover_proto::convert::field::{enumeration, name, optional_duration, optional_message, optional_name};
 use stopover_proto::v1;
 
 use super::Api;
-use crate::conductor::Request;
+use crate::conductor::{Request, ThrottleChange};
 use crate::rpc::status::RpcError;
 
 impl Api {
@@ -36,6 +39,33 @@ impl Api {
     ) -> Result<v1::ResumeDeploymentResponse, RpcError> {
         self.ask(&request.deployment, by, Request::Resume).await?;
         Ok(v1::ResumeDeploymentResponse {})
+    }
+
+    pub(super) async fn throttle(
+        &self,
+        by: OperatorName,
+        request: v1::ThrottleDeploymentRequest,
+    ) -> Result<v1::ThrottleDeploymentResponse, RpcError> {
+        let change = ThrottleChange {
+            reset: request.reset,
+            batch_time: some_time(optional_duration::read(request.batch_time, "batch_time")?, "batch_time")?,
+            max_rate: match request.max_rate {
+                Some(0) => {
+                    return Err(InvalidWire::new("max_rate", "is 0; pause the backfill to hold it").into());
+                }
+                rate => rate,
+            },
+            pause: optional_duration::read(request.pause_between, "pause_between")?,
+            paused: request.paused,
+        };
+        let id = self.deployment_named(&request.deployment).await?;
+        let seq = self.services.conductor.request(&id, by, Request::Throttle(change)).await?;
+        let said = self.services.store.records(&id, Seq(seq.0.saturating_sub(1)), 1).await?;
+        let throttle = said.into_iter().next().and_then(|record| match record.event {
+            Event::Throttled { throttle, .. } => Some(throttle),
+            _ => None,
+        });
+        Ok(v1::ThrottleDeploymentResponse { throttle: optional_message::write(throttle) })
     }
 
     pub(super) async fn resolve(
@@ -79,6 +109,14 @@ impl Api {
     async fn ask(&self, deployment: &str, by: OperatorName, request: Request) -> Result<Seq, RpcError> {
         let id = self.deployment_named(deployment).await?;
         Ok(self.services.conductor.request(&id, by, request).await?)
+    }
+}
+
+/// A time of nothing is none.
+fn some_time(time: Option<Duration>, field: &str) -> Result<Option<Duration>, RpcError> {
+    match time {
+        Some(Duration::ZERO) => Err(InvalidWire::new(field, "is 0; leave it out").into()),
+        time => Ok(time),
     }
 }
 

@@ -60,7 +60,7 @@ fn update(item: WatchItem) -> v1::WatchUpdate {
     let kind = match item {
         WatchItem::Record(record) => Kind::Record(Arc::unwrap_or_clone(record).into()),
         WatchItem::Progress(step, progress) => {
-            Kind::Progress(StepProgress { step: Some(step.into()), progress: Some(progress.into()) })
+            Kind::Progress(StepProgress { step: Some(step.into()), progress: Some((*progress).into()) })
         }
         WatchItem::CaughtUp => Kind::CaughtUp(true),
     };

@@ -89,6 +89,13 @@ impl Agent for Described {
         idle()
     }
 
+    async fn throttle(
+        &self,
+        _: Request<v1::ThrottleRequest>,
+    ) -> Result<Response<v1::ThrottleResponse>, Status> {
+        idle()
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         idle()
     }
