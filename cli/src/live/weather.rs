@@ -10,6 +10,7 @@ use stopover_model::plan::Action;
 use stopover_model::report::{LogLine, Progress, ProgressUnit, Session};
 use stopover_model::sql::notice_progress;
 
+use super::backfill;
 use super::bar::{self, Meter};
 use crate::render::View;
 use crate::render::event::summary;
@@ -81,6 +82,7 @@ impl Weather {
                     lines.push(Line::new().dim(&progress.doing).cut(view.width));
                 }
                 lines.push(bar::line(progress, &running.meter, view.width));
+                lines.extend(progress.backfill.iter().flat_map(|b| backfill::lines(b, view.width)));
             }
             None => lines.extend(expected(deployment, key).map(|l| l.cut(view.width))),
         }

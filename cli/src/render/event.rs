@@ -362,8 +362,9 @@ mod tests {
         2025-01-16T14:00:04Z  waits to try app inspect again at 14:00:06 UTC (in 2.0 s)
         2025-01-16T14:00:05Z  waits no longer
         2025-01-16T14:00:06Z  paused by admin: lunch
-        2025-01-16T14:00:07Z  to be cancelled, says admin
-        2025-01-16T14:00:08Z  deployment 4k2m9x0c1d cancelled
+        2025-01-16T14:00:07Z  backfills go on: at most 5,000 rows/s, says admin
+        2025-01-16T14:00:08Z  to be cancelled, says admin
+        2025-01-16T14:00:09Z  deployment 4k2m9x0c1d cancelled
         "#);
     }
 }
