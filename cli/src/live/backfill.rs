@@ -47,7 +47,7 @@ mod tests {
             ..BackfillProgress::default()
         };
         let shown: Vec<String> = lines(&backfill, 72).iter().map(|line| line.paint(false)).collect();
-        assert_eq!(shown[0], "120,000 rows changed, batches of 9,500; 90 MiB of WAL, 118,000 dead r…");
+        assert_eq!(shown[0], "120,000 rows changed, batches of 9,500; 90 MiB of WAL, 118,000 dead rows");
         assert!(shown[1].starts_with("held for 1m 15s: the standby eu-2 is 100 MiB behind"), "{shown:?}");
         assert!(shown.iter().all(|line| line.chars().count() <= 72));
     }
