@@ -98,6 +98,7 @@ impl AgentService {
             database,
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
+            throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
         })
     }
 }
