@@ -62,7 +62,11 @@ async fn attempt(
     Ok(done.iter().map(|(_, rows)| rows).sum())
 }
 
-async fn write_rows(engine: &Engine<'_>, session: &Session, done: &[(u32, u64)]) -> Result<(), Trouble> {
+pub(super) async fn write_rows(
+    engine: &Engine<'_>,
+    session: &Session,
+    done: &[(u32, u64)],
+) -> Result<(), Trouble> {
     let job = &engine.job;
     let written =
         ledger::statements_done(session, &engine.author, &job.migration.id, job.direction, done).await;

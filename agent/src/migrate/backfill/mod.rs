@@ -26,9 +26,10 @@ use stopover_model::report::{Effect, ErrorClass, StepError};
 use super::Engine;
 use super::job::ScriptStep;
 use super::stop::Stop;
+use super::together;
 use super::transaction::{begin, commit, own_settings};
 use super::writes::{ended, write};
-use crate::ledger::{self, StatementKey};
+use crate::ledger::StatementKey;
 use crate::postgres::{Purpose, Session, SessionName};
 
 /// How often it is looked for rows that came behind the batches.
@@ -101,14 +102,7 @@ async fn finish(
     let finished = async {
         begin(engine, session).await?;
         own_settings(session).await?;
-        ledger::statement_done_with_effect(session, &engine.author, statement_key(engine, step), rows)
-            .await
-            .map_err(|e| match e.sqlstate() {
-                Some("23505") => {
-                    Stop::LookAgain { why: "somebody else has run the statement".to_owned(), in_doubt: false }
-                }
-                _ => Stop::query(e, "write the statement into the ledger"),
-            })?;
+        together::write_rows(engine, session, &[(step.index, rows)]).await?;
         commit(engine, session).await
     };
     ended(session, finished.await).await

@@ -54,7 +54,10 @@ fn check_statement(statement: &Statement<'_>, found: &[(usize, &str)]) -> Result
     if let Err(refusal) = backfill::analyse(statement.text) {
         let before = &statement.text.as_bytes()[..refusal.at];
         let line = statement.line + line_of(before, before.len()) - 1;
-        return fail(line, format!("the backfill can't run in batches: {}; {}", refusal.reason, refusal.hint));
+        return fail(
+            line,
+            format!("the backfill can't run in batches: {}; {}", refusal.reason, refusal.hint),
+        );
     }
     Ok(())
 }
