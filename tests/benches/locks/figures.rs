@@ -40,7 +40,7 @@ impl Run {
 
 pub(crate) fn report(theirs: &[Run], ours: &[Run]) {
     say("Behind a reader of 3 s, from the DDL's first wait to its effect; in ms, medians (from to):");
-    say(&format!("{:<34} {:>26} {:>26}", "", "psql alone", "stopover deploy"));
+    say(&format!("{:<36} {:>24} {:>26}", "", "psql alone", "stopover deploy"));
     let rows: [(&str, Figure); 5] = [
         ("quiet, the same load: request p99", Run::quiet_p99),
         ("request p50", Run::p50),
