@@ -144,7 +144,8 @@ pub(crate) fn is_new(reading: &Reading<'_>, index: usize, table: &Name) -> bool 
     let created = before.iter().rposition(
         |s| matches!(&s.kind, StatementKind::CreateTable { table: new, .. } if plain(new) == table),
     );
-    created.is_some_and(|at| reading.one_transaction || !before[at..].iter().any(|s| fills(s, &table)))
+    let together = |at: &usize| reading.transactions.iter().any(|t| t.contains(at) && t.contains(&index));
+    created.is_some_and(|at| together(&at) || !before[at..].iter().any(|s| fills(s, &table)))
 }
 
 /// The statement and action of a script's first statements that adds the column.

@@ -18,6 +18,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) text: &'a str,
     /// Every statement between BEGIN and COMMIT runs in one transaction, or all do without them.
     pub(crate) one_transaction: bool,
+    /// The statements that share a transaction: all of them, or those of each block of the file's own.
+    pub(crate) transactions: Vec<Range<usize>>,
     pub(crate) statements: Vec<Read<'a>>,
     /// The statements that squawk can't read: which, and why.
     pub(crate) unread: Vec<(usize, String)>,
@@ -42,10 +44,15 @@ impl<'a> Reading<'a> {
             .map(|(at, kind)| Read { at, kind, tree: None })
             .collect();
         let (masked, parse, unread) = parse(text, &statements);
+        let sharing = source.script.transactions();
+        let one_transaction = sharing.whole.is_some();
+        let blocks = sharing.blocks.into_iter().map(|block| block.statements);
+        let whole = one_transaction.then_some(0..statements.len());
         let mut reading = Self {
             source,
             text,
-            one_transaction: source.script.one_transaction(),
+            one_transaction,
+            transactions: whole.into_iter().chain(blocks).collect(),
             statements,
             unread,
             masked,

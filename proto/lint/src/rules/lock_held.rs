@@ -1,5 +1,7 @@
 //! A transaction that takes a table's strongest lock early and then works for long: no `lock_timeout` helps those who wait.
 
+use std::ops::Range;
+
 use stopover_model::sql::{AlterAction, Name, StatementKind};
 
 use super::whole_table::touches_every_row;
@@ -10,13 +12,14 @@ use crate::reading::{Read, Reading};
 
 /// Once a script, at the first statement that makes others wait.
 pub(super) fn check(reading: &Reading<'_>) -> Option<Raw> {
-    if !reading.one_transaction {
-        return None;
-    }
+    reading.transactions.iter().find_map(|transaction| check_one(reading, transaction.clone()))
+}
+
+fn check_one(reading: &Reading<'_>, transaction: Range<usize>) -> Option<Raw> {
     let locks =
         |index: usize| locked(&reading.statements[index]).filter(|table| !is_new(reading, index, table));
-    let (first, table) = (0..reading.statements.len()).find_map(|n| Some((n, locks(n)?)))?;
-    let slow = (first + 1..reading.statements.len()).find(|n| is_slow(reading, *n))?;
+    let (first, table) = transaction.clone().find_map(|n| Some((n, locks(n)?)))?;
+    let slow = (first + 1..transaction.end).find(|n| is_slow(reading, *n))?;
     let (locking, statement) = (&reading.statements[first], &reading.statements[slow]);
     let line = reading.source.script.line_in_file(locking.at.line);
     let message = format!(
@@ -75,6 +78,8 @@ mod tests {
     fn whoever_holds_a_lock_does_no_long_work() {
         let sql = "BEGIN;\nALTER TABLE t ADD a int;\nSELECT 1;\nUPDATE t SET a = 1;\nCREATE INDEX i ON t (a);\nCOMMIT;";
         assert_eq!(found(Sql::up(sql)), ["4:1 stopover/lock-held-while-slow"]);
+        let beside = "VACUUM t;\nBEGIN;\nALTER TABLE t ADD a int;\nUPDATE t SET a = 1;\nCOMMIT;";
+        assert_eq!(found(Sql::up(beside)), ["4:1 stopover/lock-held-while-slow"]);
         let report = lint(Sql::up(sql));
         let message = &report.findings.iter().find(|f| f.rule.name().contains("lock-held")).unwrap().message;
         assert!(
@@ -93,6 +98,8 @@ mod tests {
             "ALTER TABLE t ADD a int;\nCREATE TABLE u (a int);\nCREATE INDEX i ON u (a);",
             "ALTER TABLE t ADD a int;\nUPDATE t SET a = 1;\nCREATE INDEX CONCURRENTLY i ON t (a);",
             "ALTER TABLE t VALIDATE CONSTRAINT c;\nALTER TABLE t VALIDATE CONSTRAINT d;",
+            "BEGIN;\nALTER TABLE t ADD a int;\nCOMMIT;\nBEGIN;\nUPDATE t SET a = 1;\nCOMMIT;",
+            "BEGIN;\nCREATE TABLE t (a int);\nINSERT INTO t SELECT 1;\nALTER TABLE t ADD b int;\nUPDATE t SET b = 1;\nCOMMIT;\nVACUUM t;",
         ] {
             assert_eq!(found(Sql::up(sql)), [""; 0], "{sql}");
         }
