@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod adopt;
+mod backfill;
 mod dev;
 mod faults;
 mod histories;

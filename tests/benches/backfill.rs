@@ -1,0 +1,113 @@
+//! A backfill of a million rows: ours beside a plpgsql loop of ranges of 10,000 rows with a COMMIT behind each, which is
+//! what people write by hand, and beside one UPDATE of all. Each on a table of its own, side by side in one run.
+//!
+//! Run it with `tests/bench backfill`. It asserts nothing about time; what counts are the ratios of the pairs.
+//! `STOPOVER_BENCH_ROWS` changes the size.
+
+use std::time::{Duration, Instant};
+
+use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_tests::Stack;
+use stopover_tests::stack::AgentOptions;
+use tokio_postgres::Client;
+
+const ROWS: u64 = 1_000_000;
+const PAIRS: usize = 5;
+
+#[tokio::main]
+async fn main() {
+    let rows = std::env::var("STOPOVER_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(ROWS);
+    let cluster = Cluster::builder()
+        .name("bench")
+        .durable(true)
+        .setting("max_wal_size", "8GB")
+        .setting("shared_buffers", "1GB")
+        .setting("autovacuum", "off")
+        .start()
+        .await
+        .expect("a cluster");
+    let database = TestDatabase::create(&cluster).await.expect("a database");
+    let client = database.client().await.expect("a connection");
+    let mut stack = Stack::start().await;
+    stack.environment_on("staging", database, AgentOptions::default()).await;
+    let pipeline = "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n";
+    stack.pipeline(pipeline).await;
+    let (mut ours, mut two, mut loops, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..PAIRS {
+        fresh(&client, rows).await;
+        ours.push(backfill(&stack, &client, &format!("{pair}_one"), "").await);
+        fresh(&client, rows).await;
+        loops.push(run(&client, LOOP).await);
+        fresh(&client, rows).await;
+        two.push(backfill(&stack, &client, &format!("{pair}_two"), "workers=2").await);
+        fresh(&client, rows).await;
+        whole.push(run(&client, "UPDATE users SET seen = true WHERE seen IS NULL").await);
+    }
+    say("ours", rows, &ours, &loops);
+    say("ours, two workers", rows, &two, &loops);
+    say("plpgsql loop of 10,000", rows, &loops, &loops);
+    say("one UPDATE", rows, &whole, &loops);
+}
+
+/// The table as it was before any backfill.
+async fn fresh(client: &Client, rows: u64) {
+    client.batch_execute("DROP TABLE IF EXISTS users CASCADE; CHECKPOINT").await.expect("no table");
+    seed::users(client, rows, 1).await.expect("users");
+    client
+        .batch_execute("ALTER TABLE users ADD COLUMN seen boolean; VACUUM ANALYZE users; CHECKPOINT")
+        .await
+        .expect("a column");
+}
+
+/// How long the statement itself took, by the ledger: what comes with a deployment is measured elsewhere.
+async fn backfill(stack: &Stack, client: &Client, name: &str, options: &str) -> Duration {
+    let up = format!("-- stopover: backfill {options}\nUPDATE users SET seen = true WHERE seen IS NULL;");
+    let id = format!("bench_{name}");
+    stack.cli.ok(&["deploy", &stack.migration(&id, &[("up.sql", &up)])]).await;
+    let left: i64 =
+        client.query_one("SELECT count(*) FROM users WHERE seen IS NULL", &[]).await.expect("a count").get(0);
+    assert_eq!(left, 0, "the backfill is not complete");
+    let sql = "SELECT (extract(epoch FROM max(updated_at) - min(started_at)) * 1000)::bigint \
+               FROM stopover.backfill WHERE migration = $1";
+    let took: i64 = client.query_one(sql, &[&id]).await.expect("its times").get(0);
+    Duration::from_millis(u64::try_from(took).unwrap_or_default())
+}
+
+async fn run(client: &Client, sql: &str) -> Duration {
+    let began = Instant::now();
+    client.batch_execute(sql).await.expect("the statement");
+    began.elapsed()
+}
+
+const LOOP: &str = "DO $$
+DECLARE
+    low bigint := 0;
+    high bigint := (SELECT max(id) FROM users);
+BEGIN
+    WHILE low < high LOOP
+        UPDATE users SET seen = true WHERE seen IS NULL AND id BETWEEN low + 1 AND low + 10000;
+        COMMIT;
+        low := low + 10000;
+    END LOOP;
+END $$";
+
+#[expect(clippy::cast_precision_loss, reason = "shown as whole rows a second")]
+fn say(what: &str, rows: u64, times: &[Duration], reference: &[Duration]) {
+    let median = |mut numbers: Vec<f64>| {
+        numbers.sort_by(f64::total_cmp);
+        numbers[numbers.len() / 2]
+    };
+    let rate = median(times.iter().map(|time| rows as f64 / time.as_secs_f64()).collect());
+    let ratios: Vec<f64> =
+        times.iter().zip(reference).map(|(time, loops)| loops.as_secs_f64() / time.as_secs_f64()).collect();
+    let (low, high) =
+        (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+    #[expect(clippy::print_stdout, reason = "a benchmark's answer")]
+    {
+        println!(
+            "{what:24} {rate:>9.0} rows/s   {:.2} of the loop ({low:.2} to {high:.2}, {} pairs)",
+            median(ratios),
+            times.len()
+        );
+    }
+}
