@@ -1,5 +1,6 @@
 //! Getting to the database, and being told plainly why not.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -106,20 +107,101 @@ async fn a_pooler_is_seen_by_its_process_id() {
     assert!(matches!(error, ConnectError::Pooler), "{error}");
 }
 
+/// A real pooler that hands each transaction to whichever server session is free; None where the machine has none.
+fn pgbouncer(bench: &Bench, directory: &Path) -> Option<(Pooler, u16)> {
+    let program =
+        ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).is_file())?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = bench.test.config();
+    let password = String::from_utf8_lossy(settings.get_password().unwrap());
+    let users = directory.join("users.txt");
+    std::fs::write(&users, format!("\"postgres\" \"{password}\"\n")).unwrap();
+    let configuration = directory.join("pgbouncer.ini");
+    let text = format!(
+        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+         unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n",
+        settings.get_ports()[0],
+        users.display()
+    );
+    std::fs::write(&configuration, text).unwrap();
+    let mut command = std::process::Command::new(program);
+    // It refuses to run as root; whom it runs as then may enter.
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        for path in [directory, &users, &configuration] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        command.args(["-u", "postgres"]);
+    }
+    let child = command.arg("-q").arg(&configuration).spawn().unwrap();
+    Some((Pooler(child), port))
+}
+
+struct Pooler(std::process::Child);
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
-async fn a_standby_is_refused_for_writing_and_taken_for_reading() {
-    let cluster = Cluster::builder().name("standby").start().await.unwrap();
-    cluster.stop().await.unwrap();
-    std::fs::write(cluster.data_directory().join("standby.signal"), "").unwrap();
-    cluster.start_again().await.unwrap();
+async fn pgbouncer_in_transaction_mode_is_refused() {
     let bench = Bench::new().await;
-    let database = database(&cluster.superuser_url());
-    let error = error(&database, &purpose(&bench)).await;
-    assert_eq!(error.class, ErrorClass::Setup);
-    assert!(error.message.contains("standby"), "{error:?}");
+    let directory = tempfile::Builder::new().prefix("stopover-pgbouncer-").tempdir_in("/tmp").unwrap();
+    let Some((_pooler, port)) = pgbouncer(&bench, directory.path()) else {
+        eprintln!("skipped: pgbouncer is not on this machine (Debian, Ubuntu: apt-get install pgbouncer)");
+        return;
+    };
+    let direct = bench.test.config().get_ports()[0];
+    let url = bench.test.url().replace(&format!(":{direct}/"), &format!(":{port}/"));
+    let database = database(&url);
+    let listens = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
+    until("pgbouncer listens", listens).await;
+    let refused = error(&database, &purpose(&bench)).await;
+    assert_eq!(refused.class, ErrorClass::Setup);
+    assert!(refused.message.contains("pooler"), "{refused:?}");
+    // A step is refused by it as well, and nothing has been written.
+    let mut context = bench.context(StepKind::Migrate);
+    context.database = std::sync::Arc::new(configured(&format!("url = {url:?}")));
+    let one = migration("001_a", &[("up.sql", "CREATE TABLE a (id int)")]);
+    assert_eq!(failure(stopover_agent::migrate::run(context, work(&one)).await).class, ErrorClass::Setup);
+    assert_eq!(
+        bench.value("SELECT to_regclass('a') IS NULL AND to_regnamespace('stopover') IS NULL").await,
+        "t"
+    );
+}
+
+#[tokio::test]
+async fn a_standby_is_refused_and_once_promoted_goes_on_from_the_ledger_that_it_has() {
+    let primary = Cluster::builder().name("primary").start().await.unwrap();
+    let mut bench = Bench::on(&primary).await;
+    let standby = Cluster::builder().name("standby").start_standby_of(&primary).await.unwrap();
+    let there = database(&standby.url(bench.test.name()));
+    let refused = error(&there, &purpose(&bench)).await;
+    assert_eq!(refused.class, ErrorClass::Setup);
+    assert!(refused.message.contains("standby"), "{refused:?}");
     let name = SessionName::of(&bench.context(StepKind::Inspect));
-    let session = database.connect(&Purpose::reading(&name)).await.unwrap();
-    assert!(session.identity().in_recovery);
+    let session = there.connect(&Purpose::reading(&name)).await.unwrap();
+    let identity = session.identity().clone();
+    assert!(identity.in_recovery);
+
+    let one = migration("001_a", &[("up.sql", "CREATE TABLE a (id int)")]);
+    applied(bench.migrate(&one).await);
+    until("the standby has it", || async { value(session.client(), "SELECT to_regclass('a')").await == "a" })
+        .await;
+    session.close().await;
+    primary.kill9().await.unwrap();
+    let promoted = standby.client(bench.test.name()).await.unwrap();
+    assert_eq!(value(&promoted, "SELECT pg_promote()").await, "t");
+
+    bench.database = there;
+    let mut again = work(&one);
+    again.system_identifier.clone_from(&identity.system_identifier);
+    let report = applied(bench.spawn_work(again).end().await);
+    assert!(report.already_applied, "the system is the same, and so is its ledger");
+    applied(bench.migrate(&migration("002_b", &[("up.sql", "CREATE TABLE b (id int)")])).await);
+    assert_eq!(value(&promoted, "SELECT to_regclass('b')").await, "b");
 }
 
 struct Authority {

@@ -13,6 +13,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// Another program of the same installation; not every package brings all of them.
+    pub(crate) fn beside_postgres(&self, name: &str) -> PathBuf {
+        self.postgres.with_file_name(name)
+    }
+
     /// PATH comes first, so that a person can choose; then the newest packaged version; then `pg_config`.
     pub(crate) fn find() -> Result<Self, ClusterError> {
         on_path(&std::env::var_os("PATH").unwrap_or_default())

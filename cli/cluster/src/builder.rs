@@ -68,6 +68,17 @@ impl ClusterBuilder {
         Ok(Cluster::owned(self.name, launch, running, guard))
     }
 
+    /// Makes the cluster as a streaming standby of this one, and waits until it answers. Its password is the same.
+    pub async fn start_standby_of(self, primary: &Cluster) -> Result<Cluster, ClusterError> {
+        let launch = self.prepare()?;
+        let guard = Guard::post(&launch.root)?;
+        launch.copy_of(primary.port(), primary.password()).await?;
+        launch.configure(&self.all_settings(&launch))?;
+        let (postmaster, port) = launch.start().await?;
+        let running = Running { postmaster, port, password: primary.password().to_owned() };
+        Ok(Cluster::owned(self.name, launch, running, guard))
+    }
+
     /// Makes an empty directory for a cluster. Nobody removes it until a guard is posted.
     pub(crate) fn prepare(&self) -> Result<Launch, ClusterError> {
         let programs = Programs::find()?;

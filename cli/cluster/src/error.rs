@@ -34,6 +34,9 @@ pub enum ClusterError {
     #[error("initdb failed in {}; it said:\n{output}", directory.display())]
     Initdb { directory: PathBuf, output: String },
 
+    #[error("pg_basebackup failed in {}; it said:\n{output}", directory.display())]
+    Copy { directory: PathBuf, output: String },
+
     #[error("PostgreSQL did not start: {reason}; its log ends:\n{log}")]
     Start { reason: String, log: String },
 

@@ -66,6 +66,31 @@ impl Launch {
         output.map_err(|source| ClusterError::Program { program: self.programs.initdb.clone(), source })
     }
 
+    /// Makes the data directory as a copy of a running server's, to follow it as a standby.
+    pub(crate) async fn copy_of(&self, port: u16, password: &str) -> Result<(), ClusterError> {
+        let program = self.programs.beside_postgres("pg_basebackup");
+        let mut command = owner::command(self.user, &program, &self.root);
+        command
+            .args([
+                "--host=127.0.0.1",
+                "--username=postgres",
+                "--checkpoint=fast",
+                "--no-sync",
+                "--write-recovery-conf",
+            ])
+            .arg(format!("--port={port}"))
+            .arg(format!("--pgdata={}", self.data().display()))
+            .env("PGPASSWORD", password)
+            .stdin(Stdio::null());
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
+        let output = output.map_err(|source| ClusterError::Program { program, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(ClusterError::Copy { directory: self.root.clone(), output: said })
+    }
+
     pub(crate) fn configure(&self, settings: &[(String, String)]) -> Result<(), ClusterError> {
         let path = self.data().join("postgresql.conf");
         let failed = ClusterError::file("write", &path);
@@ -145,7 +170,7 @@ impl Launch {
         fs::read_to_string(self.data().join("postmaster.pid")).is_ok_and(|text| {
             let mut lines = text.lines();
             lines.next().is_some_and(|line| line == pid.to_string())
-                && lines.nth(6).is_some_and(|line| line.trim() == "ready")
+                && lines.nth(6).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
         })
     }
 }

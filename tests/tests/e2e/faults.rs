@@ -2,11 +2,11 @@
 
 use stopover_cluster::{TestDatabase, seed};
 use stopover_tests::stack::{AgentOptions, sample};
-use stopover_tests::{Cutter, Stack};
+use stopover_tests::{Cutter, Hold, Stack, Wire};
 
 use crate::support::{
     PIPELINE, Running, assert_contiguous, assert_each_row_updated_once, assert_nothing_left, count_updates,
-    is_notice, is_start, log, one_stage, outcome,
+    is_notice, is_start, log, number, one_stage, outcome,
 };
 
 /// Enough for the batched variant, and for many batches.
@@ -148,7 +148,7 @@ async fn the_backend_killed_in_a_transaction_leaves_nothing_and_is_tried_again()
     let killed = client.query(kill, &[]).await.unwrap();
     assert_eq!(killed.len(), 1, "the working session was found");
     assert_eq!(running.ended().await, 0, "{}", running.process.output());
-    assert_eq!(crate::support::number(&client, "SELECT count(*) FROM t").await, 1, "exactly once");
+    assert_eq!(number(&client, "SELECT count(*) FROM t").await, 1, "exactly once");
     assert_nothing_left(&client).await;
 }
 
@@ -169,4 +169,75 @@ async fn the_same_holds_with_the_servers_log_in_postgresql() {
     stack.start_server().await;
     assert_eq!(running.ended().await, 0, "{}", running.process.output());
     assert_contiguous(&running.records());
+}
+
+/// What each migration does, and what is there once it has done so exactly once.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("001_transaction", "INSERT INTO effect VALUES (1);", "SELECT count(*) FROM effect WHERE what = 1"),
+    (
+        "002_index",
+        "INSERT INTO effect VALUES (2);\nCREATE INDEX CONCURRENTLY i ON effect (what);",
+        "SELECT count(*) FROM effect JOIN pg_index ON indexrelid = 'i'::regclass AND indisvalid WHERE what = 2",
+    ),
+    (
+        "003_enum",
+        "ALTER TYPE mood ADD VALUE 'b';\nINSERT INTO moods VALUES ('b');",
+        "SELECT count(*) FROM moods JOIN pg_enum ON enumlabel = 'b' WHERE m::text = 'b'",
+    ),
+    (
+        "004_block",
+        "DO $$ BEGIN INSERT INTO effect VALUES (4); COMMIT; END $$;",
+        "SELECT count(*) FROM effect WHERE what = 4",
+    ),
+];
+
+/// A wire between the agent and its database, and the database.
+async fn behind_a_wire(stack: &mut Stack) -> (usize, Wire, tokio_postgres::Client) {
+    let database = TestDatabase::shared().await.unwrap();
+    let client = database.client().await.unwrap();
+    let setup = "CREATE TABLE effect (what int); CREATE TYPE mood AS ENUM ('a'); CREATE TABLE moods (m mood)";
+    client.batch_execute(setup).await.unwrap();
+    let wire = Wire::start(database.config().get_ports()[0]).await;
+    let options = AgentOptions { database_port: Some(wire.port()), ..AgentOptions::default() };
+    let place = stack.environment_on("staging", database, options).await;
+    stack.pipeline(&one_stage("staging", "pause")).await;
+    (place, wire, client)
+}
+
+#[tokio::test]
+async fn an_agent_killed_between_its_commit_and_its_report_is_asked_again_and_finds_it_done() {
+    let mut stack = Stack::start().await;
+    let (place, wire, client) = behind_a_wire(&mut stack).await;
+    let mut last = String::new();
+    for (id, up, once) in KINDS {
+        let directory = stack.migration(id, &[("up.sql", up), ("down.sql", "DELETE FROM effect;")]);
+        wire.hold(Hold::before("pg_advisory_unlock").behind("INSERT INTO stopover.history"));
+        let mut running = Running::deploy(&stack, &directory);
+        wire.held().await;
+        stack.kill_agent(place);
+        wire.reset();
+        stack.start_agent(place);
+        assert_eq!(running.ended().await, 0, "{id}: {}", running.process.output());
+        let records = running.records();
+        assert_contiguous(&records);
+        assert_eq!(outcome(&records), "succeeded", "{id}");
+        assert_eq!(records.iter().filter(|r| is_start(r, "migrate", 0)).count(), 1, "{id}: one attempt");
+        assert_eq!(number(&client, once).await, 1, "{id}: exactly once");
+        assert_nothing_left(&client).await;
+        last = running.id().await;
+    }
+    // And on the way back.
+    wire.hold(Hold::before("pg_advisory_unlock").behind("INSERT INTO stopover.history"));
+    let mut back =
+        stack.cli.start(&stack.directory().join("back.log"), &["rollback", &last, "--stage", "staging"]);
+    wire.held().await;
+    stack.kill_agent(place);
+    wire.reset();
+    stack.start_agent(place);
+    assert_eq!(back.ended().await.code(), Some(0), "{}", back.output());
+    let left = "SELECT count(*) FROM stopover.migration WHERE id = '004_block'";
+    assert_eq!(number(&client, left).await, 0);
+    let taken_back = "SELECT count(*) FROM stopover.history WHERE what = 'rolled back'";
+    assert_eq!(number(&client, taken_back).await, 1);
+    assert_nothing_left(&client).await;
 }
