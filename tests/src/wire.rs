@@ -144,6 +144,11 @@ impl Wire {
         *self.shared.hold() = Some(hold);
     }
 
+    /// Takes the trap away again, when nobody has got there.
+    pub fn hold_nothing(&self) {
+        *self.shared.hold() = None;
+    }
+
     /// Waits until a connection was stopped; gives the pid of its server process.
     pub async fn held(&self) -> i32 {
         let mut held = self.shared.held.subscribe();

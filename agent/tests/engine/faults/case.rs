@@ -176,6 +176,7 @@ impl Scene<'_> {
                 if time == 1 {
                     return Err(format!("it ended before its point: {:?}", outcome_of(running).await?));
                 }
+                self.wire.hold_nothing();
                 break;
             };
             if self.case.point == Point::During {
