@@ -111,10 +111,20 @@ impl Engine<'_> {
         }
     }
 
+    async fn exclude_others(&self, session: &Session) -> Result<(), Stop> {
+        let (orphan, stranger) = (self.job.limits.orphan_grace, self.job.locks.lock_retry_for);
+        Ok(take_lock(session, self.context, Patience { orphan, stranger }).await?)
+    }
+
+    /// After DISCARD ALL, which lets the lock go as well. What came in between wrote only under the fence.
+    pub(super) async fn begin_session_anew(&self, session: &Session) -> Result<(), Stop> {
+        let made = session.make_settings(&Purpose::writing(&SessionName::of(self.context))).await;
+        made.map_err(|e| Stop::query(e, "make the session's settings anew"))?;
+        self.exclude_others(session).await
+    }
+
     async fn on_session(&mut self, session: &Session, loss: &mut Option<Loss>) -> Result<Found, Stop> {
-        let limits = self.job.limits;
-        let patience = Patience { orphan: limits.orphan_grace, stranger: self.job.locks.lock_retry_for };
-        take_lock(session, self.context, patience).await?;
+        self.exclude_others(session).await?;
         self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
             .await?;
         let row = ledger::migration(session, &self.job.migration.id).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stopover_model::event::Resolution;
 use stopover_model::report::{Effect, ErrorClass, StepError};
+use stopover_model::sql::StatementKind;
 
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
@@ -49,6 +50,9 @@ pub(super) async fn run(
                 engine.effect = Effect::Partial;
                 look::confirm(engine, session, &handling, &noted).await?;
                 done(engine, session, step, rows).await?;
+                if step.kind == StatementKind::DiscardAll {
+                    engine.begin_session_anew(session).await?;
+                }
                 return Ok(rows);
             }
             Sent::Error(QueryError::Lost(why)) => return Err(Stop::LookAgain { why, in_doubt: true }),

@@ -144,11 +144,16 @@ impl Session {
         self.identity.system_identifier =
             system_identifier.ok().and_then(|rows| first_row(&rows)?.get(0).map(str::to_owned));
         self.identity.check(purpose, started)?;
+        self.make_settings(purpose).await.map_err(failed)
+    }
+
+    /// What a session begins with; a script's DISCARD ALL takes it all away.
+    pub async fn make_settings(&self, purpose: &Purpose) -> Result<(), QueryError> {
         let set = settings(purpose, self.identity.version_num);
         // Servers before 14, and on systems that can't look at a socket, refuse it. TCP keepalives are there as well.
         let check = "SET client_connection_check_interval = '1s'";
         let (set, _) = tokio::join!(self.client.batch_execute(&set), self.client.batch_execute(check));
-        set.map_err(|e| failed(self.error(e)))
+        set.map_err(|e| self.error(e))
     }
 }
 

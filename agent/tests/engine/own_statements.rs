@@ -372,3 +372,19 @@ async fn what_an_interrupted_reindex_left_beside_long_values_is_cleared_away() {
     applied(running.end().await);
     bench.assert_clean().await;
 }
+
+#[tokio::test]
+async fn a_script_that_discards_all_leaves_its_session_locked_and_guarded() {
+    let bench = with_table().await;
+    let sql = "DISCARD ALL;\nINSERT INTO t SELECT -1 WHERE current_setting('client_connection_check_interval') = '1s';\n\
+               SELECT pg_sleep(60)";
+    let running = bench.spawn(&migration("001_a", &[("up.sql", sql)]));
+    running.said("StatementStarted { index: 2 }").await;
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(bench.value(locks).await, "1", "nobody else may begin");
+    running.cancel.cancel();
+    failure(running.end().await);
+    assert_eq!(bench.value("SELECT count(*) FROM t WHERE a < 0").await, "1", "the settings are there again");
+    bench.assert_clean().await;
+}
