@@ -45,7 +45,7 @@ pub struct Found {
 /// Reads directories in the order given, all or none. Each holds one migration, or many in some layout.
 pub fn read_all(paths: &[PathBuf], forced: Option<Layout>) -> Result<Found, DirectoryError> {
     let mut found = Found { migrations: Vec::new(), notes: Vec::new() };
-    for path in paths {
+    for (number, path) in (1..).zip(paths) {
         let directory = read_directory(path, forced)?;
         let of = if paths.len() > 1 { format!(" of {}", path.display()) } else { String::new() };
         if directory.layout != Layout::Native || forced.is_some() {
@@ -62,7 +62,9 @@ pub fn read_all(paths: &[PathBuf], forced: Option<Layout>) -> Result<Found, Dire
                     _ => DirectoryError::TwiceInside { id, path },
                 });
             }
-            found.migrations.push(migration);
+            // Migrations that are given one by one are one series, as a directory of many is.
+            let series = if directory.layout == Layout::Native { 0 } else { number };
+            found.migrations.push(migration.in_series(series));
         }
     }
     Ok(found)
@@ -194,6 +196,8 @@ mod tests {
         let found = read_all(&[one.clone(), other.clone()], None).unwrap();
         let ids: Vec<_> = found.migrations.iter().map(|m| m.id.as_str()).collect();
         assert_eq!(ids, ["1_a", "2_b", "3_c"]);
+        let series: Vec<_> = found.migrations.iter().map(|m| m.series).collect();
+        assert_eq!(series, [1, 1, 2]);
         assert_eq!(found.notes[1], format!("layout of {}: native-many, 1 migration", other.display()));
         let twice = read_all(&[one.clone(), one], None).unwrap_err();
         assert!(matches!(twice, DirectoryError::TwiceInside { .. }));

@@ -96,7 +96,7 @@ impl Operator {
         self.client().apply_pipeline(apply).await.unwrap();
         let up = migration_bundle::File { name: "up.sql".into(), content: b"SELECT 1".to_vec() };
         let deploy = DeployRequest {
-            migrations: vec![MigrationBundle { id: "001_x".into(), files: vec![up] }],
+            migrations: vec![MigrationBundle { id: "001_x".into(), files: vec![up], series: 0 }],
             request_id: "5d8c2a52-8a5c-4c86-9e5f-2f6c3b1d7e90".into(),
             ..DeployRequest::default()
         };

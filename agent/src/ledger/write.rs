@@ -19,6 +19,8 @@ pub struct NewMigration<'a> {
     pub variant: Variant,
     pub state: MigrationState,
     pub statements: u32,
+    /// The content whose row makes way for this one, of a script that runs again.
+    pub replaces: Option<Digest>,
     pub before: Option<&'a Fingerprint>,
 }
 
@@ -28,6 +30,11 @@ pub async fn insert_migration(
     author: &Author,
     new: NewMigration<'_>,
 ) -> Result<(), QueryError> {
+    if let Some(former) = new.replaces {
+        let sql = "DELETE FROM stopover.migration WHERE id = $1 AND digest = $2 AND state = 'applied'";
+        let parameters: Parameters<'_> = &[(&new.id.as_str(), Type::TEXT), (&former.to_string(), Type::TEXT)];
+        execute(session, sql, parameters).await?;
+    }
     let sql = "INSERT INTO stopover.migration \
                (id, digest, state, variant, deployment, attempt, epoch, run, agent, statements, fingerprint_before, \
                 objects_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";

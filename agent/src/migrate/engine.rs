@@ -1,5 +1,6 @@
 //! What one call of the engine holds: the script, who runs it, and what is known so far.
 
+use stopover_model::digest::Digest;
 use stopover_model::report::{Effect, Outcome};
 
 use super::Job;
@@ -17,6 +18,8 @@ pub(crate) struct Engine<'a> {
     pub(super) tally: Tally,
     /// The migration's row as it was last read.
     pub(super) row: Option<MigrationRow>,
+    /// What ran last of a script that runs again: its row makes way for this one's.
+    pub(super) replaces: Option<Digest>,
     /// The schema at the beginning of this call.
     pub(super) before: Option<Fingerprint>,
     /// What the migration changed, as far as a rollback knows.
@@ -54,6 +57,7 @@ impl<'a> Engine<'a> {
             observer,
             tally: Tally::new(),
             row: None,
+            replaces: None,
             before: None,
             changes: None,
             settings: Vec::new(),

@@ -139,6 +139,9 @@ impl Engine<'_> {
     }
 
     async fn up(&mut self, session: &Session, row: Option<MigrationRow>) -> Result<Found, Stop> {
+        let former = row.as_ref().filter(|row| self.runs_again(row)).map(|row| row.digest);
+        let row = row.filter(|_| former.is_none());
+        self.replaces = former;
         if let Some(row) = &row {
             self.check_digest(row)?;
             match row.state {
@@ -273,6 +276,14 @@ impl Engine<'_> {
                 None
             }
         }
+    }
+
+    /// Whether other content of a repeatable script has run.
+    fn runs_again(&self, row: &MigrationRow) -> bool {
+        let migration = &self.job.migration;
+        migration.manifest.is_repeatable()
+            && row.state == MigrationState::Applied
+            && row.digest != migration.digest
     }
 
     fn check_digest(&self, row: &MigrationRow) -> Result<(), Stop> {

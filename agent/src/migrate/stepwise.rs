@@ -123,6 +123,7 @@ async fn open(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
                     variant: job.variant,
                     state: MigrationState::Running,
                     statements: job.count(),
+                    replaces: engine.replaces,
                     before: engine.before.as_ref(),
                 };
                 ledger::insert_migration(session, &engine.author, new).await

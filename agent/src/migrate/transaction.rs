@@ -266,6 +266,7 @@ async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
                 variant: job.variant,
                 state: MigrationState::Applied,
                 statements: job.count(),
+                replaces: engine.replaces,
                 before: engine.before.as_ref(),
             };
             ledger::insert_migration(session, &engine.author, new).await.map(|()| true)

@@ -14,6 +14,7 @@ mod like_psql;
 mod locks;
 mod own_statements;
 mod record;
+mod repeatable;
 mod rollback;
 mod stepwise;
 mod support;

@@ -116,7 +116,7 @@ async fn an_older_ledger_is_read_as_it_is_and_upgraded_by_who_writes() {
     let ledger = inspected(&bench, &[&old]).await.ledger;
     assert_eq!((ledger.len(), &ledger[0].origin), (1, &None));
     applied(bench.migrate(&migration("001_a", A)).await);
-    assert_eq!(bench.value("SELECT version FROM stopover.version").await, "2");
+    assert_eq!(bench.value("SELECT version >= 2 FROM stopover.version").await, "t");
     assert_eq!(bench.value("SELECT count(*) FROM stopover.migration WHERE origin IS NULL").await, "2");
     record(&bench, &[&migration("002_b", B)], adopted()).await.unwrap();
     assert_eq!(inspected(&bench, &[&old]).await.ledger.len(), 1);

@@ -9,7 +9,7 @@ use stopover_model::digest::{Digest, Digester};
 use stopover_model::event::{Event, Record, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch, MigrationId, Seq};
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{BackupLevel, Pipeline};
+use stopover_model::pipeline::{BackupLevel, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     BackupReport, CheckResult, Inspection, LogLine, MigrateReport, Outcome, StepReport, TableInspection,
@@ -128,8 +128,14 @@ impl Story {
         let story = self.stage(stage).done(stage, "inspect", StepReport::Inspected(inspection(stage)));
         let measured = story.deployment.measured_before(StageIndex(stage));
         let database = "app".parse().unwrap();
-        let plan =
-            TargetPlan::make(&database, &story.deployment.migrations, &inspection(stage), &measured).unwrap();
+        let plan = TargetPlan::make(
+            &database,
+            &story.deployment.migrations,
+            &inspection(stage),
+            &measured,
+            OutOfOrder::Refuse,
+        )
+        .unwrap();
         story.tell(Event::Planned { stage: StageIndex(stage), plan })
     }
 

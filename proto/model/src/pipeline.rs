@@ -22,7 +22,21 @@ pub struct Pipeline {
     pub name: PipelineName,
     /// Whom to call; shown where a person is waited for.
     pub contacts: Vec<String>,
+    // The digest of a deployment is over this struct's JSON: where it is not set it is not there.
+    #[serde(default, skip_serializing_if = "OutOfOrder::is_refused")]
+    pub out_of_order: OutOfOrder,
     pub stages: Vec<StageSpec>,
+}
+
+/// What happens with a migration that is not applied where a later one of its series is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutOfOrder {
+    /// The plan is refused.
+    #[default]
+    Refuse,
+    /// It is applied, behind the later ones.
+    Allow,
 }
 
 /// One environment on the way.
@@ -62,6 +76,13 @@ pub enum OnFailure {
     Pause,
 }
 
+impl OutOfOrder {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+    fn is_refused(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
 impl Pipeline {
     /// Reads a pipeline file; `file` names it in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
@@ -81,7 +102,15 @@ impl Pipeline {
             }
         }
         let stages = raw.stage.into_iter().map(|s| s.into_stage(file, text)).collect::<Result<_, _>>()?;
-        Ok(Self { name: raw.name, contacts: raw.contacts, stages })
+        let out_of_order = match raw.out_of_order.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
+            None | Some(("refuse", _)) => OutOfOrder::Refuse,
+            Some(("allow", _)) => OutOfOrder::Allow,
+            Some((other, span)) => {
+                let message = format!("unknown out_of_order `{other}`; use \"refuse\" or \"allow\"");
+                return Err(ConfigError::at(file, text, Some(span), message));
+            }
+        };
+        Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, stages })
     }
 }
 
@@ -91,6 +120,7 @@ struct RawPipeline {
     name: PipelineName,
     #[serde(default)]
     contacts: Vec<String>,
+    out_of_order: Option<toml::Spanned<String>>,
     #[serde(default)]
     stage: Vec<RawStage>,
 }
@@ -240,6 +270,21 @@ mod tests {
             let error = parse(&format!("{stage}{line}\n")).unwrap_err();
             assert!(error.contains(expected), "{line} gave {error}");
         }
+    }
+
+    #[test]
+    fn what_came_late_is_refused_unless_it_is_allowed() {
+        let with = |line: &str| parse(&format!("name = \"p\"\n{line}\n[[stage]]\nenvironment = \"s\"\n"));
+        assert_eq!(with("").unwrap().out_of_order, OutOfOrder::Refuse);
+        let allowed = with("out_of_order = \"allow\"").unwrap();
+        assert_eq!(allowed.out_of_order, OutOfOrder::Allow);
+        assert!(with("out_of_order = true").is_err());
+        let error = with("out_of_order = \"alow\"").unwrap_err();
+        assert!(error.contains("unknown out_of_order `alow`; use \"refuse\" or \"allow\""), "{error}");
+        // A log from before the key, and its digest, stay what they were.
+        let json = serde_json::to_value(with("").unwrap()).unwrap();
+        assert!(json.get("out_of_order").is_none(), "{json}");
+        assert_eq!(serde_json::from_value::<Pipeline>(json).unwrap(), with("").unwrap());
     }
 
     #[test]

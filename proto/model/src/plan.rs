@@ -1,5 +1,7 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
+mod gap;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,8 @@ use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
 pub use crate::migration::Variant;
 use crate::migration::{FollowUp, Manifest, Migration, ScriptSummary};
-use crate::report::{ErrorClass, Inspection, LedgerState, StepError};
+use crate::pipeline::OutOfOrder;
+use crate::report::{ErrorClass, Inspection, LedgerEntry, LedgerState, StepError};
 
 /// What a deployment needs to know of a migration; the SQL itself is kept beside the log, by its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,9 @@ pub struct MigrationSummary {
     pub standard: ScriptSummary,
     pub batched: Option<ScriptSummary>,
     pub down: Option<ScriptSummary>,
+    /// Those of one series follow one another in the deployment's order.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub series: u32,
 }
 
 /// What will happen to one database.
@@ -78,6 +84,7 @@ impl MigrationSummary {
             standard: migration.up.summary(),
             batched: migration.batch.as_ref().map(super::migration::Script::summary),
             down: migration.down.as_ref().map(super::migration::Script::summary),
+            series: migration.series,
         }
     }
 
@@ -102,6 +109,7 @@ impl TargetPlan {
         migrations: &[MigrationSummary],
         inspection: &Inspection,
         measured: &[Measured<'_>],
+        out_of_order: OutOfOrder,
     ) -> Result<Self, StepError> {
         if inspection.in_recovery {
             let message = format!("{database} is a standby (in recovery), where nothing can be written");
@@ -113,6 +121,9 @@ impl TargetPlan {
             .iter()
             .map(|m| plan_one(m, inspection, measured))
             .collect::<Result<Vec<_>, StepError>>()?;
+        if out_of_order == OutOfOrder::Refuse {
+            gap::refuse(database, migrations, inspection)?;
+        }
         Ok(Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) })
     }
 
@@ -129,14 +140,24 @@ fn plan_one(
     measured: &[Measured<'_>],
 ) -> Result<MigrationPlan, StepError> {
     let entry = inspection.ledger.iter().find(|e| e.migration == migration.id);
+    let other = entry.filter(|e| e.digest != migration.digest && e.state == LedgerState::Applied);
+    if let Some(entry) = other.filter(|_| migration.manifest.is_repeatable()) {
+        let (variant, rows, _) = pick_variant(migration, inspection)?;
+        let estimate = estimate(migration, rows, measured);
+        let reason = format!("its content is not what ran on {}: it runs again", date(entry.at));
+        return Ok(MigrationPlan {
+            id: migration.id.clone(),
+            action: Action::Apply { variant, estimate },
+            reason,
+        });
+    }
     if let Some(entry) = entry.filter(|e| e.digest != migration.digest) {
         let message = format!(
-            "{} is in the database's ledger with other content: {} there, {} here ({}, {})",
+            "{} is in the database's ledger with other content: {} there, {} here ({})",
             migration.id,
             entry.digest.short(),
             migration.digest.short(),
-            entry.origin.clone().unwrap_or_else(|| format!("by deployment {}", entry.deployment)),
-            date(entry.at)
+            whence(entry)
         );
         return Err(StepError::new(ErrorClass::Drift, message).with_hint(
             "a migration that was applied is never edited: restore its files, and put the change into a new migration",
@@ -145,11 +166,8 @@ fn plan_one(
     let plan = |action, reason| Ok(MigrationPlan { id: migration.id.clone(), action, reason });
     match entry {
         Some(e) if e.state == LedgerState::Applied => {
-            let whence = match &e.origin {
-                Some(origin) => origin.clone(),
-                None => format!("already applied by deployment {}", e.deployment),
-            };
-            plan(Action::Skip, format!("{whence}, {}", date(e.at)))
+            let already = if e.origin.is_none() { "already applied " } else { "" };
+            plan(Action::Skip, format!("{already}{}", whence(e)))
         }
         Some(e) => {
             let estimate = None;
@@ -165,6 +183,12 @@ fn plan_one(
             plan(Action::Apply { variant, estimate: estimate(migration, rows, measured) }, reason)
         }
     }
+}
+
+/// Whose row it is, and since when.
+fn whence(entry: &LedgerEntry) -> String {
+    let whose = entry.origin.clone().unwrap_or_else(|| format!("by deployment {}", entry.deployment));
+    format!("{whose}, {}", date(entry.at))
 }
 
 fn pick_variant(
@@ -255,6 +279,11 @@ pub fn grouped(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn date(at: jiff::Timestamp) -> String {

@@ -40,7 +40,8 @@ impl From<&Migration> for v1::MigrationBundle {
             name: name.clone(),
             content: content.clone(),
         };
-        Self { id: migration.id.to_string(), files: migration.files().iter().map(file).collect() }
+        let files = migration.files().iter().map(file).collect();
+        Self { id: migration.id.to_string(), files, series: migration.series }
     }
 }
 
@@ -57,7 +58,7 @@ impl TryFrom<v1::MigrationBundle> for Migration {
             }
             files.insert(file.name, file.content);
         }
-        Ok(Self::parse(id, files)?)
+        Ok(Self::parse(id, files)?.in_series(wire.series))
     }
 }
 
@@ -68,6 +69,7 @@ wire_message!(MigrationSummary {
     standard: message,
     batched: optional_message,
     down: optional_message,
+    series: plain,
 });
 
 wire_message!(ScriptSummary { one_transaction: plain, statements: messages });
@@ -128,6 +130,7 @@ impl From<Source> for v1::MigrationSource {
             layout: source.layout.to_string(),
             up: Some(v1::SourcePlace { file: source.file, first_line: source.first_line }),
             down: optional_message::write(source.down),
+            repeatable: source.repeatable,
         }
     }
 }
@@ -144,6 +147,7 @@ impl TryFrom<v1::MigrationSource> for Source {
                 .map_err(|e: UnknownLayout| InvalidWire::new("layout", e.to_string()))?,
             file: up.file,
             first_line: up.first_line,
+            repeatable: wire.repeatable,
             down: optional_message::read(wire.down, "down")?,
         })
     }

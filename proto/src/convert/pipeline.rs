@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stopover_model::pipeline::{LockSettings, OnFailure, Pipeline, StageSpec};
+use stopover_model::pipeline::{LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec};
 
 use super::error::InvalidWire;
 use super::field::{duration, enumeration, message, messages, name, names, or_default, plain};
@@ -28,6 +28,7 @@ wire_message!(LockSettings {
 });
 
 wire_enum!(OnFailure { Rollback, Pause });
+wire_enum!(OutOfOrder { Refuse, Allow });
 
 impl From<Pipeline> for v1::Pipeline {
     fn from(pipeline: Pipeline) -> Self {
@@ -35,6 +36,7 @@ impl From<Pipeline> for v1::Pipeline {
             name: name::write(pipeline.name),
             contacts: pipeline.contacts,
             stages: messages::write(pipeline.stages),
+            out_of_order: enumeration::write(pipeline.out_of_order),
         }
     }
 }
@@ -46,6 +48,7 @@ impl TryFrom<v1::Pipeline> for Pipeline {
         let pipeline = Self {
             name: name::read(wire.name, "name")?,
             contacts: plain::read(wire.contacts, "contacts")?,
+            out_of_order: enumeration::read(wire.out_of_order, "out_of_order")?,
             stages: messages::read(wire.stages, "stages")?,
         };
         if pipeline.stages.is_empty() {

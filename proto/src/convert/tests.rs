@@ -9,7 +9,7 @@ use stopover_model::event::{
 };
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
 use stopover_model::migration::{Expectation, Manifest, Scalar};
-use stopover_model::pipeline::{BackupLevel, OnFailure, Pipeline};
+use stopover_model::pipeline::{BackupLevel, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
@@ -78,6 +78,7 @@ fn enums() {
     every_value_comes_back::<StageOutcome>();
     every_value_comes_back::<DeploymentOutcome>();
     every_value_comes_back::<OnFailure>();
+    every_value_comes_back::<OutOfOrder>();
     every_value_comes_back::<Tool>();
     every_value_comes_back::<RowState>();
 }

@@ -10,7 +10,7 @@ use stopover_model::digest::Digest;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch};
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{Pipeline, StageSpec};
+use stopover_model::pipeline::{OutOfOrder, Pipeline, StageSpec};
 use stopover_model::plan::{MigrationSummary, TargetPlan};
 use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
 use stopover_proto::convert::AgentCommand;
@@ -54,6 +54,7 @@ impl Conductor {
             id: DeploymentId::from_random(rand::random()),
             digest: Deployment::digest_of(pipeline, &summaries),
             summaries,
+            out_of_order: pipeline.out_of_order,
             bundles: migrations.iter().map(v1::MigrationBundle::from).collect(),
         };
         let served = self.shared.store.environment_databases().await?;
@@ -100,7 +101,7 @@ impl Conductor {
         };
         match found {
             Ok(inspection) => {
-                let plan = TargetPlan::make(&database, &look.summaries, &inspection, &[]);
+                let plan = TargetPlan::make(&database, &look.summaries, &inspection, &[], look.out_of_order);
                 TargetResult { database, inspection: Some(inspection), plan }
             }
             Err(error) => TargetResult { database, inspection: None, plan: Err(error) },
@@ -114,6 +115,7 @@ struct Look {
     id: DeploymentId,
     digest: Digest,
     summaries: Vec<MigrationSummary>,
+    out_of_order: OutOfOrder,
     bundles: Vec<v1::MigrationBundle>,
 }
 

@@ -128,3 +128,40 @@ async fn what_stands_in_the_way_is_shown_and_nothing_is_written() {
     let away = stack.cli.run(&["adopt", "staging", &directory, "--yes"]).await;
     assert_eq!(away.code, 1, "{}\n{}", away.stdout, away.stderr);
 }
+
+#[tokio::test]
+async fn a_migration_that_came_late_is_refused_until_somebody_says_what_to_do() {
+    let mut stack = Stack::start().await;
+    let place = stack.environment("staging").await;
+    stack.pipeline(&one_stage("staging", "rollback")).await;
+    let client = stack.agents[place].database.client().await.unwrap();
+    let view = |n: u32| format!("CREATE OR REPLACE VIEW v AS SELECT {n} AS n;");
+    let first = [
+        ("V1__a.sql", "CREATE TABLE a (id int);"),
+        ("V3__c.sql", "CREATE TABLE c (id int);"),
+        ("R__v.sql", &view(1)),
+    ];
+    let directory = stack.migration("flyway", &first);
+    assert_eq!(deploy(&stack, &directory).await.0.code, 0);
+
+    let late = [("V2__b.sql", "CREATE TABLE b (id int);"), ("R__v.sql", &view(2))];
+    let directory = stack.migration("flyway", &late);
+    let plan = stack.cli.run(&["plan", &directory]).await;
+    assert_eq!(plan.code, 1, "{}", plan.stdout);
+    let flat = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in
+        ["V2__b is not applied to users, and V3__c, which comes later, is", "out_of_order = \"allow\""]
+    {
+        assert!(flat.contains(text), "{}", plan.stdout);
+    }
+
+    let pipeline = one_stage("staging", "rollback").replacen('\n', "\nout_of_order = \"allow\"\n", 1);
+    stack.pipeline(&pipeline).await;
+    let (finished, records) = deploy(&stack, &directory).await;
+    assert_eq!(finished.code, 0, "{}\n{}", finished.stdout, finished.stderr);
+    let planned = records.iter().find(|r| is_event(r, "planned")).unwrap();
+    let migrations = planned["event"]["plan"]["migrations"].as_array().unwrap().iter();
+    let actions: Vec<_> = migrations.map(|m| m["action"]["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["skip", "apply", "skip", "apply"], "the changed view runs again");
+    assert_eq!(number(&client, "SELECT n::bigint FROM v").await, 2);
+}

@@ -81,7 +81,8 @@ fn plan(next: &mut Next<'_>, index: StageIndex, target: &Target) {
         return;
     };
     let measured = next.deployment.measured_before(index);
-    match TargetPlan::make(&target.database, &next.deployment.migrations, inspection, &measured) {
+    let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
+    match TargetPlan::make(database, &next.deployment.migrations, inspection, &measured, out_of_order) {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {
             next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });

@@ -277,7 +277,7 @@ impl Matching<'_> {
                 Compared::Same => Basis::Checked,
                 Compared::NotKnown => Basis::Row,
                 // A repeatable script is there to be changed: what it is now has not run yet.
-                Compared::Changed if row.version.is_none() => {
+                Compared::Changed if migration.manifest.is_repeatable() => {
                     return adoption.pending.push(migration.id.clone());
                 }
                 Compared::Changed if self.options.accept_changed => Basis::Changed,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::LayoutError;
 use super::files::Files;
+use super::flyway;
 use crate::id::MigrationId;
 use crate::migration::{Layout, Migration, MigrationError, TransactionMode};
 use crate::sql;
@@ -100,8 +101,10 @@ fn manifest_of(layout: Layout, up: &Part<'_>, down: Option<&Part<'_>>) -> String
     let down_transaction = down.map_or(TransactionMode::Auto, |down| down.transaction);
     let place = |part: &Part<'_>| format!("file = {}\nfirst_line = {}\n", quoted(part.file), part.first_line);
     let below = down.map(|down| format!("\n[source.down]\n{}", place(down))).unwrap_or_default();
+    let repeatable =
+        if layout == Layout::Flyway && flyway::is_repeatable(up.file) { "repeatable = true\n" } else { "" };
     format!(
-        "transaction = \"{}\"\ndown_transaction = \"{}\"\n\n[source]\nlayout = \"{layout}\"\n{}{below}",
+        "transaction = \"{}\"\ndown_transaction = \"{}\"\n\n[source]\nlayout = \"{layout}\"\n{}{repeatable}{below}",
         mode(up.transaction),
         mode(down_transaction),
         place(up)

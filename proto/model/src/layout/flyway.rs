@@ -1,7 +1,7 @@
 //! Flyway: `V1.2__x.sql`, `U1.2__x.sql` to take it back, `R__x.sql` after all of them, and `.conf` for one script.
 //!
-//! Flyway runs a repeatable script again when its content has changed. Here each content is a migration of its own, by a
-//! name that ends in the beginning of the content's digest; going back to an earlier content so needs a new byte.
+//! Flyway runs a repeatable script again when its content is not what ran last. So does the plan: such a migration is
+//! marked, and its row in the ledger says which content that was.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use super::draft::{Draft, Part};
 use super::error::LayoutError;
 use super::files::{Files, is_sql, lines};
 use super::version::Version;
-use crate::digest::Digester;
 use crate::migration::{Layout, TransactionMode};
 
 enum FileName<'a> {
@@ -36,12 +35,8 @@ pub(super) fn read<'a>(files: &Files<'a>) -> Result<Vec<Draft<'a>>, LayoutError>
                 .map(|draft| draft.up.file),
             FileName::Undo(version) => undo.insert(version, part).map(|part| part.file),
             FileName::Repeatable(description) => {
-                let mut digester = Digester::new("stopover repeatable script v1");
-                let digest = digester.part("content", content);
-                let name = format!("{stem}.{:.8}", std::mem::replace(digest, Digester::new("")).finish());
-                repeatable
-                    .insert(description.replace('_', " "), Draft { name, up: part, down: None })
-                    .map(|draft| draft.up.file)
+                let draft = Draft { name: stem.to_owned(), up: part, down: None };
+                repeatable.insert(description.replace('_', " "), draft).map(|draft| draft.up.file)
             }
         };
         if let Some(former) = former {
@@ -60,6 +55,10 @@ pub(super) fn read<'a>(files: &Files<'a>) -> Result<Vec<Draft<'a>>, LayoutError>
 /// Whether the name is one of Flyway's, which no other tool would give.
 pub(super) fn is_flyways(path: &str) -> bool {
     FileName::parse(path).is_some()
+}
+
+pub(super) fn is_repeatable(path: &str) -> bool {
+    matches!(FileName::parse(path), Some(FileName::Repeatable(_)))
 }
 
 impl<'a> FileName<'a> {

@@ -28,6 +28,8 @@ pub struct Migration {
     pub down: Option<Script>,
     /// Over the files' names and bytes.
     pub digest: Digest,
+    /// Those of one series follow one another as they are given. No part of the content.
+    pub series: u32,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -80,7 +82,14 @@ impl Migration {
             _ => {}
         }
         let digest = digest_of(&id, &manifest, &files);
-        Ok(Self { id, manifest, up, batch, down, digest, files })
+        Ok(Self { id, manifest, up, batch, down, digest, series: 0, files })
+    }
+
+    /// The same, as one of that series.
+    #[must_use]
+    pub fn in_series(mut self, series: u32) -> Self {
+        self.series = series;
+        self
     }
 
     /// The files as they were given: what travels and what the digest is over.

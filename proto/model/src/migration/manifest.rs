@@ -115,6 +115,12 @@ impl Manifest {
     }
 
     /// What is not written by us could say that an error is where it isn't.
+    /// Whether it runs again when its content is not what ran last, as Flyway's `R__x.sql` do.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.repeatable)
+    }
+
     fn check_source(&self, file: &str, text: &str, span: Range<usize>) -> Result<(), ConfigError> {
         let Some(source) = &self.source else { return Ok(()) };
         let generated = Self {

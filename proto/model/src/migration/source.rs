@@ -42,6 +42,9 @@ pub struct Source {
     pub file: String,
     /// The line of that file, from 1, with which up.sql begins.
     pub first_line: u32,
+    /// The tool runs it again whenever its content has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeatable: bool,
     /// The same of down.sql.
     #[serde(default)]
     pub down: Option<SourcePlace>,

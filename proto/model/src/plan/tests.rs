@@ -8,7 +8,13 @@ fn database() -> DatabaseName {
 }
 
 fn plan(inspection: &Inspection, measured: &[Measured<'_>]) -> Result<MigrationPlan, StepError> {
-    let plan = TargetPlan::make(&database(), &[migration("001_a", true, false)], inspection, measured)?;
+    let plan = TargetPlan::make(
+        &database(),
+        &[migration("001_a", true, false)],
+        inspection,
+        measured,
+        OutOfOrder::Refuse,
+    )?;
     Ok(plan.migrations.into_iter().next().unwrap())
 }
 
@@ -111,7 +117,14 @@ fn a_long_transaction_is_worth_a_warning() {
         query: None,
     };
     let inspection = Inspection { long_running: vec![session], ..inspection() };
-    let plan = TargetPlan::make(&database(), &[migration("001_a", true, false)], &inspection, &[]).unwrap();
+    let plan = TargetPlan::make(
+        &database(),
+        &[migration("001_a", true, false)],
+        &inspection,
+        &[],
+        OutOfOrder::Refuse,
+    )
+    .unwrap();
     assert_eq!(
         plan.warnings,
         [
@@ -126,4 +139,85 @@ fn thousands_are_grouped() {
         [0, 999, 1_000, 300_000, 1_234_567].map(grouped),
         ["0", "999", "1,000", "300,000", "1,234,567"]
     );
+}
+
+/// The plan of a series `001_a`, `002_b` …, of which those in `there` are in the ledger.
+fn series(
+    migrations: &[MigrationSummary],
+    there: &[usize],
+    out_of_order: OutOfOrder,
+) -> Result<TargetPlan, StepError> {
+    let entry = |at: &usize| LedgerEntry {
+        migration: migrations[*at].id.clone(),
+        ..in_ledger(migrations[*at].digest, LedgerState::Applied).ledger.remove(0)
+    };
+    let inspection = Inspection { ledger: there.iter().map(entry).collect(), ..inspection() };
+    TargetPlan::make(&database(), migrations, &inspection, &[], out_of_order)
+}
+
+fn numbered(ids: &[&str]) -> Vec<MigrationSummary> {
+    ids.iter().map(|id| migration(id, false, false)).collect()
+}
+
+#[test]
+fn what_came_late_is_refused_with_both_names_and_the_ways_out() {
+    let it = numbered(&["001_a", "002_b", "003_c", "004_d", "005_e"]);
+    let error = series(&it, &[0, 3], OutOfOrder::Refuse).unwrap_err();
+    let text = "002_b, 003_c are not applied to users, and 004_d, which comes later, is (by deployment";
+    assert!(error.message.starts_with(text), "{}", error.message);
+    let hint = error.hint.unwrap();
+    for way in
+        ["number it anew", "stopover baseline ENVIRONMENT DIR --through 003_c", "out_of_order = \"allow\""]
+    {
+        assert!(hint.contains(way), "{hint}");
+    }
+    let allowed = series(&it, &[0, 3], OutOfOrder::Allow).unwrap();
+    let skipped: Vec<_> = allowed.migrations.iter().map(|m| m.action == Action::Skip).collect();
+    assert_eq!(skipped, [true, false, false, true, false]);
+    for in_order in [&[][..], &[0], &[0, 1, 2], &[0, 1, 2, 3, 4]] {
+        assert!(series(&it, in_order, OutOfOrder::Refuse).is_ok(), "{in_order:?}");
+    }
+}
+
+#[test]
+fn another_directory_and_repeatable_scripts_make_no_gap() {
+    let mut it = numbered(&["a1", "a2", "b1"]);
+    it[2].series = 1;
+    assert!(series(&it, &[2], OutOfOrder::Refuse).is_ok(), "of another series");
+    assert!(series(&it, &[1], OutOfOrder::Refuse).is_err());
+
+    let flyway = |name: &str| {
+        let files = [(name.to_owned(), b"SELECT 1;".to_vec())].into();
+        let read = crate::layout::read("db", &files, None).unwrap();
+        MigrationSummary::of(&read.migrations[0])
+    };
+    let it = [flyway("V2__b.sql"), flyway("R__a.sql"), flyway("R__b.sql")];
+    assert!(
+        series(&it, &[2], OutOfOrder::Refuse).is_ok(),
+        "a new version and a new script before one that ran"
+    );
+}
+
+#[test]
+fn a_repeatable_script_runs_again_when_its_content_is_not_what_ran_last() {
+    let read = |text: &str| {
+        let files = [("R__views.sql".to_owned(), text.as_bytes().to_vec())].into();
+        MigrationSummary::of(&crate::layout::read("db", &files, None).unwrap().migrations[0])
+    };
+    let (one, two) = (read("SELECT 1;"), read("SELECT 2;"));
+    assert_eq!((one.id.as_str(), &one.id), ("R__views", &two.id));
+    let plan = |now: &MigrationSummary, ran: Digest, state| {
+        let mut inspection = in_ledger(ran, state);
+        inspection.ledger[0].migration = now.id.clone();
+        TargetPlan::make(&database(), std::slice::from_ref(now), &inspection, &[], OutOfOrder::Refuse)
+    };
+    let again = plan(&one, two.digest, LedgerState::Applied).unwrap().migrations.remove(0);
+    assert!(
+        matches!(again.action, Action::Apply { .. }) && again.reason.ends_with("it runs again"),
+        "{again:?}"
+    );
+    let same = plan(&one, one.digest, LedgerState::Applied).unwrap().migrations.remove(0);
+    assert_eq!(same.action, Action::Skip);
+    let open = plan(&one, two.digest, LedgerState::Running).unwrap_err();
+    assert_eq!(open.class, ErrorClass::Drift, "what was begun is brought to an end first");
 }

@@ -11,7 +11,7 @@ fn bundle(id: &str, files: &[(&str, &[u8])]) -> v1::MigrationBundle {
         name: (*name).to_owned(),
         content: content.to_vec(),
     };
-    v1::MigrationBundle { id: id.to_owned(), files: files.iter().map(file).collect() }
+    v1::MigrationBundle { id: id.to_owned(), files: files.iter().map(file).collect(), series: 7 }
 }
 
 #[test]

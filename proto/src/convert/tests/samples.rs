@@ -15,7 +15,9 @@ use stopover_model::migration::{
     Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
     SourcePlace, StatementSummary, TransactionMode,
 };
-use stopover_model::pipeline::{BackfillSettings, BackupLevel, LockSettings, OnFailure, Pipeline, StageSpec};
+use stopover_model::pipeline::{
+    BackfillSettings, BackupLevel, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
+};
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{BackfillProgress, Progress};
 
@@ -159,6 +161,7 @@ pub(super) fn pipeline() -> Pipeline {
     Pipeline {
         name: id("default"),
         contacts: vec!["dba@example.org".into()],
+        out_of_order: OutOfOrder::Allow,
         stages: vec![
             stage("staging", vec![], BackupLevel::Recorded, OnFailure::Rollback),
             stage("production", vec![id("users"), id("orders")], BackupLevel::Decoded, OnFailure::Pause),
@@ -219,6 +222,7 @@ pub(super) fn manifests() -> Vec<Manifest> {
                 layout: Layout::Goose,
                 file: "00001_x.sql".into(),
                 first_line: 2,
+                repeatable: true,
                 down: Some(SourcePlace { file: "00001_x.sql".into(), first_line: 9 }),
             }),
         },
@@ -251,6 +255,7 @@ pub(super) fn migration_summaries() -> Vec<MigrationSummary> {
         standard: script(),
         batched: further.clone(),
         down: further,
+        series: 3,
     };
     manifests().into_iter().zip([None, Some(script())]).map(summary).collect()
 }

@@ -171,5 +171,6 @@ async fn bundle(store: &Store, id: &MigrationId, digest: &Digest) -> Result<v1::
     let files = files.ok_or_else(|| Status::internal(format!("the store has lost the files of {id}")))?;
     let files =
         files.into_iter().map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
-    Ok(v1::MigrationBundle { id: id.to_string(), files })
+    // How migrations follow one another was settled with the plan.
+    Ok(v1::MigrationBundle { id: id.to_string(), files, series: 0 })
 }

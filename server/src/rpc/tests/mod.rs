@@ -151,7 +151,7 @@ fn bundle(id: &str, files: &[(&str, &str)]) -> v1::MigrationBundle {
         name: (*name).into(),
         content: text.as_bytes().to_vec(),
     };
-    v1::MigrationBundle { id: id.into(), files: files.iter().map(file).collect() }
+    v1::MigrationBundle { id: id.into(), files: files.iter().map(file).collect(), series: 0 }
 }
 
 /// The stable name in a status.
