@@ -50,6 +50,13 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
         }),
         Ok(done) => {
             let verdict = verify(&done);
+            if verdict.restored.is_none() {
+                let why = done.row.as_ref().and_then(|row| row.origin.clone());
+                let why = why.map(|origin| format!(" (it is in the ledger as {origin})")).unwrap_or_default();
+                context.reporter.message(format!(
+                    "how the schema was before {id} is not recorded{why}: whether it is so again can't be proven"
+                ));
+            }
             let report = RollbackReport {
                 nothing_to_do: false,
                 statements,

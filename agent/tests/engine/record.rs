@@ -2,6 +2,7 @@
 
 use stopover_agent::inspect::{self, InspectRequest};
 use stopover_agent::record::{self, RecordWork};
+use stopover_agent::rollback;
 use stopover_model::event::StepKind;
 use stopover_model::history::{AppliedMigration, Origin, Recorded};
 use stopover_model::migration::Migration;
@@ -93,8 +94,12 @@ async fn taking_back_what_was_recorded_can_not_prove_that_the_schema_is_as_befor
     bench.execute("CREATE TABLE a (id int)").await;
     let a = migration("001_a", A);
     record(&bench, &[&a], adopted()).await.unwrap();
-    let report = rolled_back(bench.roll_back(&a).await);
+    let context = bench.context(StepKind::Rollback);
+    let reporter = context.reporter.clone();
+    let report = rolled_back(rollback::run(context, rollback_work(&a)).await);
     assert_eq!((report.nothing_to_do, report.schema_restored), (false, None));
+    let said = shown(&reporter).join("\n");
+    assert!(said.contains("adopted from public.goose_db_version by anna): whether it is so again"), "{said}");
     assert_eq!(bench.value("SELECT to_regclass('a') IS NULL").await, "t");
     assert_eq!(bench.value("SELECT count(*) FROM stopover.migration").await, "0");
 }

@@ -122,7 +122,10 @@ fn agree(context: &Context, args: &AppliedArgs, targets: &[DatabaseAdoption]) ->
     );
     match context.output.ask(&question) {
         Some(true) => Ok(true),
-        Some(false) => Err(Failure::usage("nothing was written")),
+        Some(false) => {
+            context.output.note(&Line::new().plain("nothing was written"));
+            Err(Failure::silent(Exit::Usage))
+        }
         None => Err(Failure::usage("nothing was written: there is no terminal to ask on")
             .with_hint("look through it, and say the same with --yes")),
     }

@@ -181,6 +181,6 @@ fn rolled_back(report: &RollbackReport) -> Line {
             let differences = count(report.differences.len() as u64, "difference");
             line.with(Tone::Bad, format!(", the schema is not as it was: {differences}"))
         }
-        None => line,
+        None => line.with(Tone::Warn, ", whether the schema is as it was before is not known"),
     }
 }

@@ -1,7 +1,8 @@
 //! Databases that another tool has migrated until now.
 
 use serde_json::Value;
-use stopover_tests::Stack;
+use stopover_cluster::TestDatabase;
+use stopover_tests::{AgentOptions, Stack};
 
 use crate::support::{Running, assert_nothing_left, deploy, is_event, is_start, number, one_stage};
 
@@ -70,6 +71,36 @@ async fn a_database_of_gooses_is_adopted_and_goes_on_from_there() {
     let again = stack.cli.run(&["adopt", "staging", &directory]).await;
     assert_eq!((again.code, again.stderr.contains("nothing to write")), (0, true), "{}", again.stderr);
     assert_nothing_left(&client).await;
+}
+
+#[tokio::test]
+async fn of_several_databases_each_is_shown_and_written_by_itself() {
+    let mut stack = Stack::start().await;
+    let orders = TestDatabase::shared().await.unwrap();
+    let name = orders.name().to_owned();
+    let options = AgentOptions { databases: vec![("orders".to_owned(), name)], ..AgentOptions::default() };
+    let place = stack.environment_with("staging", options).await;
+    let users = stack.agents[place].database.client().await.unwrap();
+    let orders = orders.client().await.unwrap();
+    let directory = migrations(&stack);
+    users.batch_execute(GOOSE).await.unwrap();
+
+    let one = stack.cli.run(&["adopt", "staging", &directory, "--yes"]).await;
+    assert_eq!(one.code, 0, "{}\n{}", one.stdout, one.stderr);
+    assert!(one.stdout.contains("orders\n  no history of another tool\n"), "{}", one.stdout);
+    assert!(one.stdout.contains("✓ users: 2 migrations recorded as applied\n"), "{}", one.stdout);
+
+    // What stands in the way in one holds both, unless one is named.
+    orders.batch_execute(GOOSE).await.unwrap();
+    let changed = "UPDATE stopover.migration SET digest = repeat('0', 64) WHERE id = '00002_b'";
+    users.batch_execute(changed).await.unwrap();
+    let both = stack.cli.run(&["adopt", "staging", &directory, "--yes"]).await;
+    assert_eq!(both.code, 1, "{}\n{}", both.stdout, both.stderr);
+    assert!(both.stdout.contains("the ledger has it with other content"), "{}", both.stdout);
+    assert!(both.stderr.contains("--database"), "{}", both.stderr);
+    assert_eq!(number(&orders, "SELECT count(*) FROM pg_namespace WHERE nspname = 'stopover'").await, 0);
+    stack.cli.ok(&["adopt", "staging", &directory, "--yes", "--database", "orders"]).await;
+    assert_eq!(number(&orders, "SELECT count(*) FROM stopover.migration").await, 2);
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ fn the_guides_migration() {
          5  DROP INDEX IF EXISTS idx_users_onboarding_completed
          7  ALTER TABLE users DROP COLUMN IF EXISTS onboarding_completed
 
-    digest  7f0d80c13f8a1b70bb7a6365f9edab8683211111a4edc1c1832fb981fedda777
+    digest  7406e61fb81e34f8c373a7d37f0564baed57de3e2cdc5ed3fbf0aa72b967c3a7
     "#);
 }
 
