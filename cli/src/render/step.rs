@@ -6,7 +6,7 @@ use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::duration::human;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::pipeline::BackupLevel;
-use stopover_model::plan::grouped;
+use stopover_model::plan::{Action, grouped};
 use stopover_model::report::{BackupReport, Inspection, MigrateReport, RollbackReport, StepReport};
 
 use super::View;
@@ -126,6 +126,9 @@ fn skip_reason(deployment: &Deployment, key: &StepKey) -> String {
     let reason = plan.and_then(|p| p.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref()));
     match (key.kind, reason) {
         (StepKind::Migrate, Some(planned)) => format!("{}: {}", planned.id, planned.reason),
+        (StepKind::Verify, Some(planned)) if matches!(planned.action, Action::Apply { .. }) => {
+            "no checks".to_owned()
+        }
         _ => "nothing to do".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::dispatch::{self, Call, Calling};
 use super::load::{LoadError, load};
 use super::message::{CallId, Message, Update};
+use super::world::Around;
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
 use crate::store::{AppendError, Hold, StoreError};
@@ -39,7 +40,7 @@ pub(super) async fn run(
         Err(error) => return give_up(&shared, &id, &mut inbox, &error).await,
     };
     loop {
-        world_changes.mark_unchanged();
+        actor.around.changed(*world_changes.borrow_and_update());
         let sleep = match actor.settle().await {
             Ok(()) if actor.is_through() && retire(&shared, &id, &mut inbox) => return,
             Ok(()) => {
@@ -67,6 +68,11 @@ struct Actor {
     deployment: Deployment,
     /// What is in memory may not be what is stored: the log is read before anything else is done.
     stale: bool,
+    /// In the state, and not in the log yet: nobody has heard of them, and nobody acts on them.
+    unsaved: Vec<Record>,
+    /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
+    due: Vec<(StepKey, Attempt, bool)>,
+    around: Around,
     /// The steps that are being listened to.
     calls: BTreeMap<StepKey, Call>,
     last_call: CallId,
@@ -97,6 +103,9 @@ impl Actor {
             own,
             deployment,
             stale: false,
+            unsaved: Vec::new(),
+            due: Vec::new(),
+            around: Around::default(),
             calls: BTreeMap::new(),
             last_call: CallId(0),
             lost: BTreeMap::new(),
@@ -105,13 +114,14 @@ impl Actor {
         }
     }
 
-    /// Does what is due until nothing is.
+    /// Does what is due until nothing is. All that follows from what has just happened goes into the log at once, and is
+    /// acted on afterwards.
     async fn settle(&mut self) -> Result<(), Upset> {
         self.refresh().await?;
         loop {
-            let in_flight = self.calls.keys().cloned().collect();
-            let world = self.shared.world(&self.deployment.id, in_flight).await?;
-            let commands = decide(&self.deployment, &world, (self.shared.clock)());
+            let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
+            let world = self.around.look(&self.shared, &self.deployment.id, in_flight).await?;
+            let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;
             for command in commands {
@@ -121,27 +131,32 @@ impl Actor {
                 }
             }
             if !changed {
-                return Ok(());
+                break;
             }
         }
+        self.save().await?;
+        for (step, attempt, first) in std::mem::take(&mut self.due) {
+            self.call(step, attempt, first);
+        }
+        Ok(())
     }
 
     /// Whether the state has changed, so that the commands after this one no longer count.
     async fn carry_out(&mut self, command: Command) -> Result<bool, Upset> {
         match command {
             Command::Append(event) => {
-                self.append(vec![event]).await?;
+                self.enter(vec![event]).await?;
                 Ok(true)
             }
             Command::Start { step, attempt, agent } => {
                 let epoch = self.shared.store.next_epoch().await?;
                 let event = Event::StepStarted { step: step.clone(), attempt, epoch, agent };
-                self.append(vec![event]).await?;
-                self.call(step, attempt, true);
+                self.enter(vec![event]).await?;
+                self.due.push((step, attempt, true));
                 Ok(true)
             }
             Command::Attach { step, attempt, .. } => {
-                self.call(step, attempt, false);
+                self.due.push((step, attempt, false));
                 Ok(true)
             }
             Command::CancelStep { step, .. } => {
@@ -171,29 +186,44 @@ impl Actor {
         self.calls.insert(step, call);
     }
 
-    /// Puts events into the log, then into the state and before the watchers' eyes.
-    async fn append(&mut self, events: Vec<Event>) -> Result<(), Upset> {
-        let at = (self.shared.clock)();
-        let environment = events.iter().find_map(|event| held_by(&self.deployment, event));
-        let mut records = Vec::with_capacity(events.len());
+    /// Puts events into the state. They reach the log with [`Self::save`], all at once, and the watchers' eyes after that.
+    async fn enter(&mut self, events: Vec<Event>) -> Result<(), Upset> {
         for event in events {
-            let deployment = self.deployment.id.clone();
+            let environment = held_by(&self.deployment, &event);
+            if environment.is_some() {
+                // It may be refused: nothing else is to be lost with it.
+                self.save().await?;
+            }
+            let (deployment, at) = (self.deployment.id.clone(), (self.shared.clock)());
             let record = Record { deployment, seq: self.deployment.seq.next(), at, event };
             match self.deployment.apply(&record) {
-                Ok(()) => records.push(record),
+                Ok(()) => self.unsaved.push(record),
                 // A line that a call brought again is in the log already.
                 Err(IllegalEvent::DuplicateLine { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+            if let Some((environment, taken)) = &environment {
+                let hold = if *taken { Hold::Take(environment) } else { Hold::Release(environment) };
+                self.save_with(hold).await?;
+                if !taken {
+                    // Whoever waits for the environment looks again.
+                    self.shared.registry.touch();
+                }
+            }
         }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), Upset> {
+        self.save_with(Hold::Keep).await
+    }
+
+    /// Puts what is new into the log, then before the watchers' eyes.
+    async fn save_with(&mut self, hold: Hold<'_>) -> Result<(), Upset> {
+        let records = std::mem::take(&mut self.unsaved);
         if records.is_empty() {
             return Ok(());
         }
-        let hold = match &environment {
-            Some((environment, true)) => Hold::Take(environment),
-            Some((environment, false)) => Hold::Release(environment),
-            None => Hold::Keep,
-        };
         let _door = match hold {
             Hold::Take(environment) => Some(self.shared.acts.enter(environment).await?),
             Hold::Keep | Hold::Release(_) => None,
@@ -203,27 +233,23 @@ impl Actor {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");
             self.shared.hub.publish(&self.deployment.id, WatchItem::Record(Arc::new(record)));
         }
-        if let Some((_, false)) = environment {
-            // Whoever waits for the environment looks again.
-            self.shared.registry.touch();
-        }
         Ok(())
     }
 
-    /// Takes what has come in; lines of steps are appended together.
+    /// Takes what has come in. It reaches the log together with what follows from it.
     async fn take(&mut self, batch: Vec<Message>) {
         let mut events = Vec::new();
         for message in batch {
             match message {
                 Message::Update { step, call, update } => self.update(&mut events, step, call, update),
                 Message::Request { by, request, reply } => {
-                    self.append_all(&mut events).await;
+                    self.enter_all(&mut events).await;
                     let answer = self.request(by, request).await;
                     let _ = reply.send(answer);
                 }
             }
         }
-        self.append_all(&mut events).await;
+        self.enter_all(&mut events).await;
     }
 
     fn update(&mut self, events: &mut Vec<Event>, step: StepKey, call: CallId, update: Update) {
@@ -259,9 +285,9 @@ impl Actor {
     }
 
     /// What can't be stored is forgotten: it comes again with the next call.
-    async fn append_all(&mut self, events: &mut Vec<Event>) {
+    async fn enter_all(&mut self, events: &mut Vec<Event>) {
         if !events.is_empty()
-            && let Err(upset) = self.append(std::mem::take(events)).await
+            && let Err(upset) = self.enter(std::mem::take(events)).await
         {
             self.recover(&upset);
         }
@@ -274,7 +300,15 @@ impl Actor {
         let event = request::event_of(&self.deployment, by, request)?;
         let environment = held_by(&self.deployment, &event).map(|(e, _)| e.to_string()).unwrap_or_default();
         let throttled = matches!(event, Event::Throttled { .. });
-        match self.append(vec![event]).await {
+        let entered = match self.save().await {
+            Ok(()) => self.enter(vec![event]).await,
+            failed => failed,
+        };
+        let saved = match entered {
+            Ok(()) => self.save().await,
+            failed => failed,
+        };
+        match saved {
             Ok(()) => {
                 if throttled {
                     for (step, call) in &self.calls {
@@ -312,6 +346,9 @@ impl Actor {
         self.stale = true;
         // Lines that were not stored come again with the next call.
         self.calls.clear();
+        self.unsaved.clear();
+        self.due.clear();
+        self.around.forget();
         if let Upset::Append(AppendError::Held { by }) = upset {
             tracing::info!(deployment = %self.deployment.id, %by, "another deployment has taken the environment");
             return Duration::ZERO;

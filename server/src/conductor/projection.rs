@@ -1,6 +1,6 @@
 //! Where a deployment is, in a few words, for lists.
 
-use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState};
+use stopover_model::deployment::{Deployment, Stage, StageStatus};
 use stopover_model::event::Waiting;
 
 use crate::store::Projection;
@@ -32,9 +32,7 @@ fn place(deployment: &Deployment) -> String {
     if deployment.paused.is_some() {
         return format!("{}: paused", stage.spec.environment);
     }
-    let running = stage.targets.iter().flat_map(|t| t.keys(index)).find(|key| {
-        deployment.step(key).is_some_and(|s: &Step| matches!(s.state, StepState::Running { .. }))
-    });
+    let running = deployment.running_steps().into_iter().find(|key| key.stage == index);
     let doing = match (running, &deployment.waiting) {
         (_, Some(Waiting::AgentAway { .. } | Waiting::NoAgent { .. })) => "waiting for its agent",
         (_, Some(Waiting::Retry { .. })) => "waiting to try again",

@@ -1,22 +1,63 @@
 //! The surroundings of deployments, from the store and the registry.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::event::StepKey;
 use stopover_model::id::DeploymentId;
+use tokio::time::Instant;
 
 use super::Shared;
 use crate::store::StoreError;
 
-impl Shared {
-    /// What a deployment sees around it.
-    pub(super) async fn world(
-        &self,
+/// It is read anew after so long even where nobody has said that it changed.
+const LONGEST_WITHOUT_A_LOOK: Duration = Duration::from_secs(1);
+
+/// What a deployment last saw of the world.
+#[derive(Default)]
+pub(super) struct Around {
+    seen: Option<(World, Instant)>,
+    /// How often the world is known to have changed so far.
+    changes: u64,
+}
+
+impl Around {
+    /// The world, as it was a moment ago where nothing is known to have changed in it since.
+    pub(super) async fn look(
+        &mut self,
+        shared: &Shared,
         of: &DeploymentId,
         in_flight: BTreeSet<StepKey>,
-    ) -> Result<World, StoreError> {
-        let mut world = World { in_flight, ..World::default() };
+    ) -> Result<&World, StoreError> {
+        let (mut world, at) = match self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK) {
+            Some(seen) => seen,
+            None => {
+                let at = Instant::now();
+                (shared.world(of).await?, at)
+            }
+        };
+        world.in_flight = in_flight;
+        Ok(&self.seen.insert((world, at)).0)
+    }
+
+    /// The world has changed so often by now.
+    pub(super) fn changed(&mut self, changes: u64) {
+        if self.changes != changes {
+            self.changes = changes;
+            self.forget();
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.seen = None;
+    }
+}
+
+impl Shared {
+    /// What a deployment sees around it.
+    async fn world(&self, of: &DeploymentId) -> Result<World, StoreError> {
+        let mut world = World::default();
         for environment in self.store.environments().await? {
             world.environments.insert(environment, EnvironmentView::default());
         }

@@ -18,6 +18,11 @@ mod operators;
 mod outcome;
 mod pipelines;
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
 use db::Db;
 
 pub use agents::{AgentRow, CertificateRow, Redeemed};
@@ -30,9 +35,15 @@ pub use pipelines::{PipelineRow, PutPipeline};
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    /// Drawn from the store, and not given to anybody yet.
+    epochs: Arc<Mutex<Range<u64>>>,
 }
 
 impl Store {
+    fn new(db: Db) -> Self {
+        Self { db, epochs: Arc::default() }
+    }
+
     /// Waits for what is under way and closes the connections. Calls that come later fail.
     pub async fn close(&self) {
         self.db.close().await;

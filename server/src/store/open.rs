@@ -68,7 +68,7 @@ async fn open_sqlite(store: &str, options: SqliteConnectOptions) -> Result<Store
     migrated(store, MIGRATIONS.run(&writer).await)?;
     let readers =
         sqlite_pool(READERS).connect_with(options.pragma("query_only", "on")).await.map_err(failed)?;
-    Ok(Store { db: Db::Sqlite { writer, readers } })
+    Ok(Store::new(Db::Sqlite { writer, readers }))
 }
 
 async fn open_postgres(store: &str, options: PgConnectOptions) -> Result<Store, StoreError> {
@@ -79,7 +79,7 @@ async fn open_postgres(store: &str, options: PgConnectOptions) -> Result<Store, 
         .await
         .map_err(|source| open_error(store, POSTGRES_HINT, source))?;
     migrated(store, MIGRATIONS.run(&pool).await)?;
-    Ok(Store { db: Db::Postgres(pool) })
+    Ok(Store::new(Db::Postgres(pool)))
 }
 
 fn sqlite_pool(connections: u32) -> sqlx::pool::PoolOptions<sqlx::Sqlite> {

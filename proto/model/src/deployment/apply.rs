@@ -240,6 +240,9 @@ impl Deployment {
             _ => return Err(not_running(key)),
         };
         step.finish(outcome.clone(), at);
+        if matches!((key.kind, outcome), (StepKind::Migrate, Outcome::Succeeded { .. })) {
+            self.skip_empty_verification(key)?;
+        }
         if let (StepKind::Monitor, Outcome::Succeeded { report: StepReport::Verified(report) }) =
             (key.kind, outcome)
         {
@@ -249,6 +252,18 @@ impl Deployment {
             {
                 steps.monitored.extend(passed.into_iter().map(|name| (name, began)));
             }
+        }
+        Ok(())
+    }
+
+    /// The migration itself has seen that it is in the database: without checks there is nothing more to look at.
+    fn skip_empty_verification(&mut self, migrate: &StepKey) -> Result<(), IllegalEvent> {
+        let Some(id) = &migrate.migration else { return Ok(()) };
+        let no_checks = self.migration(id).is_some_and(|m| m.manifest.verify.is_empty());
+        let verify = StepKey { kind: StepKind::Verify, ..migrate.clone() };
+        let step = self.step_mut(&verify)?;
+        if no_checks && step.is_pending() {
+            step.state = StepState::Skipped;
         }
         Ok(())
     }

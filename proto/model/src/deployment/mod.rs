@@ -104,8 +104,7 @@ impl Deployment {
     #[must_use]
     pub fn running_steps(&self) -> Vec<StepKey> {
         self.indexed_stages()
-            .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
-            .filter(|key| self.step(key).is_some_and(Step::is_running))
+            .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.running(index)))
             .collect()
     }
 

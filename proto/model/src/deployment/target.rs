@@ -92,6 +92,24 @@ impl Target {
         keys
     }
 
+    /// The addresses of those that are running, in the same order. It is asked for at each event, so it looks at each step
+    /// once.
+    pub(super) fn running(&self, stage: StageIndex) -> impl Iterator<Item = StepKey> {
+        let whole =
+            |step: &Step, kind| step.is_running().then(|| StepKey::target(stage, &self.database, kind));
+        let each = move |m: &MigrationSteps, kind| {
+            let running = m.step(kind).is_some_and(Step::is_running);
+            running.then(|| StepKey::migration(stage, &self.database, kind, &m.id))
+        };
+        let before = [whole(&self.inspect, StepKind::Inspect), whole(&self.backup, StepKind::Backup)];
+        let before_rollback = whole(&self.rollback_backup, StepKind::RollbackBackup);
+        let kinds = [StepKind::Migrate, StepKind::Verify];
+        let forward = self.migrations.iter().flat_map(move |m| kinds.map(|kind| each(m, kind)));
+        let monitors = self.migrations.iter().map(move |m| each(m, StepKind::Monitor));
+        let back = self.migrations.iter().rev().map(move |m| each(m, StepKind::Rollback));
+        before.into_iter().chain(forward).chain(monitors).chain([before_rollback]).chain(back).flatten()
+    }
+
     #[must_use]
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.inspect.report() {
