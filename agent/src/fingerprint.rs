@@ -4,9 +4,13 @@
 //! Data, owners, privileges and the order of columns are left out: adding a column and dropping it again gives the same
 //! fingerprint, as does a dump that was restored. The names in definitions don't depend on anybody's `search_path`.
 
+mod local;
+
 use std::collections::BTreeMap;
 
 use stopover_model::digest::{Digest, Digester};
+
+pub use local::{Counts, Looked, Reach, look_locally};
 
 use crate::postgres::{QueryError, Session};
 
@@ -19,6 +23,10 @@ pub struct Fingerprint {
     /// "index users.i" and the hash of its definition.
     pub objects: BTreeMap<String, String>,
     pub digest: Digest,
+    /// The hashes in their full length, which the digest is over.
+    hashes: BTreeMap<String, String>,
+    /// Of the server.
+    major: i32,
 }
 
 /// The objects that differ between two looks: their hash before and after, None where they were not there.
@@ -36,15 +44,64 @@ pub async fn take(session: &Session) -> Result<Fingerprint, QueryError> {
     let rows = rows.map_err(|e| session.error(e))?;
     ended.map_err(|e| session.error(e))?;
     let major = session.identity().version_num / 10_000;
+    Ok(Fingerprint::of(major, rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
+}
+
+impl Fingerprint {
+    /// Of objects and the hashes of their definitions.
+    #[must_use]
+    pub fn of(major: i32, hashes: BTreeMap<String, String>) -> Self {
+        let objects = hashes.iter().map(|(object, hash)| (object.clone(), short(hash))).collect();
+        let digest = digest(major, hashes.iter());
+        Self { objects, digest, hashes, major }
+    }
+
+    /// What it becomes when these objects are as they were looked at just now, and all others as they were.
+    #[must_use]
+    pub fn digest_with(&self, looked: &Looked) -> Digest {
+        if looked.is_empty() {
+            return self.digest;
+        }
+        let mut news = looked.iter().peekable();
+        let mut all = Vec::with_capacity(self.hashes.len() + looked.len());
+        for (object, hash) in &self.hashes {
+            while let Some(new) = news.next_if(|(new, _)| *new < object) {
+                all.push(new);
+            }
+            all.push(news.next_if(|(new, _)| *new == object).unwrap_or((object, hash)));
+        }
+        all.extend(news);
+        digest(self.major, all.into_iter())
+    }
+
+    /// The same, with what it changes.
+    #[must_use]
+    pub fn changes_with(&self, looked: &Looked) -> Changes {
+        let new = looked.iter().filter(|(object, hash)| self.hashes.get(*object) != Some(hash));
+        new.map(|(object, hash)| (object.clone(), (self.objects.get(object).cloned(), Some(short(hash)))))
+            .collect()
+    }
+
+    /// Takes the objects on.
+    pub fn take_on(&mut self, looked: Looked) {
+        self.digest = self.digest_with(&looked);
+        self.objects.extend(looked.iter().map(|(object, hash)| (object.clone(), short(hash))));
+        self.hashes.extend(looked);
+    }
+}
+
+/// The objects are in the order of their bytes, as the query gives them.
+fn digest<'a>(major: i32, hashes: impl Iterator<Item = (&'a String, &'a String)>) -> Digest {
     let mut digester = Digester::new("stopover schema v1");
     digester.part("server", major.to_string().as_bytes());
-    let mut objects = BTreeMap::new();
-    for row in &rows {
-        let (object, hash): (String, &str) = (row.get(0), row.get(1));
-        digester.part(&object, hash.as_bytes());
-        objects.insert(object, hash[..HASH_DIGITS].to_owned());
+    for (object, hash) in hashes {
+        digester.part(object, hash.as_bytes());
     }
-    Ok(Fingerprint { objects, digest: digester.finish() })
+    digester.finish()
+}
+
+fn short(hash: &str) -> String {
+    hash.get(..HASH_DIGITS).unwrap_or(hash).to_owned()
 }
 
 /// What changed between two looks.

@@ -109,7 +109,7 @@ fn verify(done: &Done) -> Verdict {
         return Verdict { restored: Some(true), ..unknown };
     }
     let Some(expected) = expected else { return unknown };
-    let mut verdict = compare(expected, done.before.as_ref(), after);
+    let mut verdict = compare(expected, done.before.as_deref(), after);
     verdict.restored = Some(verdict.differences.is_empty());
     verdict
 }
@@ -145,7 +145,6 @@ fn compare(expected: &Changes, before_rollback: Option<&Fingerprint>, after: &Fi
 mod tests {
     use std::collections::BTreeMap;
 
-    use stopover_model::digest::Digester;
     use stopover_model::event::StepKind;
 
     use super::*;
@@ -153,7 +152,7 @@ mod tests {
     fn look(objects: &[(&str, &str)]) -> Fingerprint {
         let objects: BTreeMap<String, String> =
             objects.iter().map(|(o, h)| ((*o).to_owned(), (*h).to_owned())).collect();
-        Fingerprint { objects, digest: Digester::new("test").finish() }
+        Fingerprint::of(15, objects)
     }
 
     #[test]

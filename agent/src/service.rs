@@ -29,7 +29,7 @@ use tonic::{Request, Response, Status};
 
 use crate::backup::{BackupRequest, BackupSettings};
 use crate::inspect::InspectRequest;
-use crate::migrate::{Limits, MigrateWork};
+use crate::migrate::{Limits, MigrateWork, Parking};
 use crate::postgres::Database;
 use crate::rollback::RollbackWork;
 use crate::step::StepContext;
@@ -55,13 +55,15 @@ pub struct AgentService {
     settings: Settings,
     names: BTreeSet<DatabaseName>,
     work: Arc<Registry>,
+    parking: BTreeMap<DatabaseName, Parking>,
 }
 
 impl AgentService {
     #[must_use]
     pub fn new(settings: Settings, work: Arc<Registry>) -> Self {
-        let names = settings.databases.keys().cloned().collect();
-        Self { settings, names, work }
+        let names: BTreeSet<DatabaseName> = settings.databases.keys().cloned().collect();
+        let parking = names.iter().map(|name| (name.clone(), Parking::keeping())).collect();
+        Self { settings, names, work, parking }
     }
 
     #[must_use]
@@ -190,6 +192,7 @@ impl Agent for AgentService {
                 .map_err(|e| invalid(&e))?,
             backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
             limits: Limits::default(),
+            parking: self.parking.get(&command.step.database).cloned().unwrap_or_default(),
         };
         self.attach_throttled(command, Job::Migrate(job), request.throttle)
     }

@@ -1,5 +1,7 @@
 //! Writes the ledger. Each function runs in the transaction that the caller has opened, unless it says otherwise.
 
+use std::collections::BTreeMap;
+
 use stopover_model::digest::Digest;
 use stopover_model::id::MigrationId;
 use stopover_model::plan::Variant;
@@ -22,6 +24,16 @@ pub struct NewMigration<'a> {
     /// The content whose row makes way for this one, of a script that runs again.
     pub replaces: Option<Digest>,
     pub before: Option<&'a Fingerprint>,
+    /// Whether the row lists all objects: not where the migration will see itself what it changes.
+    pub with_objects: bool,
+}
+
+/// What a migration says of the schema when it has taken effect; None: what the row says already.
+#[derive(Debug, Clone, Default)]
+pub struct Words<'a> {
+    pub fingerprint_after: Option<Digest>,
+    pub changes: Option<Changes>,
+    pub objects_before: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Adds a migration's row. 23505: it is there already; 55P03: an orphan's transaction has not ended.
@@ -40,7 +52,7 @@ pub async fn insert_migration(
                 objects_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     let statements = i32::try_from(new.statements).unwrap_or(i32::MAX);
     let fingerprint = new.before.map(|b| b.digest.to_string());
-    let objects = new.before.map(|b| Json(&b.objects));
+    let objects = new.before.filter(|_| new.with_objects).map(|b| Json(&b.objects));
     execute(
         session,
         sql,
@@ -64,9 +76,16 @@ pub async fn insert_migration(
 }
 
 /// Says that the migration has taken effect; false when its row is not there as this run knows it.
-pub async fn mark_applied(session: &Session, author: &Author, id: &MigrationId) -> Result<bool, QueryError> {
+pub async fn mark_applied(
+    session: &Session,
+    author: &Author,
+    id: &MigrationId,
+    words: Words<'_>,
+) -> Result<bool, QueryError> {
     let sql = "UPDATE stopover.migration SET state = 'applied', applied_at = clock_timestamp(), deployment = $2, \
-               attempt = $3, epoch = $4, run = $5, agent = $6 WHERE id = $1 AND state IN ('running', 'applied')";
+               attempt = $3, epoch = $4, run = $5, agent = $6, fingerprint_after = coalesce($7, fingerprint_after), \
+               changes = coalesce($8, changes), objects_before = coalesce($9, objects_before) \
+               WHERE id = $1 AND state IN ('running', 'applied')";
     let changed = execute(
         session,
         sql,
@@ -77,6 +96,9 @@ pub async fn mark_applied(session: &Session, author: &Author, id: &MigrationId) 
             (&author.epoch(), Type::INT8),
             (&author.run.as_str(), Type::TEXT),
             (&author.agent.as_str(), Type::TEXT),
+            (&words.fingerprint_after.map(|d| d.to_string()), Type::TEXT),
+            (&words.changes.as_ref().map(Json), Type::JSONB),
+            (&words.objects_before.map(Json), Type::JSONB),
         ],
     )
     .await?;

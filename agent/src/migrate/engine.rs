@@ -1,13 +1,15 @@
 //! What one call of the engine holds: the script, who runs it, and what is known so far.
 
+use std::sync::Arc;
+
 use stopover_model::digest::Digest;
 use stopover_model::report::{Effect, Outcome};
 
 use super::Job;
 use super::observer::Observer;
 use super::tally::Tally;
-use crate::fingerprint::{Changes, Fingerprint};
-use crate::ledger::{Author, MigrationRow, RolledBack};
+use crate::fingerprint::{Changes, Fingerprint, Looked, Reach};
+use crate::ledger::{Author, Direction, MigrationRow, RolledBack};
 use crate::step::StepContext;
 
 pub(crate) struct Engine<'a> {
@@ -21,7 +23,13 @@ pub(crate) struct Engine<'a> {
     /// What ran last of a script that runs again: its row makes way for this one's.
     pub(super) replaces: Option<Digest>,
     /// The schema at the beginning of this call.
-    pub(super) before: Option<Fingerprint>,
+    pub(super) before: Option<Arc<Fingerprint>>,
+    /// What the script can have changed of it.
+    pub(super) reach: Reach,
+    /// The tables that it has changed, as they were before the COMMIT. None: that could not be seen from so near.
+    pub(super) seen: Option<Looked>,
+    /// The session is one that the migration before has left: its lock is held, and the ledger is there.
+    pub(super) warm: bool,
     /// What the migration changed, as far as a rollback knows.
     pub(super) changes: Option<Changes>,
     /// The settings that the script has made in its session, as it wrote them: another session needs them too.
@@ -40,8 +48,8 @@ pub(crate) struct Done {
     pub(crate) row: Option<MigrationRow>,
     /// An earlier attempt of this deployment took it back.
     pub(crate) rolled_back: Option<RolledBack>,
-    pub(crate) before: Option<Fingerprint>,
-    pub(crate) after: Option<Fingerprint>,
+    pub(crate) before: Option<Arc<Fingerprint>>,
+    pub(crate) after: Option<Arc<Fingerprint>>,
     /// What the migration had changed, for the rollback's verification.
     pub(crate) changes: Option<Changes>,
     pub(crate) tally: Tally,
@@ -50,6 +58,8 @@ pub(crate) struct Done {
 impl<'a> Engine<'a> {
     pub(crate) fn new(context: &'a StepContext, job: Job<'a>) -> Self {
         let observer = Observer::new(job.locks.show_queries);
+        let near = job.one_transaction && job.direction == Direction::Up;
+        let reach = if near { Reach::of(job.steps.iter().map(|s| &s.kind)) } else { Reach::Anything };
         Self {
             context,
             job,
@@ -59,6 +69,9 @@ impl<'a> Engine<'a> {
             row: None,
             replaces: None,
             before: None,
+            reach,
+            seen: None,
+            warm: false,
             changes: None,
             settings: Vec::new(),
             effect: Effect::None,

@@ -1,15 +1,18 @@
 //! From one session to the next until the ledger says what became of the script.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use stopover_model::id::Attempt;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use tokio::time::{Instant, sleep};
 
 use super::engine::Engine;
+use super::parked::close;
 use super::stop::Stop;
 use super::{company, stepwise, transaction};
 use crate::fingerprint::{self, Fingerprint, changes};
-use crate::ledger::exclusion::{Patience, release_lock, take_lock};
+use crate::ledger::exclusion::{Patience, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
 use crate::postgres::{Purpose, Session, SessionName};
 
@@ -22,7 +25,7 @@ pub(super) struct Found {
     pub(super) already: bool,
     pub(super) row: Option<MigrationRow>,
     pub(super) rolled_back: Option<RolledBack>,
-    pub(super) after: Option<Fingerprint>,
+    pub(super) after: Option<Arc<Fingerprint>>,
 }
 
 /// Why the last session ended.
@@ -35,16 +38,19 @@ impl Engine<'_> {
     pub(super) async fn until_known(&mut self) -> Result<Found, Outcome> {
         let mut loss: Option<Loss> = None;
         for _ in 0..MOST_SESSIONS {
-            let session = self.connect(loss.as_ref()).await?;
+            let warm = if loss.is_none() { self.take_over().await } else { None };
+            self.warm = warm.is_some();
+            let session = match warm {
+                Some(session) => session,
+                None => self.connect(loss.as_ref()).await?,
+            };
             match self.on_session(&session, &mut loss).await {
                 Ok(found) => {
-                    release_lock(&session).await;
-                    session.close().await;
+                    self.leave(session, &found).await;
                     return Ok(found);
                 }
                 Err(Stop::Ended(outcome)) => {
-                    release_lock(&session).await;
-                    session.close().await;
+                    close(session).await;
                     return Err(self.with_doubt(*outcome, loss.as_ref()));
                 }
                 Err(Stop::LookAgain { why, in_doubt }) => {
@@ -63,6 +69,35 @@ impl Engine<'_> {
             .with_hint("see why the database ends its sessions: its log says")
             .with_effect(self.effect);
         Err(self.with_doubt(Outcome::Failed { error, report: None }, loss.as_ref()))
+    }
+
+    /// The session of the deployment's migration before, where this one is a first attempt on the same cluster and needs
+    /// nothing but one transaction. After anything else only a new session will do.
+    async fn take_over(&mut self) -> Option<Session> {
+        let warm = self.job.parking?.take(&SessionName::of(self.context)).await?;
+        let found = warm.session.identity().system_identifier.as_deref();
+        let fits = self.context.attempt == Attempt(1)
+            && self.job.resolution.is_none()
+            && self.job.one_transaction
+            // Its fence is held at the end only, so it is taken before the beginning.
+            && !self.job.modes.one_snapshot()
+            && self.job.system_identifier.is_none_or(|expected| found == Some(expected));
+        if !fits {
+            close(warm.session).await;
+            return None;
+        }
+        self.before = warm.schema;
+        Some(warm.session)
+    }
+
+    /// Leaves the session to the next migration, or closes it.
+    async fn leave(&self, session: Session, found: &Found) {
+        match self.job.parking {
+            Some(parking) if self.ran && self.job.one_transaction => {
+                parking.park(&SessionName::of(self.context), session, found.after.clone()).await;
+            }
+            _ => close(session).await,
+        }
     }
 
     /// Opens the working session; after a loss it goes on trying for a while, since a server may be starting again.
@@ -124,9 +159,11 @@ impl Engine<'_> {
     }
 
     async fn on_session(&mut self, session: &Session, loss: &mut Option<Loss>) -> Result<Found, Stop> {
-        self.exclude_others(session).await?;
-        self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
-            .await?;
+        if !self.warm {
+            self.exclude_others(session).await?;
+            self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
+                .await?;
+        }
         let row = ledger::migration(session, &self.job.migration.id).await;
         let row = row.map_err(|e| Stop::query(e, "read the ledger"))?;
         // The orphans are gone and the ledger is read: what it says now is true.
@@ -154,14 +191,17 @@ impl Engine<'_> {
             }
         }
         self.row = row;
-        self.take_fence(session).await?;
+        if !self.warm {
+            self.take_fence(session).await?;
+        }
         self.alone(session).await?;
         if self.row.is_none() && self.before.is_none() {
             self.before = self.look(session).await;
         }
         self.ran = true;
         self.run_script(session).await?;
-        let row = ledger::migration(session, &self.job.migration.id).await;
+        let (reset, row) = tokio::join!(reset(session), ledger::migration(session, &self.job.migration.id));
+        reset?;
         match row.map_err(|e| Stop::query(e, "look whether the migration is in the ledger"))? {
             Some(row) if row.state == MigrationState::Applied && row.run == self.author.run.as_str() => {
                 Ok(self.applied(session, row).await)
@@ -190,6 +230,7 @@ impl Engine<'_> {
             .or_else(|| Some(changes(row.objects_before.as_ref()?, &self.before.as_ref()?.objects)));
         self.ran = true;
         self.run_script(session).await?;
+        reset(session).await?;
         let left = ledger::migration(session, &self.job.migration.id).await;
         if left.map_err(|e| Stop::query(e, "look whether the migration has left the ledger"))?.is_some() {
             return Err(self.not_observed());
@@ -200,7 +241,9 @@ impl Engine<'_> {
 
     /// Waits until nobody is there beside whom the script should not begin.
     async fn alone(&self, session: &Session) -> Result<(), Stop> {
-        company::say_what_is_hidden(self.context, session).await?;
+        if !self.warm {
+            company::say_what_is_hidden(self.context, session).await?;
+        }
         let begun = match &self.row {
             Some(row) if row.state != MigrationState::Applied => {
                 let rows = ledger::statements(session, &self.job.migration.id, self.job.direction).await;
@@ -218,14 +261,7 @@ impl Engine<'_> {
         } else {
             stepwise::run(self, session).await?;
         }
-        // What the script has set for its session must not reach what comes now.
-        let reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET search_path; SET statement_timeout = 0; \
-                     SET lock_timeout = '5s'";
-        session
-            .client()
-            .batch_execute(reset)
-            .await
-            .map_err(|e| Stop::query(session.error(e), "reset the session"))
+        Ok(())
     }
 
     /// It is in the ledger. What this call applied gets its fingerprint.
@@ -233,6 +269,9 @@ impl Engine<'_> {
         let ours = self.ran && row.run == self.author.run.as_str();
         let mut after = None;
         if ours {
+            after = self.schema_after();
+        }
+        if ours && after.is_none() {
             after = self.look(session).await;
             if let Some(after) = &after {
                 let changes = row.objects_before.as_ref().map(|before| changes(before, &after.objects));
@@ -268,9 +307,9 @@ impl Engine<'_> {
     }
 
     /// The schema is looked at for the report and for a later rollback: where that fails the work goes on.
-    async fn look(&self, session: &Session) -> Option<Fingerprint> {
+    async fn look(&self, session: &Session) -> Option<Arc<Fingerprint>> {
         match fingerprint::take(session).await {
-            Ok(fingerprint) => Some(fingerprint),
+            Ok(fingerprint) => Some(Arc::new(fingerprint)),
             Err(error) => {
                 self.context.reporter.message(format!("the schema could not be looked at: {error}"));
                 None
@@ -325,4 +364,15 @@ impl Engine<'_> {
         let error = StepError::new(ErrorClass::Internal, message).with_effect(Effect::Possible);
         Stop::unknown(error.with_hint("look at stopover.migration and stopover.history in the database"))
     }
+}
+
+/// What the script has set for its session must not reach what comes now.
+async fn reset(session: &Session) -> Result<(), Stop> {
+    let reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET search_path; SET statement_timeout = 0; \
+                 SET lock_timeout = '5s'";
+    session
+        .client()
+        .batch_execute(reset)
+        .await
+        .map_err(|e| Stop::query(session.error(e), "reset the session"))
 }

@@ -10,7 +10,7 @@ use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Statement, StatementKind, TransactionModes, is_session_setting};
 
-use super::MigrateWork;
+use super::{MigrateWork, Parking};
 use crate::ledger::Direction;
 
 /// How long things may take. The defaults are meant for real databases.
@@ -56,6 +56,8 @@ pub(crate) struct Job<'a> {
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
+    /// None: the session is closed at the end.
+    pub(super) parking: Option<&'a Parking>,
 }
 
 /// A statement of the script.
@@ -86,6 +88,7 @@ impl<'a> Job<'a> {
         job.backfill = work.backfill.clone();
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
+        job.parking = Some(&work.parking);
         Ok(job)
     }
 
@@ -150,6 +153,7 @@ impl<'a> Job<'a> {
             system_identifier: None,
             resolution: None,
             limits,
+            parking: None,
         }
     }
 }

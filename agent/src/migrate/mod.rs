@@ -23,7 +23,9 @@ mod locks;
 mod look;
 mod observer;
 mod own;
+mod parked;
 mod place;
+mod seen;
 mod stepwise;
 mod stop;
 mod tally;
@@ -41,6 +43,7 @@ use stopover_model::report::{MigrateReport, Outcome, StepReport};
 pub(crate) use engine::{Done, Engine};
 pub(crate) use job::Job;
 pub use job::Limits;
+pub use parked::Parking;
 
 use crate::step::StepContext;
 
@@ -58,6 +61,8 @@ pub struct MigrateWork {
     /// A person's word on the UNKNOWN outcome of an earlier attempt.
     pub resolution: Option<Resolution>,
     pub limits: Limits,
+    /// Where the session waits for the deployment's next migration.
+    pub parking: Parking,
 }
 
 /// Applies the migration, or finds that it is applied.

@@ -124,7 +124,8 @@ async fn open(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
                     state: MigrationState::Running,
                     statements: job.count(),
                     replaces: engine.replaces,
-                    before: engine.before.as_ref(),
+                    before: engine.before.as_deref(),
+                    with_objects: true,
                 };
                 ledger::insert_migration(session, &engine.author, new).await
             }

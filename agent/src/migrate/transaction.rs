@@ -14,6 +14,7 @@ use super::locks::LockBudget;
 use super::place::statement_error;
 use super::stop::Stop;
 use super::waits::Waits;
+use crate::fingerprint::Reach;
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
 use crate::postgres::{DatabaseError, QueryError, Session};
 
@@ -70,8 +71,10 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
 async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
     let modes = engine.job.modes;
     let role = begin_as(engine, session, modes).await?;
+    let mut counts = None;
     if !modes.one_snapshot() {
         claim(engine, session).await?;
+        counts = engine.count(session).await?;
     }
     role.take_on(session).await?;
     let watch = Watch::over(session, modes).await?;
@@ -84,6 +87,7 @@ async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Troub
         hold_late_fence(engine, session, modes, engine.job.last()).await?;
         claim(engine, session).await?;
     }
+    engine.see(session, counts).await?;
     finish(engine, session).await?;
     commit(engine, session).await
 }
@@ -228,7 +232,7 @@ pub(super) async fn begin_as(
         LEDGER_LOCK_TIMEOUT.as_millis()
     );
     let fence = async {
-        if modes.one_snapshot() { Ok(true) } else { ledger::hold_fence(session, &engine.author).await }
+        if modes.one_snapshot() { Ok(true) } else { engine.hold_fence(session).await }
     };
     let (begun, held) = tokio::join!(session.client().simple_query(&opening), fence);
     let begun = begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
@@ -267,7 +271,8 @@ async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
                 state: MigrationState::Applied,
                 statements: job.count(),
                 replaces: engine.replaces,
-                before: engine.before.as_ref(),
+                before: engine.before.as_deref(),
+                with_objects: engine.reach == Reach::Anything,
             };
             ledger::insert_migration(session, &engine.author, new).await.map(|()| true)
         }
@@ -288,7 +293,9 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
     let job = &engine.job;
     own_settings(session).await?;
     let written = match job.direction {
-        Direction::Up => ledger::mark_applied(session, &engine.author, &job.migration.id).await,
+        Direction::Up => {
+            ledger::mark_applied(session, &engine.author, &job.migration.id, engine.words()).await
+        }
         // Of a script that ran in one transaction the row went at its beginning.
         Direction::Down if job.one_transaction => Ok(true),
         Direction::Down => ledger::delete_migration(session, &job.migration.id).await,

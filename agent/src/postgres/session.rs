@@ -126,6 +126,17 @@ impl Session {
         self.driver.abort();
     }
 
+    /// Makes the session as good as a new one for this purpose: whatever was set, prepared, locked or made temporarily is gone.
+    pub async fn renew(&self, purpose: &Purpose) -> Result<(), QueryError> {
+        let set = settings(purpose, self.identity.version_num);
+        let (discarded, set, _) = tokio::join!(
+            self.client.batch_execute("DISCARD ALL"),
+            self.client.batch_execute(&set),
+            self.client.batch_execute(CHECK_CONNECTION),
+        );
+        discarded.and(set).map_err(|e| self.error(e))
+    }
+
     fn end_reason(&self) -> Option<String> {
         self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -150,12 +161,14 @@ impl Session {
     /// What a session begins with; a script's DISCARD ALL takes it all away.
     pub async fn make_settings(&self, purpose: &Purpose) -> Result<(), QueryError> {
         let set = settings(purpose, self.identity.version_num);
-        // Servers before 14, and on systems that can't look at a socket, refuse it. TCP keepalives are there as well.
-        let check = "SET client_connection_check_interval = '1s'";
-        let (set, _) = tokio::join!(self.client.batch_execute(&set), self.client.batch_execute(check));
+        let (set, _) =
+            tokio::join!(self.client.batch_execute(&set), self.client.batch_execute(CHECK_CONNECTION));
         set.map_err(|e| self.error(e))
     }
 }
+
+/// Servers before 14, and on systems that can't look at a socket, refuse it. TCP keepalives are there as well.
+const CHECK_CONNECTION: &str = "SET client_connection_check_interval = '1s'";
 
 const IDENTITY: &str = "SELECT pg_catalog.pg_backend_pid(), \
     (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_catalog.pg_stat_activity \

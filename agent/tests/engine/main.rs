@@ -12,6 +12,7 @@ mod fingerprint;
 mod guide;
 mod like_psql;
 mod locks;
+mod near;
 mod own_statements;
 mod record;
 mod repeatable;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use stopover_agent::migrate::{self, Limits, MigrateWork};
+use stopover_agent::migrate::{self, Limits, MigrateWork, Parking};
 use stopover_agent::postgres::{Database, DatabaseConfig};
 use stopover_agent::rollback::{self, RollbackWork};
 use stopover_agent::step::{Reporter, StepContext};
@@ -199,6 +199,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         resolution: None,
         backfill: BackfillSettings::default(),
         limits: limits(),
+        parking: Parking::default(),
     }
 }
 

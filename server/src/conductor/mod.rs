@@ -181,7 +181,7 @@ impl Shared {
         }
         let (sender, inbox) = mpsc::channel(1024);
         actors.insert(id.clone(), sender.clone());
-        let run = actor::run(Arc::clone(self), id.clone(), sender.downgrade(), inbox);
+        let run = Box::pin(actor::run(Arc::clone(self), id.clone(), sender.downgrade(), inbox));
         let (shared, id) = (Arc::clone(self), id.clone());
         self.tasks.spawn(async move {
             let run = AssertUnwindSafe(run).catch_unwind();

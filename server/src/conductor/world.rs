@@ -30,12 +30,12 @@ impl Around {
         of: &DeploymentId,
         in_flight: BTreeSet<StepKey>,
     ) -> Result<&World, StoreError> {
-        let (mut world, at) = match self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK) {
-            Some(seen) => seen,
-            None => {
-                let at = Instant::now();
-                (shared.world(of).await?, at)
-            }
+        let known = self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK);
+        let (mut world, at) = if let Some(seen) = known {
+            seen
+        } else {
+            let at = Instant::now();
+            (shared.world(of).await?, at)
         };
         world.in_flight = in_flight;
         Ok(&self.seen.insert((world, at)).0)

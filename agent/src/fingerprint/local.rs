@@ -1,0 +1,190 @@
+//! The fingerprint after a script that can only have changed a few tables, without looking at all the others.
+//!
+//! It is the same as a whole look gives, or there is none. A script qualifies by its statements ([`Reach`]); and before its
+//! COMMIT the server itself says what the transaction has written: how many rows of each catalog, by its own statistics,
+//! and which relations it has changed, by the locks that every change to a relation holds to the end. Whatever is not
+//! accounted for (an event trigger, a function that changes the schema, a view that depends on a table) asks for a whole
+//! look.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stopover_model::sql::{AlterAction, StatementKind};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::Fingerprint;
+use crate::postgres::{QueryError, Session};
+
+/// The objects of the tables that a transaction has changed, with the hashes of their definitions.
+pub type Looked = BTreeMap<String, String>;
+
+/// How many rows of the catalogs this session has written, as far as it has not told the statistics yet. It tells them
+/// between transactions only: two counts of one transaction compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    known: bool,
+    /// Of what a table is made of.
+    tables: i64,
+    new_types: i64,
+    /// Of anything else that is in a fingerprint, or that a definition may show.
+    others: i64,
+}
+
+/// What the statements of a script can have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Rows.
+    Rows,
+    /// New tables, and new columns and indexes of tables with these names.
+    Tables(BTreeSet<String>),
+    /// Anything.
+    Anything,
+}
+
+impl Reach {
+    #[must_use]
+    pub fn of<'a>(kinds: impl IntoIterator<Item = &'a StatementKind>) -> Self {
+        kinds.into_iter().map(Self::of_one).reduce(Self::and).unwrap_or(Self::Rows)
+    }
+
+    fn of_one(kind: &StatementKind) -> Self {
+        match kind {
+            StatementKind::Insert { .. }
+            | StatementKind::Update { .. }
+            | StatementKind::Delete { .. }
+            | StatementKind::Select
+            | StatementKind::Copy { .. } => Self::Rows,
+            StatementKind::CreateTable { table, temporary: false, .. }
+            | StatementKind::CreateIndex { table, concurrently: false, .. } => {
+                Self::Tables(BTreeSet::from([table.name.clone()]))
+            }
+            StatementKind::AlterTable { table, actions, .. }
+                if actions.iter().all(|action| matches!(action, AlterAction::AddColumn { .. })) =>
+            {
+                Self::Tables(BTreeSet::from([table.name.clone()]))
+            }
+            _ => Self::Anything,
+        }
+    }
+
+    /// Rows beside tables: a trigger may have changed a table as well, and nobody could tell.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Rows, Self::Rows) => Self::Rows,
+            (Self::Tables(mut all), Self::Tables(more)) => {
+                all.extend(more);
+                Self::Tables(all)
+            }
+            _ => Self::Anything,
+        }
+    }
+}
+
+impl Counts {
+    /// Counts what the session has written so far.
+    pub async fn take(session: &Session) -> Result<Self, QueryError> {
+        let row = session.client().query_typed_one(COUNTS, &[]).await.map_err(|e| session.error(e))?;
+        Ok(Self { known: row.get(0), tables: row.get(1), new_types: row.get(2), others: row.get(3) })
+    }
+}
+
+/// Looks at what the transaction has changed since it was counted before. None: only a whole look can tell.
+pub async fn look_locally(
+    session: &Session,
+    reach: &Reach,
+    before: &Counts,
+    known: &Fingerprint,
+) -> Result<Option<Looked>, QueryError> {
+    if *reach == Reach::Anything || !before.known {
+        return Ok(None);
+    }
+    let now = Counts::take(session).await?;
+    if now == *before {
+        return Ok(Some(Looked::new()));
+    }
+    let Reach::Tables(names) = reach else { return Ok(None) };
+    let has_event_triggers = known.objects.keys().any(|object| object.starts_with("event trigger "));
+    if !now.known || now.others != before.others || has_event_triggers {
+        return Ok(None);
+    }
+    let tables = session.client().query_typed(CHANGED, &[]).await.map_err(|e| session.error(e))?;
+    let expected = |row: &Row| row.get::<_, bool>("plain") && names.contains(row.get::<_, &str>("name"));
+    let new = tables.iter().filter(|row| row.get("new")).count();
+    // A table brings two types: of its rows, and of arrays of them.
+    let types = i64::try_from(new * 2).unwrap_or(i64::MAX);
+    if tables.is_empty() || !tables.iter().all(expected) || now.new_types - before.new_types != types {
+        return Ok(None);
+    }
+    let oids: Vec<u32> = tables.iter().map(|row| row.get("oid")).collect();
+    let sql = of_tables();
+    let rows = session.client().query_typed(&sql, &[(&oids, Type::OID_ARRAY)]).await;
+    let rows = rows.map_err(|e| session.error(e))?;
+    Ok(Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
+}
+
+/// The branches of the whole look that are about tables, for the tables $1 and their sequences.
+fn of_tables() -> String {
+    let whole = include_str!("../fingerprint.sql");
+    let (start, rest) = whole.split_once("), item (object, definition) AS (").unwrap_or((whole, ""));
+    let (items, end) = rest.split_once("\n)\nSELECT object").unwrap_or((rest, ""));
+    let wanted = |item: &&str| ABOUT_TABLES.iter().any(|table| item.contains(table));
+    let items: Vec<&str> = items.split("    UNION ALL\n").filter(wanted).collect();
+    format!(
+        "{start} AND (c.oid = ANY ($1) OR c.oid IN (SELECT objid FROM pg_catalog.pg_depend \
+         WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass \
+         AND refobjid = ANY ($1) AND deptype IN ('a', 'i')))\n), item (object, definition) AS (\n{}\n)\nSELECT object{end}",
+        items.join("    UNION ALL\n")
+    )
+}
+
+const ABOUT_TABLES: [&str; 5] = [
+    "'table ' END || name",
+    "'sequence ' ||",
+    "'column ' ||",
+    "'index ' ||",
+    "FROM pg_catalog.pg_constraint c JOIN rel",
+];
+
+const COUNTS: &str = "
+SELECT pg_catalog.current_setting('track_counts') = 'on',
+       coalesce(sum(changed) FILTER (WHERE part = 't'), 0)::bigint,
+       coalesce(sum(inserted) FILTER (WHERE catalog = 'pg_catalog.pg_type'::regclass), 0)::bigint,
+       coalesce(sum(changed) FILTER (WHERE part = 'o'), 0)::bigint
+           + coalesce(sum(changed - inserted) FILTER (WHERE catalog = 'pg_catalog.pg_type'::regclass), 0)::bigint
+           + coalesce(sum(deleted), 0)::bigint
+FROM (SELECT part, catalog, pg_catalog.pg_stat_get_xact_tuples_inserted(catalog) AS inserted,
+             pg_catalog.pg_stat_get_xact_tuples_deleted(catalog) AS deleted,
+             pg_catalog.pg_stat_get_xact_tuples_inserted(catalog)
+                 + pg_catalog.pg_stat_get_xact_tuples_updated(catalog)
+                 + pg_catalog.pg_stat_get_xact_tuples_deleted(catalog) AS changed
+      FROM (VALUES ('t', 1259::oid), ('t', 1249), ('t', 2604), ('t', 2610), ('t', 2606), ('t', 1247), ('t', 2224),
+                   ('o', 2615), ('o', 1255), ('o', 2618), ('o', 2620), ('o', 3256), ('o', 2600), ('o', 3501),
+                   ('o', 3541), ('o', 3381), ('o', 3079), ('o', 3466), ('o', 2611), ('o', 2609), ('o', 3456),
+                   ('o', 2616), ('o', 2617), ('o', 2612), ('o', 3350), ('o', 2601)) AS c (part, catalog)) AS counted";
+
+/// The tables to which anything belongs that the transaction has changed: every change to a relation takes one of these
+/// locks on it. Plain: nothing else shows them or follows their changes.
+const CHANGED: &str = "
+SELECT t.oid, t.relname::text AS name,
+       EXISTS (SELECT FROM pg_catalog.pg_type y WHERE y.oid = t.reltype
+               AND y.xmin::text::bigint = pg_catalog.txid_current() % 4294967296) AS new,
+       t.relkind = 'r' AND t.relpersistence <> 't' AND NOT t.relispartition AND NOT t.relhassubclass
+           AND t.relnamespace::regnamespace::text NOT IN ('stopover', 'stopover_saved')
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attisdropped)
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_class'::regclass
+                           AND refobjid = t.oid AND classid NOT IN ('pg_catalog.pg_class'::regclass,
+                               'pg_catalog.pg_attrdef'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                               'pg_catalog.pg_type'::regclass)) AS plain
+FROM pg_catalog.pg_class t
+WHERE t.oid IN (
+    SELECT coalesce(i.indrelid, d.refobjid, l.relation)
+    FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind <> 't' AND c.oid >= 16384
+    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+    LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::regclass
+        AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+    WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted
+      AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                     'AccessExclusiveLock'))
+  AND t.relkind <> 't'
+  AND t.relnamespace <> 'pg_toast'::regnamespace";

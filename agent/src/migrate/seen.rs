@@ -1,0 +1,71 @@
+//! What a migration in one transaction sees of itself from within, so that nobody has to look at the whole schema for it.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::stop::Stop;
+use super::transaction::own_settings;
+use crate::fingerprint::{Counts, Fingerprint, Reach, look_locally};
+use crate::ledger::{self, Words};
+use crate::postgres::{QueryError, Session};
+
+impl Engine<'_> {
+    /// Inside a work transaction: whether this run may still write. On a session that was taken over nobody has taken the
+    /// fence for this run yet; then it is taken here, together with the effect.
+    pub(super) async fn hold_fence(&self, session: &Session) -> Result<bool, QueryError> {
+        if self.warm {
+            ledger::take_fence(session, &self.author).await
+        } else {
+            ledger::hold_fence(session, &self.author).await
+        }
+    }
+
+    /// Before the script's first statement.
+    pub(super) async fn count(&self, session: &Session) -> Result<Option<Counts>, Stop> {
+        if self.reach == Reach::Anything || self.before.is_none() {
+            return Ok(None);
+        }
+        let counts = Counts::take(session).await;
+        counts.map(Some).map_err(|e| Stop::query(e, "count what is written to the catalogs"))
+    }
+
+    /// Behind its last one, in the same transaction.
+    pub(super) async fn see(&mut self, session: &Session, counts: Option<Counts>) -> Result<(), Stop> {
+        self.seen = None;
+        let (Some(counts), Some(before)) = (counts, &self.before) else { return Ok(()) };
+        let (set, qualified, looked) = tokio::join!(
+            own_settings(session),
+            session.client().batch_execute("SET LOCAL search_path = ''"),
+            look_locally(session, &self.reach, &counts, before),
+        );
+        set?;
+        let doing = "look at the tables that were changed";
+        qualified.map_err(|e| Stop::query(session.error(e), doing))?;
+        self.seen = looked.map_err(|e| Stop::query(e, doing))?;
+        Ok(())
+    }
+
+    /// What the ledger's last words say of the schema.
+    pub(super) fn words(&self) -> Words<'_> {
+        match (&self.seen, &self.before) {
+            (Some(looked), Some(before)) => Words {
+                fingerprint_after: Some(before.digest_with(looked)),
+                changes: Some(before.changes_with(looked)),
+                objects_before: None,
+            },
+            // Its row was written without them.
+            (None, Some(before)) if self.reach != Reach::Anything => {
+                Words { objects_before: Some(&before.objects), ..Words::default() }
+            }
+            _ => Words::default(),
+        }
+    }
+
+    /// The schema behind the COMMIT; None where it was not seen before.
+    pub(super) fn schema_after(&mut self) -> Option<Arc<Fingerprint>> {
+        let looked = self.seen.take()?;
+        let mut schema = Arc::unwrap_or_clone(self.before.take()?);
+        schema.take_on(looked);
+        Some(Arc::new(schema))
+    }
+}
