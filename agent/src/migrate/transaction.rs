@@ -231,9 +231,7 @@ pub(super) async fn begin_as(
         modes.sql(),
         LEDGER_LOCK_TIMEOUT.as_millis()
     );
-    let fence = async {
-        if modes.one_snapshot() { Ok(true) } else { engine.hold_fence(session).await }
-    };
+    let fence = async { if modes.one_snapshot() { Ok(true) } else { engine.hold_fence(session).await } };
     let (begun, held) = tokio::join!(session.client().simple_query(&opening), fence);
     let begun = begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
     if held.map_err(|e| Stop::query(e, "read the fence in the ledger"))? {
