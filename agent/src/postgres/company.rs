@@ -48,7 +48,8 @@ SELECT * FROM (
     SELECT {columns},
         coalesce(a.application_name LIKE 'pg\_dump%' AND (a.xact_start IS NOT NULL OR a.backend_type IS NULL)
             OR a.application_name ~ '^stopover/[^/]+/(rollback-)?backup/' AND (
-                a.backend_type IS NULL OR a.state LIKE 'idle in %' OR a.xact_start < a.query_start - interval '20 ms')
+                a.backend_type IS NULL OR a.state LIKE 'idle in %'
+                OR a.xact_start < pg_catalog.clock_timestamp() - interval '20 ms')
             OR a.query ~ '^COPY .* TO stdout;$' AND a.backend_xmin IS NOT NULL
                 AND a.xact_start < a.query_start - interval '20 ms', false) AS dump,
         a.xact_start AS since

@@ -21,7 +21,7 @@ async fn what_is_wrong_with_a_migration_is_said_with_its_place_before_anything_i
         ("meta", &[("up.sql", "SELECT 1;\n\\i other.sql\n")], "up.sql: line 2"),
         ("nul", &[("up.sql", "SELECT 1;\n\0")], "up.sql: line 2"),
         ("key", &[("up.sql", "SELECT 1;"), ("migration.toml", "tabel = \"users\"\n")], "migration.toml:1:1"),
-        ("directive", &[("up.sql", "-- stopover: backfill\nUPDATE t SET a = 1;")], "line 1"),
+        ("directive", &[("up.sql", "-- stopover: backfil\nUPDATE t SET a = 1;")], "line 2"),
         ("quote", &[("up.sql", "SELECT 1;\nSELECT 'x;\n")], "line 2"),
     ];
     for (id, files, place) in cases {
