@@ -422,3 +422,21 @@ async fn archiving_that_is_behind_holds_it() {
     let open = || std::fs::write(&gate, "").unwrap();
     assert_held(&bench, brakes, "WAL archiving is", async || open()).await;
 }
+
+#[tokio::test]
+async fn a_standby_whose_replay_is_paused_holds_it_until_it_has_caught_up() {
+    let primary = Cluster::builder().name("primary").start().await.unwrap();
+    let standby = Cluster::builder().name("standby").start_standby_of(&primary).await.unwrap();
+    let bench = plain_on(&primary).await;
+    let replica = standby.client("postgres").await.unwrap();
+    replica.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    until("the replay is paused", || async {
+        value(&replica, "SELECT pg_get_wal_replay_pause_state()").await == "paused"
+    })
+    .await;
+    // More than the limit; an idle standby that is paused has no lag in time at all.
+    bench.execute("CREATE TABLE filler AS SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i").await;
+    let brakes = only(|b| b.replica_behind = Some(1 << 20));
+    let resume = async || replica.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    assert_held(&bench, brakes, "the standby", resume).await;
+}

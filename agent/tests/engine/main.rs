@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up ends there")]
 
 mod backfill;
+mod backfill_faults;
 mod blocks;
 mod commit;
 mod connect;
