@@ -1,10 +1,10 @@
 //! Whether a statement can be run in batches without changing what it does in all.
 
-use super::clauses::{delete, unreadable, update};
+use super::clauses::{delete, update};
 use super::insert::insert;
-use super::statement::{Action, Batchable, Refusal, quoted};
+use super::parts::unreadable;
+use super::statement::{Action, Batchable, Refusal};
 use super::tokens::Tokens;
-use crate::sql::Name;
 
 /// Takes a statement's text apart, or says why that can't be done.
 pub fn analyse(text: &str) -> Result<Batchable<'_>, Refusal> {
@@ -78,68 +78,3 @@ fn is_own(tokens: &Tokens<'_>, at: usize) -> bool {
         && (tokens.is(first - 1, "update")
             || (first >= 2 && tokens.is(first - 1, "from") && tokens.is(first - 2, "delete")))
 }
-
-/// `[ONLY] name [*] [[AS] alias]`.
-pub(super) struct TableRef {
-    pub(super) table: Name,
-    pub(super) only: bool,
-    pub(super) alias: Option<String>,
-    /// The token behind it.
-    pub(super) next: usize,
-}
-
-impl TableRef {
-    pub(super) fn qualifier(&self) -> String {
-        quoted(self.alias.as_deref().unwrap_or(&self.table.name))
-    }
-}
-
-pub(super) fn table_at(tokens: &Tokens<'_>, mut at: usize) -> Option<TableRef> {
-    let only = tokens.is(at, "only");
-    at += usize::from(only);
-    let mut table = Name { schema: None, name: tokens.identifier(at)? };
-    at += 1;
-    while tokens.symbol(at, b'.') {
-        table = Name { schema: Some(table.name), name: tokens.identifier(at + 1)? };
-        at += 2;
-    }
-    at += usize::from(tokens.symbol(at, b'*'));
-    let named = tokens.is(at, "as");
-    at += usize::from(named);
-    let alias = tokens.identifier(at).filter(|_| named || !tokens.is_any(at, NO_ALIAS));
-    at += usize::from(alias.is_some());
-    Some(TableRef { table, only, alias, next: at })
-}
-
-/// What may follow a table's name without being its alias.
-const NO_ALIAS: &[&str] = &[
-    "set",
-    "using",
-    "where",
-    "returning",
-    "join",
-    "inner",
-    "left",
-    "right",
-    "full",
-    "cross",
-    "natural",
-    "on",
-    "group",
-    "having",
-    "window",
-    "union",
-    "intersect",
-    "except",
-    "order",
-    "limit",
-    "offset",
-    "fetch",
-    "for",
-    "tablesample",
-    "default",
-    "values",
-    "select",
-    "overriding",
-    "with",
-];

@@ -1,7 +1,7 @@
 //! UPDATE and DELETE, clause by clause.
 
-use super::analyse::table_at;
 use super::leaves::leaves;
+use super::parts::{Assignment, Condition, condition_between, notes, table_at, unreadable};
 use super::statement::{Action, Batchable, Refusal};
 use super::tokens::Tokens;
 
@@ -70,12 +70,6 @@ pub(super) fn delete<'a>(tokens: &Tokens<'a>, at: usize) -> Result<Batchable<'a>
     })
 }
 
-/// What stands behind WHERE.
-pub(super) struct Condition {
-    pub(super) bytes: std::ops::Range<usize>,
-    pub(super) tokens: std::ops::Range<usize>,
-}
-
 /// The condition of the WHERE at `at`, if one is there; refuses what may follow it.
 fn condition(tokens: &Tokens<'_>, at: usize) -> Result<Option<Condition>, Refusal> {
     let end = tokens.find_at_top(at, |i| tokens.is(i, "returning"));
@@ -99,17 +93,6 @@ fn condition(tokens: &Tokens<'_>, at: usize) -> Result<Option<Condition>, Refusa
     Ok(Some(condition_between(tokens, at, tokens.len())))
 }
 
-/// Of a WHERE at `at`, up to the token `end`.
-pub(super) fn condition_between(tokens: &Tokens<'_>, at: usize, end: usize) -> Condition {
-    Condition { bytes: tokens.start(at + 1)..tokens.end(end - 1), tokens: at + 1..end }
-}
-
-/// `column = value`, or `(columns) = (values)`.
-pub(super) struct Assignment {
-    pub(super) columns: Vec<String>,
-    pub(super) value: std::ops::Range<usize>,
-}
-
 fn assignments(tokens: &Tokens<'_>, range: std::ops::Range<usize>) -> Vec<Assignment> {
     let mut found = Vec::new();
     let mut at = range.start;
@@ -126,29 +109,4 @@ fn assignments(tokens: &Tokens<'_>, range: std::ops::Range<usize>) -> Vec<Assign
         at = end + 1;
     }
     found
-}
-
-/// What differs from one batch to the next without being wrong.
-pub(super) fn notes(tokens: &Tokens<'_>) -> Vec<String> {
-    let times = [
-        "now",
-        "current_timestamp",
-        "current_date",
-        "current_time",
-        "localtimestamp",
-        "transaction_timestamp",
-    ];
-    let found = (0..tokens.len())
-        .find(|i| tokens.is_any(*i, &times) && (!tokens.is(*i, "now") || tokens.symbol(i + 1, b'(')));
-    let note =
-        |at| format!("{} is the time of its batch, and so not the same in all rows", tokens.text_of(at));
-    found.map(note).into_iter().collect()
-}
-
-pub(super) fn unreadable(tokens: &Tokens<'_>, at: usize) -> Refusal {
-    Refusal::new(
-        tokens.start(at),
-        "it is not written as an UPDATE, a DELETE or an INSERT ... SELECT that can be taken apart",
-        "remove the directive, or write the statement in its usual form",
-    )
 }

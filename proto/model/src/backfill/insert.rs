@@ -1,7 +1,6 @@
 //! INSERT ... SELECT: the batches walk along the first table of its FROM.
 
-use super::analyse::table_at;
-use super::clauses::{condition_between, notes, unreadable};
+use super::parts::{condition_between, notes, table_at, unreadable};
 use super::statement::{Action, Batchable, Refusal};
 use super::tokens::Tokens;
 

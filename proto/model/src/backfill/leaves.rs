@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::clauses::Assignment;
+use super::parts::Assignment;
 use super::tokens::Tokens;
 use crate::sql::cursor::decode_string;
 use crate::sql::lexer::{Token, TokenKind};

@@ -16,6 +16,8 @@ mod directive;
 mod insert;
 mod leaves;
 mod pace;
+mod parts;
+mod quote;
 mod range;
 mod statement;
 mod throttle;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::statement::quoted;
+use super::quote::quoted;
 
 /// A column of the key that batches walk along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

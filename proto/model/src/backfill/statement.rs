@@ -1,5 +1,6 @@
 //! A statement that can be run in batches, and the SQL of one of them.
 
+use super::quote::quoted;
 use super::range::Range;
 use crate::sql::Name;
 
@@ -122,9 +123,4 @@ impl Batchable<'_> {
 fn spaced(rest: &str) -> String {
     let rest = rest.trim_start();
     if rest.is_empty() { String::new() } else { format!(" {rest}") }
-}
-
-/// An identifier in quotes.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

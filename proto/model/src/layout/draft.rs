@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::LayoutError;
-use super::files::Files;
-use super::flyway;
+use super::files::{Files, is_sql};
 use crate::id::MigrationId;
 use crate::migration::{Layout, Migration, MigrationError, TransactionMode};
 use crate::sql;
@@ -102,11 +101,17 @@ fn manifest_of(layout: Layout, up: &Part<'_>, down: Option<&Part<'_>>) -> String
     let place = |part: &Part<'_>| format!("file = {}\nfirst_line = {}\n", quoted(part.file), part.first_line);
     let below = down.map(|down| format!("\n[source.down]\n{}", place(down))).unwrap_or_default();
     let repeatable =
-        if layout == Layout::Flyway && flyway::is_repeatable(up.file) { "repeatable = true\n" } else { "" };
+        if layout == Layout::Flyway && is_repeatable(up.file) { "repeatable = true\n" } else { "" };
     format!(
         "transaction = \"{}\"\ndown_transaction = \"{}\"\n\n[source]\nlayout = \"{layout}\"\n{}{repeatable}{below}",
         mode(up.transaction),
         mode(down_transaction),
         place(up)
     )
+}
+
+/// `R__x.sql`, as Flyway names what runs again whenever it changed.
+fn is_repeatable(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("R__") && is_sql(path)
 }

@@ -57,10 +57,6 @@ pub(super) fn is_flyways(path: &str) -> bool {
     FileName::parse(path).is_some()
 }
 
-pub(super) fn is_repeatable(path: &str) -> bool {
-    matches!(FileName::parse(path), Some(FileName::Repeatable(_)))
-}
-
 impl<'a> FileName<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         path.strip_suffix(".sql")?;
