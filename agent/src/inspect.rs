@@ -12,7 +12,6 @@ mod tests;
 use stopover_model::id::MigrationId;
 use stopover_model::migration::Migration;
 use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
-use stopover_model::sql::Name;
 
 use crate::ledger;
 use crate::postgres::{Purpose, Session, SessionName, step_error};
@@ -89,13 +88,4 @@ async fn database_bytes(session: &Session) -> Result<u64, StepError> {
 /// PostgreSQL has no unsigned numbers; what it counts is never negative but for "not known".
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-/// A name for `to_regclass` and for SQL, every part quoted.
-fn quoted(name: &Name) -> String {
-    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    match &name.schema {
-        Some(schema) => format!("{}.{}", part(schema), part(&name.name)),
-        None => part(&name.name),
-    }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use stopover_model::history::{HistoryRow, HistoryTable, Tool};
 use stopover_model::report::StepError;
+use stopover_model::sql::quoted;
 use tokio_postgres::Row;
 
 use super::find::Found;
@@ -124,8 +125,8 @@ fn not_read(session: &Session, error: QueryError, tool: Tool, table: &str) -> St
     let denied = error.sqlstate() == Some("42501");
     let mut error = error.into_step_error(&format!("read the history of {tool} in {table}"));
     if denied {
-        let user = session.identity().user.replace('"', "\"\"");
-        error.hint = Some(format!("GRANT SELECT ON {table} TO \"{user}\" (and USAGE on its schema)"));
+        let user = quoted(&session.identity().user);
+        error.hint = Some(format!("GRANT SELECT ON {table} TO {user} (and USAGE on its schema)"));
     }
     error
 }

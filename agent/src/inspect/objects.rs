@@ -4,7 +4,6 @@ use stopover_model::migration::Migration;
 use stopover_model::report::{ExistingObject, StepError};
 use stopover_model::sql::{CreatedObject, Name};
 
-use super::quoted;
 use super::tables::created_by;
 use crate::postgres::{Session, step_error};
 
@@ -27,15 +26,15 @@ pub(super) async fn existing(
 async fn find(session: &Session, object: &CreatedObject) -> Result<Option<String>, StepError> {
     match object {
         CreatedObject::Table { table } => {
-            let found = text(session, TABLE, &[&quoted(table)]).await?;
+            let found = text(session, TABLE, &[&table.quoted()]).await?;
             Ok(found.map(|kind| format!("{kind} {table}")))
         }
         CreatedObject::Column { table, column } => {
-            let found = text(session, COLUMN, &[&quoted(table), column]).await?;
+            let found = text(session, COLUMN, &[&table.quoted(), column]).await?;
             Ok(found.map(|kind| format!("column {table}.{} ({kind})", Name::unqualified(column.as_str()))))
         }
         CreatedObject::Index { table, name } => {
-            let found = text(session, INDEX, &[&quoted(table), name]).await?;
+            let found = text(session, INDEX, &[&table.quoted(), name]).await?;
             let index = Name::unqualified(name.as_str());
             Ok(found.map(|state| format!("index {index} on {table}{state}")))
         }

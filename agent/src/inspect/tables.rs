@@ -6,7 +6,7 @@ use stopover_model::migration::Migration;
 use stopover_model::report::{ErrorClass, StepError, TableInspection};
 use stopover_model::sql::{CreatedObject, Name, created_objects};
 
-use super::{quoted, unsigned};
+use super::unsigned;
 use crate::postgres::{QueryError, Session, step_error};
 
 /// Counting reads the whole table; from this size on the statistics' estimate has to do.
@@ -37,10 +37,10 @@ pub(super) async fn touched(
     named: &[(String, Name)],
     migrations: &[Migration],
 ) -> Result<Vec<u32>, StepError> {
-    let mut wanted: BTreeSet<String> = named.iter().map(|(_, name)| quoted(name)).collect();
+    let mut wanted: BTreeSet<String> = named.iter().map(|(_, name)| name.quoted()).collect();
     for object in migrations.iter().flat_map(created_by) {
         if let CreatedObject::Column { table, .. } | CreatedObject::Index { table, .. } = object {
-            wanted.insert(quoted(&table));
+            wanted.insert(table.quoted());
         }
     }
     let wanted: Vec<String> = wanted.into_iter().collect();
@@ -70,7 +70,7 @@ pub(super) async fn inspect(
     name: &Name,
     warnings: &mut Vec<String>,
 ) -> Result<TableInspection, StepError> {
-    let name_of_it = quoted(name);
+    let name_of_it = name.quoted();
     let mut rows = session.client().query(&sizes(TRUE_SIZES), &[&name_of_it]).await;
     if rows.is_err() {
         // Asking for a file's size waits for whoever alters the table; its size at the last VACUUM has to do then.
@@ -107,7 +107,7 @@ async fn count(
     let begin = format!(
         "BEGIN READ ONLY; SET LOCAL statement_timeout = '{COUNT_FOR}'; SET LOCAL lock_timeout = '1s'"
     );
-    let sql = format!("SELECT pg_catalog.count(*) FROM {}", quoted(name));
+    let sql = format!("SELECT pg_catalog.count(*) FROM {}", name.quoted());
     let counted = async {
         session.client().batch_execute(&begin).await?;
         session.client().query_one(&sql, &[]).await

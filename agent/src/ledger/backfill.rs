@@ -4,7 +4,7 @@ use stopover_model::backfill::KeyValues;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::StatementKey;
+use super::write::{Parameters, StatementKey, execute};
 use crate::postgres::{QueryError, Session};
 
 /// A range of the key, and how much of it is done.
@@ -39,8 +39,8 @@ pub async fn backfill_ranges(
 ) -> Result<Vec<BackfillRange>, QueryError> {
     let sql = "SELECT range, key, after, through, at, pass, done, rows, walked, batches, batch_rows \
                FROM stopover.backfill WHERE migration = $1 AND direction = $2 AND index = $3 ORDER BY range";
-    let parameters = &[
-        (&statement.id.as_str() as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+    let parameters: Parameters<'_> = &[
+        (&statement.id.as_str(), Type::TEXT),
         (&statement.direction.as_str(), Type::TEXT),
         (&statement.index(), Type::INT4),
     ];
@@ -58,28 +58,26 @@ pub async fn add_backfill(
                (migration, direction, index, range, key, after, through, batch_rows) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     for range in ranges {
-        session
-            .client()
-            .execute_typed(
-                sql,
-                &[
-                    (&statement.id.as_str(), Type::TEXT),
-                    (&statement.direction.as_str(), Type::TEXT),
-                    (&statement.index(), Type::INT4),
-                    (&range.range, Type::INT4),
-                    (&range.key, Type::TEXT_ARRAY),
-                    (&range.after, Type::TEXT_ARRAY),
-                    (&range.through, Type::TEXT_ARRAY),
-                    (&range.batch_rows, Type::INT4),
-                ],
-            )
-            .await
-            .map_err(|e| session.error(e))?;
+        execute(
+            session,
+            sql,
+            &[
+                (&statement.id.as_str(), Type::TEXT),
+                (&statement.direction.as_str(), Type::TEXT),
+                (&statement.index(), Type::INT4),
+                (&range.range, Type::INT4),
+                (&range.key, Type::TEXT_ARRAY),
+                (&range.after, Type::TEXT_ARRAY),
+                (&range.through, Type::TEXT_ARRAY),
+                (&range.batch_rows, Type::INT4),
+            ],
+        )
+        .await?;
     }
     Ok(())
 }
 
-/// What a batch has done, for its row. Times are in milliseconds.
+/// What a batch has done, for its row.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     pub range: i32,
@@ -104,25 +102,23 @@ pub async fn advance_backfill(
                updated_at = clock_timestamp() \
                WHERE migration = $1 AND direction = $2 AND index = $3 AND range = $4 AND pass = $5 AND NOT done \
                AND at IS NOT DISTINCT FROM $6";
-    let changed = session
-        .client()
-        .execute_typed(
-            sql,
-            &[
-                (&statement.id.as_str(), Type::TEXT),
-                (&statement.direction.as_str(), Type::TEXT),
-                (&statement.index(), Type::INT4),
-                (&batch.range, Type::INT4),
-                (&batch.pass, Type::INT4),
-                (&batch.from, Type::TEXT_ARRAY),
-                (&batch.to, Type::TEXT_ARRAY),
-                (&batch.rows, Type::INT8),
-                (&batch.walked, Type::INT8),
-                (&batch.batch_rows, Type::INT4),
-            ],
-        )
-        .await
-        .map_err(|e| session.error(e))?;
+    let changed = execute(
+        session,
+        sql,
+        &[
+            (&statement.id.as_str(), Type::TEXT),
+            (&statement.direction.as_str(), Type::TEXT),
+            (&statement.index(), Type::INT4),
+            (&batch.range, Type::INT4),
+            (&batch.pass, Type::INT4),
+            (&batch.from, Type::TEXT_ARRAY),
+            (&batch.to, Type::TEXT_ARRAY),
+            (&batch.rows, Type::INT8),
+            (&batch.walked, Type::INT8),
+            (&batch.batch_rows, Type::INT4),
+        ],
+    )
+    .await?;
     Ok(changed == 1)
 }
 
@@ -130,13 +126,12 @@ pub async fn advance_backfill(
 pub async fn next_backfill_pass(session: &Session, statement: StatementKey<'_>) -> Result<(), QueryError> {
     let sql = "UPDATE stopover.backfill SET pass = pass + 1, at = NULL, done = false \
                WHERE migration = $1 AND direction = $2 AND index = $3";
-    let parameters = &[
-        (&statement.id.as_str() as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+    let parameters: Parameters<'_> = &[
+        (&statement.id.as_str(), Type::TEXT),
         (&statement.direction.as_str(), Type::TEXT),
         (&statement.index(), Type::INT4),
     ];
-    session.client().execute_typed(sql, parameters).await.map_err(|e| session.error(e))?;
-    Ok(())
+    execute(session, sql, parameters).await.map(|_| ())
 }
 
 impl BackfillRange {

@@ -1,6 +1,7 @@
 //! The ledger's tables, made on first use, and brought up to this version where an earlier agent made them.
 
 use stopover_model::report::{ErrorClass, StepError};
+use stopover_model::sql::quoted;
 use tokio_postgres::types::Type;
 
 use crate::postgres::{QueryError, Session};
@@ -104,8 +105,4 @@ async fn version(session: &Session) -> Result<i32, QueryError> {
     row.map(|row| row.get(0)).ok_or_else(|| {
         QueryError::Answer("stopover.version in the database has no row; was it edited by hand?".to_owned())
     })
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -11,7 +11,7 @@ use super::{Author, Direction, MigrationState};
 use crate::fingerprint::{Changes, Fingerprint};
 use crate::postgres::{QueryError, Session};
 
-type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// What a migration's row says besides who wrote it.
 #[derive(Debug, Clone, Copy)]
@@ -333,6 +333,10 @@ fn variant(variant: Variant) -> &'static str {
     }
 }
 
-async fn execute(session: &Session, sql: &str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+pub(super) async fn execute(
+    session: &Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<u64, QueryError> {
     session.client().execute_typed(sql, parameters).await.map_err(|e| session.error(e))
 }

@@ -57,15 +57,15 @@ const COLUMNS: &str = "SELECT c.oid::text, c.relname::text, pg_catalog.format('%
 
 pub(super) async fn indexes(session: &Session, scope: &Scope) -> Result<Vec<Index>, Stop> {
     let (condition, name) = match scope {
-        Scope::Table(name) => ("i.indrelid = pg_catalog.to_regclass($1)", quoted(name)),
+        Scope::Table(name) => ("i.indrelid = pg_catalog.to_regclass($1)", name.quoted()),
         Scope::TableAndToast(name) => (
             "i.indrelid IN (SELECT unnest(ARRAY[oid, reltoastrelid]) FROM pg_catalog.pg_class \
              WHERE oid = pg_catalog.to_regclass($1))",
-            quoted(name),
+            name.quoted(),
         ),
         Scope::TableOfIndex(name) => (
             "i.indrelid = (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1))",
-            quoted(name),
+            name.quoted(),
         ),
         Scope::Schema(name) => (
             "i.indrelid IN (SELECT unnest(ARRAY[t.oid, t.reltoastrelid]) FROM pg_catalog.pg_class t \
@@ -79,7 +79,7 @@ pub(super) async fn indexes(session: &Session, scope: &Scope) -> Result<Vec<Inde
 
 pub(super) async fn index_named(session: &Session, name: &Name) -> Result<Option<Index>, Stop> {
     let sql = format!("{COLUMNS} WHERE c.oid = pg_catalog.to_regclass($1)");
-    Ok(find(session, &sql, &quoted(name)).await?.pop())
+    Ok(find(session, &sql, &name.quoted()).await?.pop())
 }
 
 async fn find(session: &Session, sql: &str, name: &str) -> Result<Vec<Index>, Stop> {
@@ -139,7 +139,7 @@ pub(super) async fn partition(
         return Ok(Some(false));
     }
     let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
-        &[(&quoted(table), Type::TEXT), (&quoted(partition), Type::TEXT)];
+        &[(&table.quoted(), Type::TEXT), (&partition.quoted(), Type::TEXT)];
     let row = session.client().query_typed_opt(sql, parameters).await;
     let row = row.map_err(|e| Stop::query(session.error(e), "look at the partition"))?;
     Ok(row.map(|row| row.get(0)))
@@ -155,15 +155,7 @@ pub(super) async fn finalize_detach(
     let doing = "end the interrupted detaching of the partition";
     let client = session.client();
     let set = format!("SET lock_timeout = {}", lock_timeout.as_millis().max(1));
-    let sql = format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", quoted(table), quoted(partition));
+    let sql = format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", table.quoted(), partition.quoted());
     client.batch_execute(&set).await.map_err(|e| Stop::query(session.error(e), doing))?;
     client.batch_execute(&sql).await.map_err(|e| Stop::query(session.error(e), doing))
-}
-
-fn quoted(name: &Name) -> String {
-    let part = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    match &name.schema {
-        Some(schema) => format!("{}.{}", part(schema), part(&name.name)),
-        None => part(&name.name),
-    }
 }

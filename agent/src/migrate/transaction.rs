@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stopover_model::duration::human;
 use stopover_model::report::{Effect, ErrorClass, StepError};
+use stopover_model::sql::quoted;
 use stopover_model::sql::{Isolation, TransactionModes};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -250,7 +251,7 @@ impl ScriptRole {
     /// Goes back to the script's role for its next statement.
     pub(super) async fn take_on(self, session: &Session) -> Result<(), Stop> {
         let Some(role) = self.0 else { return Ok(()) };
-        let sql = format!("SET LOCAL role TO \"{}\"", role.replace('"', "\"\""));
+        let sql = format!("SET LOCAL role TO {}", quoted(&role));
         let set = session.client().batch_execute(&sql).await;
         set.map_err(|e| Stop::query(session.error(e), "go back to the script's role"))
     }

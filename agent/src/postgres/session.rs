@@ -128,13 +128,9 @@ impl Session {
 
     /// Makes the session as good as a new one for this purpose: whatever was set, prepared, locked or made temporarily is gone.
     pub async fn renew(&self, purpose: &Purpose) -> Result<(), QueryError> {
-        let set = settings(purpose, self.identity.version_num);
-        let (discarded, set, _) = tokio::join!(
-            self.client.batch_execute("DISCARD ALL"),
-            self.client.batch_execute(&set),
-            self.client.batch_execute(CHECK_CONNECTION),
-        );
-        discarded.and(set).map_err(|e| self.error(e))
+        let (discarded, made) =
+            tokio::join!(self.client.batch_execute("DISCARD ALL"), self.make_settings(purpose));
+        discarded.map_err(|e| self.error(e)).and(made)
     }
 
     fn end_reason(&self) -> Option<String> {

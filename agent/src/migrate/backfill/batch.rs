@@ -137,7 +137,7 @@ async fn watch(campaign: &Campaign<'_, '_>, sessions: Sessions<'_>) -> Infallibl
         if let Ok(found) = blockers(sessions.scout, sessions.working.identity().pid, show_queries).await
             && !found.sessions.is_empty()
         {
-            campaign.note_blockers(found.sessions);
+            campaign.meter.note_blockers(found.sessions);
         }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
@@ -171,8 +171,8 @@ impl<'c, 'e, 'j> Waits<'c, 'e, 'j> {
     async fn wait(&mut self, error: QueryError) -> Result<(), Stop> {
         let (now, budget) = (Instant::now(), self.campaign.engine.job.locks.lock_retry_for);
         self.tries += 1;
-        self.campaign.locked();
-        let blockers = self.campaign.take_blockers();
+        self.campaign.meter.locked();
+        let blockers = self.campaign.meter.take_blockers();
         if now >= *self.until.get_or_insert(now + budget) {
             return Err(Stop::failed(self.exhausted(error, &blockers)));
         }

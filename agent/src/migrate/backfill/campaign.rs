@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stopover_model::backfill::{Batchable, Directive, Throttle};
-use stopover_model::report::{Effect, ErrorClass, Session as Blocker, StepError};
+use stopover_model::report::{Effect, ErrorClass, StepError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -241,18 +241,6 @@ impl<'e, 'j> Campaign<'e, 'j> {
 
     pub(super) async fn stopping(&self) {
         self.stop.cancelled().await;
-    }
-
-    pub(super) fn locked(&self) {
-        self.meter.locked();
-    }
-
-    pub(super) fn note_blockers(&self, blockers: Vec<Blocker>) {
-        self.meter.note_blockers(blockers);
-    }
-
-    pub(super) fn take_blockers(&self) -> Vec<Blocker> {
-        self.meter.take_blockers()
     }
 
     /// An error of a batch. Its position is one in the SQL of the batch, which nobody knows.

@@ -4,6 +4,7 @@
 //! lie.
 
 use stopover_model::backfill::{Batchable, KeyColumn, KeyValues, Order, Range};
+use stopover_model::sql::quoted;
 
 use super::key::Walk;
 use crate::ledger::BackfillRange;
@@ -146,8 +147,4 @@ impl Walk {
     pub(super) fn remaining_sql(&self, batchable: &Batchable<'_>, through: &KeyValues) -> Option<String> {
         batchable.remaining_sql(&Range { key: &self.key, after: None, through: Some(through) })
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

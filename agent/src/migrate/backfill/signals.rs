@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use stopover_model::backfill::{Brakes, Reading, Signals};
+use stopover_model::sql::quoted;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -154,7 +155,7 @@ fn oldest(row: &Row, user: &str) -> Reading<(String, Duration)> {
 }
 
 fn no_monitor(user: &str) -> String {
-    format!("the agent's user may not see it; GRANT pg_monitor TO \"{}\"", user.replace('"', "\"\""))
+    format!("the agent's user may not see it; GRANT pg_monitor TO {}", quoted(user))
 }
 
 fn positive(n: i64) -> u64 {

@@ -17,7 +17,6 @@ mod insert;
 mod leaves;
 mod pace;
 mod parts;
-mod quote;
 mod range;
 mod statement;
 mod throttle;

@@ -1,9 +1,8 @@
 //! What several kinds of statements are made of: a table with its name in the statement, a condition, an assignment.
 
-use super::quote::quoted;
 use super::statement::Refusal;
 use super::tokens::Tokens;
-use crate::sql::Name;
+use crate::sql::{Name, quoted};
 
 /// `[ONLY] name [*] [[AS] alias]`.
 pub(super) struct TableRef {

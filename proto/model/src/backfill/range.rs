@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quote::quoted;
+use crate::sql::quoted;
 
 /// A column of the key that batches walk along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

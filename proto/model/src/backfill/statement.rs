@@ -1,8 +1,7 @@
 //! A statement that can be run in batches, and the SQL of one of them.
 
-use super::quote::quoted;
 use super::range::Range;
-use crate::sql::Name;
+use crate::sql::{Name, quoted};
 
 /// What a statement does to the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +107,7 @@ impl Batchable<'_> {
     #[must_use]
     pub fn from_sql(&self) -> String {
         let only = if self.only { "ONLY " } else { "" };
-        let schema =
-            self.table.schema.as_ref().map(|schema| format!("{}.", quoted(schema))).unwrap_or_default();
-        format!("{only}{schema}{} AS {}", quoted(&self.table.name), self.qualifier)
+        format!("{only}{} AS {}", self.table.quoted(), self.qualifier)
     }
 
     /// The walked table's column as it is called in the statement.

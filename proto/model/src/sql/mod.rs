@@ -36,7 +36,7 @@ pub use error::{SplitError, Unclosed};
 pub use identifier::overlong_identifiers;
 pub use kind::{AlterAction, CopySource, ReindexTarget, StatementKind};
 pub use lifetime::{Fleeting, identifiers, is_session_setting};
-pub use name::Name;
+pub use name::{Name, quoted};
 pub use name_text::InvalidName;
 pub use objects::{CreatedObject, created_objects};
 pub use position::{SourcePoint, position_in};

@@ -18,6 +18,19 @@ impl Name {
     pub fn unqualified(name: impl Into<String>) -> Self {
         Self { schema: None, name: name.into() }
     }
+
+    /// For SQL that is put together and for `to_regclass`: every part in quotes.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        let schema = self.schema.as_ref().map(|schema| format!("{}.", quoted(schema)));
+        format!("{}{}", schema.unwrap_or_default(), quoted(&self.name))
+    }
+}
+
+/// An identifier in quotes, whatever it holds.
+#[must_use]
+pub fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
 /// As it may stand in SQL: a part that folding would change is quoted. Key words are not looked up, so a table
@@ -37,5 +50,5 @@ fn write_part(f: &mut fmt::Formatter<'_>, part: &str) -> fmt::Result {
     if plain_start && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
         return f.write_str(part);
     }
-    write!(f, "\"{}\"", part.replace('"', "\"\""))
+    f.write_str(&quoted(part))
 }
