@@ -73,6 +73,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         ledger,
         system_identifier: identity.system_identifier.unwrap_or_default(),
         warnings: Vec::new(),
+        impacts: Vec::new(),
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })

@@ -186,6 +186,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         existing: Vec::new(),
         ledger: Vec::new(),
         warnings: Vec::new(),
+        impacts: Vec::new(),
     }
 }
 

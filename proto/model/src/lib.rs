@@ -16,6 +16,7 @@ pub mod duration;
 pub mod event;
 pub mod history;
 pub mod id;
+pub mod impact;
 pub mod layout;
 pub mod migration;
 pub mod pipeline;

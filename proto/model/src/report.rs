@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{DeploymentId, MigrationId};
+use crate::impact::ScriptImpact;
 use crate::migration::Variant;
 use crate::pipeline::BackupLevel;
 
@@ -130,6 +131,9 @@ pub struct Inspection {
     pub ledger: Vec<LedgerEntry>,
     /// What is worth a person's attention: a plpgsql that doesn't load, say.
     pub warnings: Vec<String>,
+    /// What the scripts that are still to be applied would do there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impacts: Vec<ScriptImpact>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ wire_message!(Inspection {
     existing: messages,
     ledger: messages,
     warnings: plain,
+    impacts: messages,
 });
 
 wire_message!(TableInspection {

@@ -16,6 +16,7 @@ mod event;
 mod expectation;
 pub mod field;
 mod history;
+mod impact;
 mod inspection;
 mod log;
 mod migration;

@@ -8,6 +8,7 @@ use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
 };
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
+use stopover_model::impact::{LockMode, WorkKind};
 use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::pipeline::{BackupLevel, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
@@ -81,6 +82,8 @@ fn enums() {
     every_value_comes_back::<OutOfOrder>();
     every_value_comes_back::<Tool>();
     every_value_comes_back::<RowState>();
+    every_value_comes_back::<LockMode>();
+    every_value_comes_back::<WorkKind>();
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub(crate) fn inspection() -> Inspection {
         existing: vec![],
         ledger: vec![],
         warnings: vec![],
+        impacts: Vec::new(),
     }
 }
 

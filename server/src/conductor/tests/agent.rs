@@ -249,6 +249,7 @@ fn report(kind: StepKind) -> StepReport {
             existing: vec![],
             ledger: vec![],
             warnings: vec![],
+            impacts: Vec::new(),
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {
             path: "/b".into(),

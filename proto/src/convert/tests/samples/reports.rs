@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use stopover_model::impact::{
+    FiringTrigger, LockMode, LockTaken, Sample, ScriptImpact, StatementImpact, Work, WorkKind,
+};
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
 use stopover_model::report::{
@@ -115,6 +118,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         existing: vec![],
         ledger: vec![],
         warnings: vec![],
+        impacts: vec![],
     };
     let full = Inspection {
         tables: vec![table(true), table(false)],
@@ -123,9 +127,35 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         existing: vec![ExistingObject { migration: id("001_x"), object: "column users.a (int)".into() }],
         ledger: vec![entry(LedgerState::Running), entry(LedgerState::Applied)],
         warnings: vec!["plpgsql doesn't load".into()],
+        impacts: vec![impact()],
         ..bare.clone()
     };
     vec![bare, full]
+}
+
+fn impact() -> ScriptImpact {
+    let lock = |why: Option<&str>| LockTaken {
+        relation: "public.users".into(),
+        mode: LockMode::ShareRowExclusive,
+        why: why.map(str::to_owned),
+    };
+    let trigger = FiringTrigger {
+        name: "t".into(),
+        table: "public.users".into(),
+        for_each_row: true,
+        function: "audit.log()".into(),
+    };
+    let work = Work { kind: WorkKind::Scan, relation: "public.users".into(), rows: 12, bytes: 8_192 };
+    let full = StatementImpact {
+        index: 0,
+        locks: vec![lock(None), lock(Some("referenced by the foreign key f"))],
+        work: vec![work],
+        triggers: vec![trigger],
+        notes: vec!["what the function does can't be seen".into()],
+        sample: Some(Sample { rows: 1_000, took: Duration::from_micros(17) }),
+    };
+    let bare = StatementImpact { index: 7, ..StatementImpact::default() };
+    ScriptImpact { migration: id("001_x"), variant: Variant::Batched, statements: vec![full, bare] }
 }
 
 pub(in crate::convert::tests) fn log_lines() -> Vec<LogLine> {
