@@ -49,7 +49,7 @@ async fn apply(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let name = file.display().to_string();
     let toml = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("could not read the pipeline {name}")).because(&error))?;
-    Pipeline::parse(&name, &toml).map_err(|error| Failure::usage(error.to_string()))?;
+    stopover_lint::read_pipeline(&name, &toml).map_err(|error| Failure::usage(error.to_string()))?;
     let mut control = context.control().await?;
     let answer = control.apply_pipeline(v1::ApplyPipelineRequest { toml, file: name }).await?.into_inner();
     let pipeline: Pipeline = field::message::read(answer.pipeline, "pipeline")?;

@@ -4,7 +4,7 @@ use stopover_model::pipeline::Pipeline;
 
 use super::View;
 use super::line::Line;
-use super::plan::spec_lines;
+use super::plan::{findings, spec_lines};
 
 #[must_use]
 pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
@@ -14,6 +14,9 @@ pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
         lines.extend(
             Line::new().dim("  contacts  ").plain(pipeline.contacts.join(", ")).wrapped(view.width, 12),
         );
+    }
+    if let Some(text) = findings::settings(&pipeline.lint) {
+        lines.extend(Line::new().dim("  lint      ").plain(text).wrapped(view.width, 12));
     }
     for (n, stage) in pipeline.stages.iter().enumerate() {
         let databases: Vec<_> = stage.databases.iter().map(ToString::to_string).collect();
@@ -31,6 +34,17 @@ pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
 mod tests {
     use super::super::line::text;
     use super::super::sample::{pipeline, view};
+
+    #[test]
+    fn what_the_linter_may_and_may_not_find_is_shown_for_all_stages_and_for_each() {
+        let mut pipeline = pipeline();
+        pipeline.lint.warn = vec!["all".into()];
+        pipeline.lint.refuse = vec!["ban-drop-table".into(), "stopover/update-without-where".into()];
+        pipeline.stages[0].lint.allow = vec!["all".into()];
+        let text = text(&super::lines(&pipeline, 3, view()));
+        let of_all = "  lint      refuses ban-drop-table, stopover/update-without-where; warns of all\n";
+        assert!(text.contains(of_all) && text.contains("     lint    allows all\n"), "{text}");
+    }
 
     #[test]
     fn a_pipeline_says_what_must_be_true_on_the_way() {

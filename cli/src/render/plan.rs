@@ -1,5 +1,7 @@
 //! A plan: what was found in each database, what would happen there, why, and for how long.
 
+pub mod findings;
+
 use stopover_model::duration::human;
 use stopover_model::migration::{Check, ScriptSummary};
 use stopover_model::pipeline::{OnFailure, StageSpec};
@@ -78,6 +80,7 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
     if spec.locks.show_queries {
         lines.push(("", "the queries of sessions that block are shown".to_owned()));
     }
+    lines.extend(findings::settings(&spec.lint).map(|text| ("lint", text)));
     lines.push(match spec.on_failure {
         OnFailure::Rollback => ("fails", "then this stage is rolled back".to_owned()),
         OnFailure::Pause => ("fails", "then everything pauses for a person".to_owned()),

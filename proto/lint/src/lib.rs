@@ -17,6 +17,7 @@ mod ignore;
 mod known;
 mod lint;
 mod nesting;
+mod pipeline;
 mod raw;
 mod reading;
 mod rule;
@@ -30,6 +31,7 @@ mod way_out;
 
 pub use finding::{Finding, Place, Report, Rewrite, Unread};
 pub use lint::lint;
+pub use pipeline::read_pipeline;
 pub use rule::{Rule, UnknownRule};
 pub use script::{Role, ScriptToLint};
 pub use severity::{Selector, Severities, Severity};

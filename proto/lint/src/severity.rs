@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use stopover_model::pipeline::LintSettings;
 
 use crate::rule::{Rule, UnknownRule};
 
@@ -55,6 +56,37 @@ impl Severities {
                 self.named.insert(rule, severity)
             }
         }
+    }
+
+    /// What a stage of a pipeline wants: its own settings over those for all stages. Its "all" goes over what those name,
+    /// too.
+    pub fn of_stage(pipeline: &LintSettings, stage: &LintSettings) -> Result<Self, UnknownRule> {
+        let (mut severities, _) = Self::of_settings(pipeline)?;
+        let (own, all) = Self::of_settings(stage)?;
+        if let Some(all) = all {
+            severities.all = all;
+            let on = severities.named.iter_mut().filter(|(rule, severity)| {
+                // One that is off by default, and that is named to be off, is off.
+                rule.off_because().is_none() || **severity != Severity::Allow
+            });
+            on.for_each(|(_, severity)| *severity = all);
+        }
+        severities.named.extend(own.named);
+        Ok(severities)
+    }
+
+    /// One table, and what it says of all.
+    fn of_settings(settings: &LintSettings) -> Result<(Self, Option<Severity>), UnknownRule> {
+        let (mut severities, mut all) = (Self::default(), None);
+        for severity in [Severity::Allow, Severity::Warn, Severity::Refuse] {
+            let names = settings.lists().into_iter().filter(|(key, _)| *key == severity.name());
+            for name in names.flat_map(|(_, names)| names) {
+                let selector = name.parse()?;
+                all = all.or((selector == Selector::All).then_some(severity));
+                severities.set(selector, severity);
+            }
+        }
+        Ok((severities, all))
     }
 
     #[must_use]
@@ -116,6 +148,31 @@ mod tests {
         one.set(Selector::All, Severity::Refuse);
         assert_eq!(one.of(rule("ban-drop-column")), Severity::Allow);
         assert_eq!(one.of(rule("ban-drop-table")), Severity::Refuse);
+    }
+
+    #[test]
+    fn a_stage_goes_over_its_pipeline() {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let pipeline = LintSettings {
+            allow: list(&["ban-drop-view"]),
+            warn: list(&["all", "require-lock-timeout"]),
+            refuse: list(&["ban-drop-column", "ban-drop-table"]),
+        };
+        let of = |stage: &LintSettings| {
+            let severities = Severities::of_stage(&pipeline, stage).unwrap();
+            ["ban-drop-view", "ban-drop-column", "ban-drop-table", "renaming-table", "require-lock-timeout"]
+                .map(|name| severities.of(rule(name)))
+        };
+        use Severity::{Allow, Refuse, Warn};
+        assert_eq!(of(&LintSettings::default()), [Allow, Refuse, Refuse, Warn, Warn]);
+        let named = LintSettings { allow: list(&["ban-drop-column"]), ..LintSettings::default() };
+        assert_eq!(of(&named), [Allow, Allow, Refuse, Warn, Warn]);
+        let lenient = LintSettings { refuse: list(&["ban-drop-table"]), allow: list(&["all"]), warn: vec![] };
+        assert_eq!(of(&lenient), [Allow, Allow, Refuse, Allow, Allow]);
+        let strict = LintSettings { refuse: list(&["all"]), ..LintSettings::default() };
+        assert_eq!(of(&strict), [Refuse; 5]);
+        let unknown = LintSettings { warn: list(&["ban-drop"]), ..LintSettings::default() };
+        assert!(Severities::of_stage(&pipeline, &unknown).is_err());
     }
 
     #[test]

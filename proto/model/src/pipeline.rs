@@ -1,6 +1,7 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
 mod backfill;
+mod lint;
 mod locks;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
 pub use backfill::BackfillSettings;
 use backfill::RawBackfill;
+use lint::RawLint;
+pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
 use locks::RawLocks;
 
@@ -25,6 +28,9 @@ pub struct Pipeline {
     // The digest of a deployment is over this struct's JSON: where it is not set it is not there.
     #[serde(default, skip_serializing_if = "OutOfOrder::is_refused")]
     pub out_of_order: OutOfOrder,
+    /// For all stages; a stage's own goes over it.
+    #[serde(default, skip_serializing_if = "LintSettings::is_default")]
+    pub lint: LintSettings,
     pub stages: Vec<StageSpec>,
 }
 
@@ -54,6 +60,8 @@ pub struct StageSpec {
     pub locks: LockSettings,
     #[serde(default, skip_serializing_if = "BackfillSettings::is_default")]
     pub backfill: BackfillSettings,
+    #[serde(default, skip_serializing_if = "LintSettings::is_default")]
+    pub lint: LintSettings,
 }
 
 /// How far a backup is proven before the first statement.
@@ -84,8 +92,13 @@ impl OutOfOrder {
 }
 
 impl Pipeline {
-    /// Reads a pipeline file; `file` names it in errors.
+    /// Reads a pipeline file; `file` names it in errors. The names of the linter's rules are taken as they stand.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(file, text, &|name| Ok(name.to_owned()))
+    }
+
+    /// The same, where somebody knows the linter's rules.
+    pub fn parse_with(file: &str, text: &str, rules: RuleNames<'_>) -> Result<Self, ConfigError> {
         let raw: RawPipeline = config::parse(file, text)?;
         if raw.stage.is_empty() {
             let message = "a pipeline needs at least one [[stage]] with its environment";
@@ -101,7 +114,9 @@ impl Pipeline {
                 return Err(ConfigError::at(file, text, Some(stage.environment.span()), message));
             }
         }
-        let stages = raw.stage.into_iter().map(|s| s.into_stage(file, text)).collect::<Result<_, _>>()?;
+        let stages =
+            raw.stage.into_iter().map(|s| s.into_stage(file, text, rules)).collect::<Result<_, _>>()?;
+        let lint = raw.lint.read(file, text, rules)?;
         let out_of_order = match raw.out_of_order.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
             None | Some(("refuse", _)) => OutOfOrder::Refuse,
             Some(("allow", _)) => OutOfOrder::Allow,
@@ -110,7 +125,7 @@ impl Pipeline {
                 return Err(ConfigError::at(file, text, Some(span), message));
             }
         };
-        Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, stages })
+        Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, lint, stages })
     }
 }
 
@@ -121,6 +136,8 @@ struct RawPipeline {
     #[serde(default)]
     contacts: Vec<String>,
     out_of_order: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    lint: RawLint,
     #[serde(default)]
     stage: Vec<RawStage>,
 }
@@ -142,6 +159,8 @@ struct RawStage {
     show_queries: bool,
     #[serde(default)]
     backfill: RawBackfill,
+    #[serde(default)]
+    lint: RawLint,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -153,7 +172,7 @@ struct RawStage {
 }
 
 impl RawStage {
-    fn into_stage(self, file: &str, text: &str) -> Result<StageSpec, ConfigError> {
+    fn into_stage(self, file: &str, text: &str, rules: RuleNames<'_>) -> Result<StageSpec, ConfigError> {
         self.refuse_unsupported(file, text)?;
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let duration = |value: &Option<toml::Spanned<String>>, default: Duration| match value {
@@ -201,6 +220,7 @@ impl RawStage {
             on_failure,
             locks,
             backfill: self.backfill.read(file, text)?,
+            lint: self.lint.read(file, text, rules)?,
         })
     }
 

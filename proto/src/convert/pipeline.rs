@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stopover_model::pipeline::{LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec};
+use stopover_model::pipeline::{LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec};
 
 use super::error::InvalidWire;
 use super::field::{duration, enumeration, message, messages, name, names, or_default, plain};
@@ -17,6 +17,7 @@ wire_message!(StageSpec {
     on_failure: enumeration,
     locks: message,
     backfill: or_default,
+    lint: or_default,
 });
 
 wire_message!(LockSettings {
@@ -26,6 +27,8 @@ wire_message!(LockSettings {
     oldest_transaction: oldest_transaction,
     show_queries: plain,
 });
+
+wire_message!(LintSettings { allow: plain, warn: plain, refuse: plain });
 
 wire_enum!(OnFailure { Rollback, Pause });
 wire_enum!(OutOfOrder { Refuse, Allow });
@@ -37,6 +40,7 @@ impl From<Pipeline> for v1::Pipeline {
             contacts: pipeline.contacts,
             stages: messages::write(pipeline.stages),
             out_of_order: enumeration::write(pipeline.out_of_order),
+            lint: or_default::write(pipeline.lint),
         }
     }
 }
@@ -49,6 +53,7 @@ impl TryFrom<v1::Pipeline> for Pipeline {
             name: name::read(wire.name, "name")?,
             contacts: plain::read(wire.contacts, "contacts")?,
             out_of_order: enumeration::read(wire.out_of_order, "out_of_order")?,
+            lint: or_default::read(wire.lint, "lint")?,
             stages: messages::read(wire.stages, "stages")?,
         };
         if pipeline.stages.is_empty() {

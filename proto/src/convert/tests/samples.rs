@@ -16,7 +16,7 @@ use stopover_model::migration::{
     SourcePlace, StatementSummary, TransactionMode,
 };
 use stopover_model::pipeline::{
-    BackfillSettings, BackupLevel, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
+    BackfillSettings, BackupLevel, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
 };
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{BackfillProgress, Progress};
@@ -157,11 +157,17 @@ pub(super) fn pipeline() -> Pipeline {
                 ..Brakes::default()
             },
         },
+        lint: LintSettings { refuse: vec!["all".into(), "ban-drop-table".into()], ..LintSettings::default() },
     };
     Pipeline {
         name: id("default"),
         contacts: vec!["dba@example.org".into()],
         out_of_order: OutOfOrder::Allow,
+        lint: LintSettings {
+            allow: vec!["all".into()],
+            warn: vec!["ban-drop-table".into()],
+            refuse: Vec::new(),
+        },
         stages: vec![
             stage("staging", vec![], BackupLevel::Recorded, OnFailure::Rollback),
             stage("production", vec![id("users"), id("orders")], BackupLevel::Decoded, OnFailure::Pause),

@@ -1,5 +1,6 @@
 //! Pipelines: stored as people wrote them.
 
+use stopover_lint::read_pipeline;
 use stopover_model::id::PipelineName;
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::v1;
@@ -20,7 +21,7 @@ impl Api {
         request: v1::ApplyPipelineRequest,
     ) -> Result<v1::ApplyPipelineResponse, RpcError> {
         let file = if request.file.is_empty() { "pipeline.toml" } else { &request.file };
-        let pipeline = Pipeline::parse(file, &request.toml)?;
+        let pipeline = read_pipeline(file, &request.toml)?;
         let now = (self.services.clock)();
         let put = self.services.store.put_pipeline(&pipeline.name, &request.toml, now).await?;
         Ok(v1::ApplyPipelineResponse {
@@ -51,7 +52,7 @@ impl Api {
                 RpcError::NoPipeline(name, listed(&names))
             });
         };
-        let pipeline = Pipeline::parse(&format!("pipeline {name}"), &row.toml)?;
+        let pipeline = read_pipeline(&format!("pipeline {name}"), &row.toml)?;
         Ok(Stored { pipeline, toml: row.toml, revision: row.revision })
     }
 }

@@ -51,6 +51,14 @@ async fn a_pipeline_is_stored_as_it_was_written() {
     assert_eq!((bad.code(), name_of(&bad)), (Code::InvalidArgument, "bad_pipeline"));
     assert!(bad.message().starts_with("users.toml:4:1: unknown field `saok`"), "{bad}");
 
+    let typo =
+        bench.apply(&format!("{PIPELINE}[stage.lint]\nrefuse = \"ban-drop-tabel\"\n")).await.unwrap_err();
+    assert_eq!((typo.code(), name_of(&typo)), (Code::InvalidArgument, "bad_pipeline"));
+    assert!(
+        typo.message().starts_with("users.toml:7:10: no rule is called `ban-drop-tabel`\nhint: did you"),
+        "{typo}"
+    );
+
     bench.apply(&text.replace("users-db", "orders-db")).await.unwrap();
     let several = bench.operator().get_pipeline(GetPipelineRequest::default()).await.unwrap_err();
     assert!(several.message().contains("orders-db, users-db"), "{several}");
