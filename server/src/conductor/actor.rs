@@ -274,7 +274,7 @@ impl Actor {
             }
             Update::Outcome(outcome) => {
                 self.calls.remove(&step);
-                events.push(Event::StepFinished { step, attempt, outcome });
+                events.push(Event::StepFinished { step, attempt, outcome: *outcome });
             }
             Update::Lost => {
                 self.calls.remove(&step);

@@ -175,7 +175,7 @@ impl Calling {
         } else {
             Outcome::Failed { error, report: None }
         };
-        self.tell(Update::Outcome(outcome)).await;
+        self.tell(Update::Outcome(Box::new(outcome))).await;
     }
 
     /// Longer from one lost call to the next, but not beyond the next change of the world: an agent that comes back is
@@ -228,7 +228,7 @@ async fn listen(calling: &Calling, mut updates: tonic::Streaming<v1::StepUpdate>
                 if report_of(&outcome).is_some_and(|report| !calling.step.kind.reports(report)) {
                     return Err(nonsense("the report is another step's"));
                 }
-                calling.tell(Update::Outcome(outcome)).await;
+                calling.tell(Update::Outcome(Box::new(outcome))).await;
                 return Ok(());
             }
             None => return Err(nonsense("an update without content")),

@@ -27,7 +27,7 @@ pub(super) enum Update {
         line: LogLine,
     },
     Progress(Progress),
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
     /// The call ended without an outcome; the work may go on.
     Lost,
 }
