@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use super::{ConductError, Request};
 
 /// What an actor is told.
-#[expect(clippy::large_enum_variant, reason = "nearly all messages are updates")]
 pub(super) enum Message {
     Request { by: OperatorName, request: Request, reply: oneshot::Sender<Result<Seq, ConductError>> },
     Update { step: StepKey, call: CallId, update: Update },
