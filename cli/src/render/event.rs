@@ -76,7 +76,7 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
     let one = |line: Line| vec![line];
     let stage = |index: StageIndex| Line::new().strong(environment(deployment, index));
     match &record.event {
-        Event::Created { pipeline, migrations, digest, by } => {
+        Event::Created { pipeline, migrations, digest, by, .. } => {
             let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
             let line = Line::new().plain("deployment ").strong(record.deployment.as_str());
             one(line.plain(format!(

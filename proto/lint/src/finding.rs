@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::rule::Rule;
+use crate::script::Role;
 use crate::severity::Severity;
 
 /// Everything found in the scripts that were looked at together.
@@ -18,6 +19,9 @@ pub struct Report {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// The migration and its script.
+    pub migration: String,
+    pub role: Role,
     /// As it was named to the linter.
     pub file: String,
     pub start: Place,

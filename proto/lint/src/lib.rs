@@ -25,6 +25,7 @@ mod rules;
 mod script;
 mod severity;
 mod squawk;
+mod stages;
 mod tree;
 mod volatile;
 mod way_out;
@@ -35,6 +36,7 @@ pub use pipeline::read_pipeline;
 pub use rule::{Rule, UnknownRule};
 pub use script::{Role, ScriptToLint};
 pub use severity::{Selector, Severities, Severity};
+pub use stages::{StagesFinding, StagesReport, lint_stages};
 
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,7 @@
 //! Looks at scripts, one after the other, and says what is wanted of what was found.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::catalogue::Concern;
 use crate::finding::{Finding, Place, Report, Unread};
@@ -29,34 +30,50 @@ pub fn lint(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
 }
 
 fn lint_here(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
-    let mut report = Report::default();
-    let mut known = Known::default();
-    let mut up: Option<(Reading<'_>, Known)> = None;
+    let mut walk = Walk { known: Known::default(), up: None, report: Report::default() };
     for script in scripts {
+        // A fault of the linter's own is no reason to keep quiet of the scripts beside.
+        let looked = catch_unwind(AssertUnwindSafe(|| walk.visit(script, severities)));
+        if looked.is_err() && !script.is_context {
+            let why = "the linter fell over it, which is a fault of its own".to_owned();
+            let line = script.script.line_in_file(1);
+            walk.report.unread.push(Unread { file: script.file.clone(), line, why });
+        }
+    }
+    walk.report
+}
+
+/// From script to script.
+struct Walk<'a> {
+    known: Known,
+    /// The way there that was seen last; it is known of as soon as the next one comes.
+    up: Option<Reading<'a>>,
+    report: Report,
+}
+
+impl<'a> Walk<'a> {
+    fn visit(&mut self, script: &'a ScriptToLint<'a>, severities: &Severities) {
         let reading = Reading::of(script);
+        let report = &mut self.report;
         match script.role {
             Role::Up => {
-                if let Some((before, _)) = up.take() {
-                    known.learn(&before);
+                if let Some(before) = self.up.take() {
+                    self.known.learn(&before);
                 }
-                look(&reading, None, &known, severities, &mut report);
-                up = Some((reading, known.clone()));
+                look(&reading, None, &self.known, severities, report);
+                self.up = Some(reading);
             }
-            Role::Batched => look(&reading, None, &known, severities, &mut report),
+            Role::Batched => look(&reading, None, &self.known, severities, report),
             Role::Down => {
-                let way_there = up
-                    .as_ref()
-                    .map(|(reading, _)| reading)
-                    .filter(|r| r.source.migration == script.migration);
-                let mut then = known.clone();
+                let way_there = self.up.as_ref().filter(|r| r.source.migration == script.migration);
+                let mut then = self.known.clone();
                 if let Some(way_there) = way_there {
                     then.learn(way_there);
                 }
-                look(&reading, way_there, &then, severities, &mut report);
+                look(&reading, way_there, &then, severities, report);
             }
         }
     }
-    report
 }
 
 fn look(
@@ -172,6 +189,8 @@ impl<'a> Lines<'a> {
 
     fn finding(&self, raw: Raw, severities: &Severities) -> Finding {
         Finding {
+            migration: self.reading.source.migration.to_owned(),
+            role: self.reading.role(),
             file: self.reading.source.file.clone(),
             start: self.place(raw.range.start),
             end: self.place(raw.range.end),

@@ -1,5 +1,6 @@
 //! What is looked at: scripts, in the order in which they run.
 
+pub use stopover_model::lint::ScriptRole as Role;
 use stopover_model::migration::{Migration, Rerun, Script};
 
 /// One script with what is known of it.
@@ -15,16 +16,6 @@ pub struct ScriptToLint<'a> {
     pub rerun_is_safe: bool,
     /// Looked at only for what it tells of those behind it.
     pub is_context: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The way there. The next migration finds what it did.
-    Up,
-    /// The way there for large tables, instead of the other.
-    Batched,
-    /// The way back of the script before.
-    Down,
 }
 
 impl<'a> ScriptToLint<'a> {

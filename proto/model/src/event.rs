@@ -11,6 +11,7 @@ use crate::id::{
     AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId,
     Seq,
 };
+use crate::lint::LintFinding;
 use crate::pipeline::Pipeline;
 use crate::plan::{MigrationSummary, TargetPlan};
 use crate::report::{LogLine, Outcome, StepError, StepReport};
@@ -35,6 +36,9 @@ pub enum Event {
         /// Over the pipeline and the migrations: what people agreed to.
         digest: Digest,
         by: OperatorName,
+        /// What the linter found, of what some stage does not allow.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lint: Vec<LintFinding>,
     },
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
     StageStarted {

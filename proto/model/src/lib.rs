@@ -18,6 +18,7 @@ pub mod history;
 pub mod id;
 pub mod impact;
 pub mod layout;
+pub mod lint;
 pub mod migration;
 pub mod pipeline;
 pub mod plan;

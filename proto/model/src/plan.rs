@@ -1,6 +1,7 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
 mod gap;
+mod linted;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::v1;
 wire_message!(Record { deployment: name, seq: seq, at: timestamp, event: message });
 
 wire_choice!(Event, event {
-    "created" Created { pipeline: message, migrations: messages, digest: digest, by: name },
+    "created" Created { pipeline: message, migrations: messages, digest: digest, by: name, lint: messages },
     "stage_started" StageStarted { stage: stage, databases: names },
     "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },
     "step_logged" StepLogged { step: message, attempt: attempt, run: name, line_number: from_one, line: message },

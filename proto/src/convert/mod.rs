@@ -18,6 +18,7 @@ pub mod field;
 mod history;
 mod impact;
 mod inspection;
+mod lint;
 mod log;
 mod migration;
 mod outcome;

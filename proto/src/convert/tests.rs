@@ -9,6 +9,7 @@ use stopover_model::event::{
 };
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
 use stopover_model::impact::{LockMode, WorkKind};
+use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::pipeline::{BackupLevel, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
@@ -80,6 +81,7 @@ fn enums() {
     every_value_comes_back::<DeploymentOutcome>();
     every_value_comes_back::<OnFailure>();
     every_value_comes_back::<OutOfOrder>();
+    every_value_comes_back::<ScriptRole>();
     every_value_comes_back::<Tool>();
     every_value_comes_back::<RowState>();
     every_value_comes_back::<LockMode>();

@@ -40,10 +40,16 @@ impl Conductor {
         if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
             return Err(ConductError::Digest { expected, found: digest });
         }
+        let lint = self.lint_new(&new.pipeline, &new.migrations).await?;
         let bundles: Vec<_> =
             new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
-        let event =
-            Event::Created { pipeline: new.pipeline, migrations: migrations.clone(), digest, by: new.by };
+        let event = Event::Created {
+            pipeline: new.pipeline,
+            migrations: migrations.clone(),
+            digest,
+            by: new.by,
+            lint,
+        };
         let mut record = Record {
             deployment: DeploymentId::from_random(rand::random()),
             seq: Seq(1),

@@ -1,8 +1,10 @@
 //! What can go wrong between an operator's request and the log.
 
+use stopover_lint::UnknownRule;
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Seq};
+use stopover_model::report::StepError;
 
 use crate::store::StoreError;
 
@@ -37,6 +39,11 @@ pub enum ConductError {
     Digest { expected: Digest, found: Digest },
     #[error("the migration {0} is given twice")]
     TwiceGiven(stopover_model::id::MigrationId),
+    /// A stage of the pipeline refuses what the linter found in a script that would run there.
+    #[error("no deployment was made: {}{}", .0.message, hint(.0))]
+    Linted(Box<StepError>),
+    #[error("the pipeline's [lint] can't be followed; correct it with `stopover pipeline apply`")]
+    Rule(#[from] UnknownRule),
     #[error("no migration was given")]
     NoMigration,
     #[error(
@@ -57,4 +64,9 @@ pub enum ConductError {
     Conflict,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// On a line of its own, as in the errors of configuration files.
+fn hint(error: &StepError) -> String {
+    error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default()
 }

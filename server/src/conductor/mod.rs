@@ -13,6 +13,7 @@ mod actor;
 mod create;
 mod dispatch;
 mod error;
+mod lint;
 mod load;
 mod message;
 mod plan;
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use act::RecordApplied;
 pub use create::Create;
 pub use error::ConductError;
-pub use plan::{StagePlan, TargetResult};
+pub use plan::{Plan, StagePlan, TargetResult};
 
 use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;

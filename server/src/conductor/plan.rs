@@ -5,10 +5,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use jiff::Timestamp;
+use stopover_lint::{StagesFinding, StagesReport};
 use stopover_model::deployment::Deployment;
 use stopover_model::digest::Digest;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
-use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch};
+use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
+use stopover_model::lint::ScriptRole;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{OutOfOrder, Pipeline, StageSpec};
 use stopover_model::plan::{MigrationSummary, TargetPlan};
@@ -18,11 +20,20 @@ use stopover_proto::v1;
 use tonic::Status;
 
 use super::create::check_migrations;
+use super::lint::{self, Chosen};
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
 
 /// What a stage's inspection may take.
 const LONGEST: Duration = Duration::from_mins(1);
+
+/// What would happen where, and what the linter says of it.
+#[derive(Debug)]
+pub struct Plan {
+    pub stages: Vec<StagePlan>,
+    /// Of the scripts that would run, or may, with the stages where they would.
+    pub lint: StagesReport,
+}
 
 /// What is planned for one stage.
 #[derive(Debug)]
@@ -39,27 +50,67 @@ pub struct TargetResult {
     pub database: DatabaseName,
     pub inspection: Option<Inspection>,
     pub plan: Result<TargetPlan, StepError>,
+    /// Why the stage refuses the scripts of that plan, for what the linter found in them.
+    pub lint_refusal: Option<StepError>,
+}
+
+impl StagePlan {
+    /// Whether a script would run in one of its databases, as far as anybody knows.
+    pub(super) fn may_run(&self, migration: &MigrationId, script: ScriptRole) -> bool {
+        let runs = |target: &TargetResult| match &target.plan {
+            Ok(plan) => plan.runs(migration, script),
+            Err(_) => true,
+        };
+        self.unavailable.is_some() || self.targets.iter().any(runs)
+    }
 }
 
 impl Conductor {
     /// Plans every stage of a pipeline from what is live in its databases.
-    pub async fn plan(
+    pub async fn plan(&self, pipeline: &Pipeline, migrations: &[Migration]) -> Result<Plan, ConductError> {
+        check_migrations(migrations)?;
+        let mut stages = self.stages(pipeline, migrations, LONGEST, |_| true).await?;
+        let mut lint = lint::look(pipeline, migrations, Chosen::of_stages(&stages, migrations)).await?;
+        for StagesFinding { known, .. } in &mut lint.findings {
+            let (id, role) = (known.migration.clone(), known.script);
+            let may_run = |name: &EnvironmentName| {
+                stages.iter().any(|stage| stage.environment == *name && stage.may_run(&id, role))
+            };
+            known.warn.retain(may_run);
+            known.refuse.retain(may_run);
+        }
+        lint.findings.retain(|found| !found.known.warn.is_empty() || !found.known.refuse.is_empty());
+        let known: Vec<_> = lint.findings.iter().map(|found| found.known.clone()).collect();
+        for stage in &mut stages {
+            for target in &mut stage.targets {
+                let plan = target.plan.as_ref().ok();
+                target.lint_refusal = plan.and_then(|plan| plan.lint_refusal(&stage.environment, &known));
+            }
+        }
+        Ok(Plan { stages, lint })
+    }
+
+    /// Looks at the databases of the stages that are wanted.
+    pub(super) async fn stages(
         &self,
         pipeline: &Pipeline,
         migrations: &[Migration],
+        longest: Duration,
+        wanted: impl Fn(&EnvironmentName) -> bool,
     ) -> Result<Vec<StagePlan>, ConductError> {
-        check_migrations(migrations)?;
         let summaries: Vec<_> = migrations.iter().map(MigrationSummary::of).collect();
         let look = Look {
             id: DeploymentId::from_random(rand::random()),
             digest: Deployment::digest_of(pipeline, &summaries),
             summaries,
             out_of_order: pipeline.out_of_order,
+            longest,
             bundles: migrations.iter().map(v1::MigrationBundle::from).collect(),
         };
         let served = self.shared.store.environment_databases().await?;
         let existing = self.shared.store.environments().await?;
-        let stages = (0..).map(StageIndex).zip(&pipeline.stages).map(|(index, spec)| {
+        let stages = (0..).map(StageIndex).zip(&pipeline.stages);
+        let stages = stages.filter(|(_, spec)| wanted(&spec.environment)).map(|(index, spec)| {
             let (look, served, existing) = (&look, &served, &existing);
             async move {
                 let environment = spec.environment.clone();
@@ -95,16 +146,16 @@ impl Conductor {
         let found = match self.shared.registry.agent_of(&spec.environment, &database) {
             Some(link) => {
                 let inspect = look.inspect(&link, stage, spec, &database, (self.shared.clock)());
-                tokio::time::timeout(LONGEST, inspect).await.unwrap_or_else(|_| Err(too_slow(&database)))
+                tokio::time::timeout(look.longest, inspect).await.unwrap_or_else(|_| Err(too_slow(&database)))
             }
             None => Err(nobody_serves(&database)),
         };
         match found {
             Ok(inspection) => {
                 let plan = TargetPlan::make(&database, &look.summaries, &inspection, &[], look.out_of_order);
-                TargetResult { database, inspection: Some(inspection), plan }
+                TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }
-            Err(error) => TargetResult { database, inspection: None, plan: Err(error) },
+            Err(error) => TargetResult { database, inspection: None, plan: Err(error), lint_refusal: None },
         }
     }
 }
@@ -116,6 +167,8 @@ struct Look {
     digest: Digest,
     summaries: Vec<MigrationSummary>,
     out_of_order: OutOfOrder,
+    /// What one inspection may take.
+    longest: Duration,
     bundles: Vec<v1::MigrationBundle>,
 }
 

@@ -26,7 +26,8 @@ impl Bench {
         let (id, migration, pipeline) = (DeploymentId::from_random(1), migration("001_x"), pipeline("p"));
         let migrations = vec![MigrationSummary::of(&migration)];
         let digest = Deployment::digest_of(&pipeline, &migrations);
-        let event = Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap() };
+        let event =
+            Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap(), lint: Vec::new() };
         let record = Record { deployment: id.clone(), seq: Seq(1), at: now(), event };
         let bundles = [Bundle { digest: migration.digest, files: migration.files() }];
         let new = NewDeployment { record: &record, bundles: &bundles, request_id: Uuid::new_v4() };

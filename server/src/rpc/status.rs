@@ -142,6 +142,8 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::SeveralUnknown(_) => (Code::FailedPrecondition, "several_unknown"),
         ConductError::Digest { .. } => (Code::FailedPrecondition, "other_digest"),
         ConductError::TwiceGiven(_) => (Code::InvalidArgument, "migration_twice"),
+        ConductError::Linted(_) => (Code::FailedPrecondition, "refused_by_lint"),
+        ConductError::Rule(_) => (Code::FailedPrecondition, "bad_pipeline"),
         ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
         ConductError::Unreadable(_) => (Code::Internal, "store_spoilt"),
         ConductError::StoreAway => (Code::Unavailable, "store_failed"),

@@ -60,7 +60,7 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         return try_step(next, stage, key(StepKind::Inspect), &target.inspect);
     }
     if target.plan.is_none() {
-        return plan(next, index, target);
+        return plan(next, index, stage, target);
     }
     if !target.backup.is_done() {
         return try_step(next, stage, key(StepKind::Backup), &target.backup);
@@ -76,13 +76,14 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
     }
 }
 
-fn plan(next: &mut Next<'_>, index: StageIndex, target: &Target) {
+fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
     let Some(inspection) = target.inspection() else {
         return;
     };
     let measured = next.deployment.measured_before(index);
     let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
-    match TargetPlan::make(database, &next.deployment.migrations, inspection, &measured, out_of_order) {
+    let plan = TargetPlan::make(database, &next.deployment.migrations, inspection, &measured, out_of_order);
+    match plan.and_then(|plan| plan.linted(&stage.spec.environment, &next.deployment.lint)) {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {
             next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });

@@ -6,7 +6,7 @@ use crate::event::{Event, Record};
 impl Deployment {
     /// The state after the first event, which is Created.
     pub fn open(record: &Record) -> Result<Self, IllegalEvent> {
-        let Event::Created { pipeline, migrations, digest, by } = &record.event else {
+        let Event::Created { pipeline, migrations, digest, by, lint } = &record.event else {
             return Err(IllegalEvent::NotCreated);
         };
         if record.seq.0 != 1 {
@@ -33,6 +33,7 @@ impl Deployment {
             migrations: migrations.clone(),
             digest: *digest,
             by: by.clone(),
+            lint: lint.clone(),
             waiting: None,
             paused: None,
             cancelling: None,

@@ -16,6 +16,7 @@ use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
 use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::id::{DatabaseName, DeploymentId, OperatorName, Seq};
+use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
 use crate::plan::{Measured, MigrationSummary};
 
@@ -31,6 +32,8 @@ pub struct Deployment {
     pub migrations: Vec<MigrationSummary>,
     pub digest: Digest,
     pub by: OperatorName,
+    /// What the linter found before it began.
+    pub lint: Vec<LintFinding>,
     pub stages: Vec<Stage>,
     pub waiting: Option<Waiting>,
     pub paused: Option<Pause>,

@@ -48,7 +48,7 @@ pub(crate) fn created(pipeline: Pipeline, migrations: Vec<MigrationSummary>) -> 
         deployment: DeploymentId::from_random(7),
         seq: Seq(1),
         at: at(0),
-        event: Event::Created { pipeline, migrations, digest, by },
+        event: Event::Created { pipeline, migrations, digest, by, lint: Vec::new() },
     }
 }
 

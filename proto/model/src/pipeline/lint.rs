@@ -126,7 +126,6 @@ impl<'de> Visitor<'de> for NamesVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::pipeline::Pipeline;
 
     fn parse(of_all: &str, of_stage: &str) -> Result<Pipeline, String> {

@@ -11,6 +11,7 @@ use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind, Waiting,
 };
 use stopover_model::id::{Attempt, Epoch, Seq};
+use stopover_model::lint::{LintFinding, ScriptRole};
 use stopover_model::migration::{
     Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
     SourcePlace, StatementSummary, TransactionMode,
@@ -19,7 +20,7 @@ use stopover_model::pipeline::{
     BackfillSettings, BackupLevel, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
 };
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
-use stopover_model::report::{BackfillProgress, Progress};
+use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
@@ -88,6 +89,7 @@ pub(super) fn events() -> Vec<Event> {
             migrations: migration_summaries(),
             digest: digest(7),
             by: id("ada"),
+            lint: lint_findings(),
         },
         Event::StageStarted { stage, databases: vec![id("users"), id("orders")] },
         Event::StepStarted { step: step(), attempt, epoch: Epoch(u64::MAX), agent: id("agent-1") },
@@ -137,6 +139,19 @@ pub(super) fn events() -> Vec<Event> {
 pub(super) fn records() -> Vec<Record> {
     let record = |(seq, event)| Record { deployment: id("0123456789"), seq: Seq(seq), at: at(), event };
     (1..).zip(events()).map(record).collect()
+}
+
+fn lint_findings() -> Vec<LintFinding> {
+    let finding = |script: &ScriptRole| LintFinding {
+        migration: id("001_x"),
+        script: *script,
+        rule: "stopover/update-without-where".into(),
+        place: SqlPlace { file: "001_x/up.sql".into(), line: 3, column: 1, text: "UPDATE t".into() },
+        message: "This UPDATE touches every row.".into(),
+        warn: vec![id("staging")],
+        refuse: vec![id("production"), id("eu")],
+    };
+    ScriptRole::ALL.iter().map(finding).collect()
 }
 
 pub(super) fn pipeline() -> Pipeline {

@@ -233,7 +233,7 @@ impl Agent for Fake {
     }
 }
 
-fn report(kind: StepKind) -> StepReport {
+pub(super) fn report(kind: StepKind) -> StepReport {
     let took = Duration::from_millis(1);
     match kind {
         StepKind::Inspect => StepReport::Inspected(Inspection {

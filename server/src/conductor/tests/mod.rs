@@ -3,6 +3,7 @@
 mod acts;
 mod agent;
 mod calls;
+mod lint;
 mod requests;
 
 use std::pin::Pin;

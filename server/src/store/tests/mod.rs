@@ -82,7 +82,8 @@ pub(super) fn created(id: &DeploymentId, second: i64) -> Record {
     let pipeline = Pipeline::parse("pipeline.toml", text).unwrap();
     let migrations = vec![MigrationSummary::of(&migration())];
     let digest = Deployment::digest_of(&pipeline, &migrations);
-    let event = Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap() };
+    let event =
+        Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap(), lint: Vec::new() };
     Record { deployment: id.clone(), seq: Seq(1), at: at(second), event }
 }
 

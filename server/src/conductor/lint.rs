@@ -1,0 +1,75 @@
+//! What the linter says of a deployment: of all its scripts, before it is created, or of those that would run, for a plan.
+//!
+//! It looks at text alone and takes its time over it, so that it does so beside the tasks that carry deployments on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use stopover_lint::{StagesReport, lint_stages};
+use stopover_model::id::MigrationId;
+use stopover_model::lint::{LintFinding, ScriptRole};
+use stopover_model::migration::Migration;
+use stopover_model::pipeline::Pipeline;
+
+use super::plan::StagePlan;
+use super::{ConductError, Conductor};
+
+/// What looking whether a stage would run what it refuses may take, before a deployment is created without knowing. The
+/// stage's own plan is made in any case.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// Which scripts are looked at; the others tell of what is there.
+pub(super) enum Chosen {
+    All,
+    Only(BTreeSet<(MigrationId, ScriptRole)>),
+}
+
+impl Chosen {
+    /// What would run, or may, in one of the stages.
+    pub(super) fn of_stages(stages: &[StagePlan], migrations: &[Migration]) -> Self {
+        let roles = [ScriptRole::Up, ScriptRole::Batched, ScriptRole::Down];
+        let all = migrations.iter().flat_map(|m| roles.map(|role| (m.id.clone(), role)));
+        Self::Only(all.filter(|(id, role)| stages.iter().any(|stage| stage.may_run(id, *role))).collect())
+    }
+}
+
+pub(super) async fn look(
+    pipeline: &Pipeline,
+    migrations: &[Migration],
+    chosen: Chosen,
+) -> Result<StagesReport, ConductError> {
+    let (pipeline, migrations) = (pipeline.clone(), migrations.to_vec());
+    let looking = tokio::task::spawn_blocking(move || {
+        lint_stages(&pipeline, &migrations, |id, role| match &chosen {
+            Chosen::All => true,
+            Chosen::Only(only) => only.contains(&(id.clone(), role)),
+        })
+    });
+    Ok(looking.await.map_err(|_| ConductError::Stopping)??)
+}
+
+impl Conductor {
+    /// What a new deployment keeps of the linter's findings. An error where a stage refuses what would run in it now: to
+    /// hear that only when the stages before it are done would help nobody.
+    pub(super) async fn lint_new(
+        &self,
+        pipeline: &Pipeline,
+        migrations: &[Migration],
+    ) -> Result<Vec<LintFinding>, ConductError> {
+        let report = look(pipeline, migrations, Chosen::All).await?;
+        let findings: Vec<_> = report.findings.into_iter().map(|found| found.known.to_keep()).collect();
+        let refusing: BTreeSet<_> = findings.iter().flat_map(|f| &f.refuse).collect();
+        if refusing.is_empty() {
+            return Ok(findings);
+        }
+        let looked = self.stages(pipeline, migrations, LONGEST, |stage| refusing.contains(stage)).await?;
+        for stage in looked {
+            for plan in stage.targets.iter().filter_map(|target| target.plan.as_ref().ok()) {
+                if let Some(error) = plan.lint_refusal(&stage.environment, &findings) {
+                    return Err(ConductError::Linted(Box::new(error)));
+                }
+            }
+        }
+        Ok(findings)
+    }
+}
