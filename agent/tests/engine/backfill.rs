@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use stopover_cluster::Cluster;
-use stopover_model::backfill::{Brakes, Canary, Throttle};
+use stopover_model::backfill::Throttle;
 use stopover_model::report::{Effect, ErrorClass};
 
 use crate::support::*;
 
-const ROWS: u32 = 9_000;
+pub(crate) const ROWS: u32 = 9_000;
 
 /// Counts how often each row is changed, in the transaction that changes it.
 const COUNTER: &str = "CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS \
@@ -16,11 +16,11 @@ const COUNTER: &str = "CREATE FUNCTION count_change() RETURNS trigger LANGUAGE p
     CREATE TRIGGER count_change BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION count_change()";
 
 /// A table with this key, counted.
-async fn users(key: &str, primary: &str, select: &str) -> Bench {
+pub(crate) async fn users(key: &str, primary: &str, select: &str) -> Bench {
     fill(Bench::new().await, key, primary, select).await
 }
 
-async fn fill(bench: Bench, key: &str, primary: &str, select: &str) -> Bench {
+pub(crate) async fn fill(bench: Bench, key: &str, primary: &str, select: &str) -> Bench {
     let columns = "n int NOT NULL, done boolean, changes int NOT NULL DEFAULT 0";
     bench.execute(&format!("CREATE TABLE users ({key}, {columns}, PRIMARY KEY ({primary}))")).await;
     bench
@@ -31,19 +31,19 @@ async fn fill(bench: Bench, key: &str, primary: &str, select: &str) -> Bench {
     bench
 }
 
-async fn plain() -> Bench {
+pub(crate) async fn plain() -> Bench {
     users("id bigint", "id", "i").await
 }
 
-async fn plain_on(cluster: &Cluster) -> Bench {
+pub(crate) async fn plain_on(cluster: &Cluster) -> Bench {
     fill(Bench::on(cluster).await, "id bigint", "id", "i").await
 }
 
-fn up(directive: &str) -> String {
+pub(crate) fn up(directive: &str) -> String {
     format!("-- stopover: backfill {directive}\nUPDATE users SET done = true WHERE done IS NULL")
 }
 
-async fn assert_each_row_once(bench: &Bench) {
+pub(crate) async fn assert_each_row_once(bench: &Bench) {
     let once = bench.value("SELECT count(*) FROM users WHERE done AND changes = 1").await;
     assert_eq!(once, ROWS.to_string());
     assert_eq!(bench.value("SELECT state FROM stopover.migration").await, "applied");
@@ -293,150 +293,4 @@ async fn a_rate_is_kept() {
     assert_eq!(report.rows, 2_000);
     // A lower bound holds on the busiest machine; the last batch is followed by no rest.
     assert!(began.elapsed() >= Duration::from_millis(450), "{:?}", began.elapsed());
-}
-
-/// The backfill begins while something holds it, says so, and goes on when that is over.
-async fn assert_held(bench: &Bench, brakes: Brakes, says: &str, release: impl AsyncFnOnce()) {
-    let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.backfill.brakes = brakes;
-    let running = bench.spawn_work(work);
-    running.said(&format!("the backfill is held: {says}")).await;
-    assert_eq!(bench.value("SELECT count(*) FROM users WHERE done").await, "0");
-    release().await;
-    let reporter = running.reporter.clone();
-    applied(running.end().await);
-    let lines = shown(&reporter);
-    assert!(lines.iter().any(|line| line.starts_with("the backfill goes on after")), "{lines:?}");
-    assert_each_row_once(bench).await;
-}
-
-fn only(brakes: impl FnOnce(&mut Brakes)) -> Brakes {
-    let mut only = Brakes {
-        replica_behind: None,
-        archive_behind: None,
-        wal_rate: None,
-        lock_waiters: None,
-        oldest_transaction: None,
-        autovacuum: false,
-        canary: None,
-    };
-    brakes(&mut only);
-    only
-}
-
-#[tokio::test]
-async fn an_old_transaction_holds_it() {
-    let bench = plain().await;
-    let other = bench.test.client().await.unwrap();
-    other.batch_execute("SET application_name = 'report'; BEGIN; SELECT 1").await.unwrap();
-    let brakes = only(|b| b.oldest_transaction = Some(Duration::ZERO));
-    assert_held(&bench, brakes, "pid", async || other.batch_execute("COMMIT").await.unwrap()).await;
-}
-
-#[tokio::test]
-async fn whoever_waits_for_a_lock_on_the_table_holds_it() {
-    let bench = plain().await;
-    let (holder, waiter) = (bench.test.client().await.unwrap(), bench.test.client().await.unwrap());
-    holder.batch_execute("BEGIN; LOCK TABLE users IN ROW SHARE MODE").await.unwrap();
-    let waiting = tokio::spawn(async move {
-        waiter.batch_execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE; COMMIT").await
-    });
-    until("it waits", || async {
-        bench.value("SELECT count(*) FROM pg_locks WHERE NOT granted").await != "0"
-    })
-    .await;
-    let brakes = only(|b| b.lock_waiters = Some(1));
-    assert_held(&bench, brakes, "1 sessions wait", async || holder.batch_execute("COMMIT").await.unwrap())
-        .await;
-    waiting.await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_slow_canary_and_one_that_fails_hold_it() {
-    let bench = plain().await;
-    bench.execute("CREATE TABLE knob (seconds float); INSERT INTO knob VALUES (0.2)").await;
-    let canary = |sql: &str| {
-        let canary = Canary { sql: sql.to_owned(), p99: Duration::from_millis(150) };
-        only(|b| b.canary = Some(canary))
-    };
-    let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.backfill.brakes = canary("SELECT pg_sleep((SELECT seconds FROM knob))");
-    let running = bench.spawn_work(work.clone());
-    running.said("the canary query's p99 is").await;
-    running.cancel.cancel();
-    failure(running.end().await);
-    work.backfill.brakes = canary("SELECT * FROM gone");
-    let running = bench.spawn_work(work);
-    running.said("the canary query can't be read").await;
-    bench.execute("CREATE TABLE gone ()").await;
-    applied(running.end().await);
-    assert_each_row_once(&bench).await;
-}
-
-#[tokio::test]
-async fn what_the_agents_user_may_not_see_holds_it() {
-    let mut bench = plain().await;
-    let (database, user) = (bench.test.name().to_owned(), format!("blind_{}", bench.test.name()));
-    bench
-        .execute(&format!(
-            "CREATE ROLE {user} LOGIN PASSWORD '{user}'; GRANT ALL ON users TO {user}; \
-             GRANT CREATE ON DATABASE {database} TO {user}"
-        ))
-        .await;
-    let other = bench.test.client().await.unwrap();
-    other.batch_execute("BEGIN").await.unwrap();
-    bench.login_as(&user);
-    let brakes = only(|b| b.oldest_transaction = Some(Duration::from_hours(1)));
-    let mut work = work(&migration("001_a", &[("up.sql", &up(""))]));
-    work.backfill.brakes = brakes;
-    let running = bench.spawn_work(work);
-    running.said(&format!("GRANT pg_monitor TO \"{user}\"")).await;
-    bench.execute(&format!("GRANT pg_monitor TO {user}")).await;
-    applied(running.end().await);
-    bench.execute(&format!("DROP OWNED BY {user} CASCADE; DROP ROLE {user}")).await;
-}
-
-#[tokio::test]
-async fn archiving_that_is_behind_holds_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let gate = directory.path().join("open");
-    let cluster = Cluster::builder()
-        .name("archive")
-        .setting("archive_mode", "on")
-        .setting("archive_command", &format!("test -e {}", gate.display()))
-        .start()
-        .await
-        .unwrap();
-    std::fs::write(&gate, "").unwrap();
-    let bench = plain_on(&cluster).await;
-    bench.execute("SELECT pg_switch_wal()").await;
-    until("a segment is archived", || async {
-        bench.value("SELECT last_archived_wal IS NOT NULL FROM pg_stat_archiver").await == "t"
-    })
-    .await;
-    std::fs::remove_file(&gate).unwrap();
-    for _ in 0..4 {
-        bench.execute("CREATE TABLE filler AS SELECT 1; DROP TABLE filler; SELECT pg_switch_wal()").await;
-    }
-    let brakes = only(|b| b.archive_behind = Some(16 << 20));
-    let open = || std::fs::write(&gate, "").unwrap();
-    assert_held(&bench, brakes, "WAL archiving is", async || open()).await;
-}
-
-#[tokio::test]
-async fn a_standby_whose_replay_is_paused_holds_it_until_it_has_caught_up() {
-    let primary = Cluster::builder().name("primary").start().await.unwrap();
-    let standby = Cluster::builder().name("standby").start_standby_of(&primary).await.unwrap();
-    let bench = plain_on(&primary).await;
-    let replica = standby.client("postgres").await.unwrap();
-    replica.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
-    until("the replay is paused", || async {
-        value(&replica, "SELECT pg_get_wal_replay_pause_state()").await == "paused"
-    })
-    .await;
-    // More than the limit; an idle standby that is paused has no lag in time at all.
-    bench.execute("CREATE TABLE filler AS SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i").await;
-    let brakes = only(|b| b.replica_behind = Some(1 << 20));
-    let resume = async || replica.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
-    assert_held(&bench, brakes, "the standby", resume).await;
 }

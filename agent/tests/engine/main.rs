@@ -4,6 +4,7 @@
 
 mod backfill;
 mod backfill_faults;
+mod backfill_holds;
 mod blocks;
 mod commit;
 mod connect;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
-pub use backfill::BackfillSettings;
 use backfill::RawBackfill;
+pub use backfill::{BackfillSettings, VacuumAfter};
 use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;

@@ -1,13 +1,33 @@
 //! How fast backfills may go, and what holds them.
 
 use stopover_model::backfill::{Brakes, Canary, Throttle};
-use stopover_model::pipeline::BackfillSettings;
+use stopover_model::pipeline::{BackfillSettings, VacuumAfter};
 
 use super::error::InvalidWire;
 use super::field::{duration, optional_duration, optional_message, or_default, plain};
 use crate::v1;
 
-wire_message!(BackfillSettings { throttle: or_default, brakes: or_default });
+wire_message!(BackfillSettings { throttle: or_default, brakes: or_default, vacuum: vacuum_after });
+
+/// Percent; nothing where it is left to autovacuum.
+mod vacuum_after {
+    use super::{InvalidWire, VacuumAfter};
+
+    pub(super) fn write(vacuum: VacuumAfter) -> Option<u32> {
+        match vacuum {
+            VacuumAfter::Off => None,
+            VacuumAfter::Percent(percent) => Some(percent),
+        }
+    }
+
+    pub(super) fn read(percent: Option<u32>, field: &str) -> Result<VacuumAfter, InvalidWire> {
+        match percent {
+            None => Ok(VacuumAfter::Off),
+            Some(percent @ 1..=100) => Ok(VacuumAfter::Percent(percent)),
+            Some(other) => Err(InvalidWire::new(field, format!("is {other}; a share is from 1 to 100"))),
+        }
+    }
+}
 
 wire_message!(Throttle {
     batch_time: optional_duration,

@@ -13,7 +13,7 @@ use super::batch::Sessions;
 use super::key::Walk;
 use super::meter::Meter;
 use super::weather::{self, Weather};
-use super::{MOST_PASSES, statement_key, worker, write};
+use super::{MOST_PASSES, statement_key, vacuum, worker, write};
 use crate::ledger::{self, BackfillRange, StatementKey};
 use crate::migrate::Engine;
 use crate::migrate::job::ScriptStep;
@@ -60,15 +60,21 @@ impl<'e, 'j> Campaign<'e, 'j> {
         }
     }
 
-    /// Works through all ranges, with an eye on the live database all the time.
+    /// Works through all ranges, with an eye on the live database all the time, and keeps the table in shape.
     pub(super) async fn run(
         &self,
         session: &Session,
         scouts: &[Session],
         ranges: Vec<BackfillRange>,
     ) -> Result<(), Stop> {
+        let over = CancellationToken::new();
+        let walk = async {
+            let _over = over.clone().drop_guard();
+            self.walk(session, scouts, ranges).await
+        };
+        let both = async { tokio::join!(walk, Box::pin(vacuum::keep_small(self, &over))).0 };
         tokio::select! {
-            ended = self.walk(session, scouts, ranges) => ended,
+            ended = both => ended,
             never = weather::watch(self) => match never {},
         }
     }
@@ -206,6 +212,13 @@ impl<'e, 'j> Campaign<'e, 'j> {
                 () = self.stopping() => {}
             }
         }
+    }
+
+    /// Waits for a look of this kind.
+    pub(super) async fn until_weather(&self, wanted: impl Fn(&Weather) -> bool) {
+        let mut weather = self.weather.subscribe();
+        // The sender lives as long as the campaign does.
+        let _ = weather.wait_for(|weather| weather.as_ref().is_some_and(&wanted)).await;
     }
 
     pub(super) fn weather(&self) -> &watch::Sender<Option<Weather>> {

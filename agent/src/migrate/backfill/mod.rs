@@ -15,6 +15,7 @@ mod key;
 mod meter;
 mod plan;
 mod signals;
+mod vacuum;
 mod weather;
 mod worker;
 

@@ -15,6 +15,8 @@ use crate::postgres::{QueryError, Session, shown};
 const CANARY_WINDOW: usize = 50;
 /// A canary that takes longer than this many times its limit has said enough.
 const CANARY_PATIENCE: u32 = 10;
+/// What the first rate of WAL is taken over.
+const FIRST_RATE: Duration = Duration::from_millis(250);
 
 /// Reads the signals again and again; some are differences to the look before.
 pub(super) struct Probe {
@@ -42,6 +44,12 @@ impl Probe {
     }
 
     pub(super) async fn look(&mut self, session: &Session, working: &[i32]) -> Result<Look, QueryError> {
+        if self.brakes.wal_rate.is_some() && self.wal.is_none() {
+            // A rate is known from the second look on, and what is not known would hold nothing.
+            let row = session.client().query_typed_one(WAL, &[]).await.map_err(|e| session.error(e))?;
+            self.wal = Some((row.get(0), Instant::now()));
+            tokio::time::sleep(FIRST_RATE).await;
+        }
         let parameters = &[
             (&self.table as &(dyn tokio_postgres::types::ToSql + Sync), Type::OID),
             (&working, Type::INT4_ARRAY),
@@ -56,8 +64,7 @@ impl Probe {
                 let millis = i64::try_from(now.duration_since(at).as_millis()).unwrap_or(i64::MAX).max(1);
                 Reading::Value(positive((wal - before).saturating_mul(1_000) / millis))
             }
-            // Nothing is known of the rate before the second look.
-            None => Reading::Value(0),
+            None => Reading::Absent,
         };
         let canary = self.canary(session).await?;
         Ok(Look {
@@ -161,6 +168,8 @@ fn no_monitor(user: &str) -> String {
 fn positive(n: i64) -> u64 {
     u64::try_from(n).unwrap_or_default()
 }
+
+const WAL: &str = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')::bigint";
 
 const SIGNALS: &str = "\
 WITH tables AS ( \

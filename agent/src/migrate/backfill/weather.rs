@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use stopover_model::backfill::{Hold, Signal};
+use stopover_model::backfill::{Hold, Reading, Signal};
 use tokio::time::{Instant, sleep};
 
 use super::Campaign;
@@ -23,6 +23,8 @@ pub(super) struct Weather {
     pub(super) held_since: Option<Instant>,
     pub(super) wal_bytes: u64,
     pub(super) dead_rows: u64,
+    /// Sessions that wait for a lock on the table.
+    pub(super) lock_waiters: u32,
 }
 
 impl Weather {
@@ -44,6 +46,10 @@ pub(super) async fn watch(campaign: &Campaign<'_, '_>) -> Infallible {
                 weather.holds = brakes.holds(&look.signals);
                 weather.wal_bytes = look.wal_bytes;
                 weather.dead_rows = look.dead_rows;
+                weather.lock_waiters = match look.signals.lock_waiters {
+                    Reading::Value(waiters) => waiters,
+                    Reading::Absent | Reading::Unreadable(_) => 0,
+                };
             }
             Err(why) => {
                 session = None;

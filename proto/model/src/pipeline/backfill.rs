@@ -16,6 +16,41 @@ pub struct BackfillSettings {
     pub throttle: Throttle,
     #[serde(default)]
     pub brakes: Brakes,
+    #[serde(default, skip_serializing_if = "VacuumAfter::is_default")]
+    pub vacuum: VacuumAfter,
+}
+
+/// When the table is vacuumed while its rows are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VacuumAfter {
+    /// It is left to autovacuum.
+    #[serde(rename = "off")]
+    Off,
+    /// Each time that the dead rows come to so many percent of the table's rows.
+    #[serde(rename = "percent")]
+    Percent(u32),
+}
+
+impl Default for VacuumAfter {
+    fn default() -> Self {
+        Self::Percent(20)
+    }
+}
+
+impl VacuumAfter {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How many dead rows of a table with so many rows are enough; None: no number is.
+    #[must_use]
+    pub fn dead_rows(self, rows: u64) -> Option<u64> {
+        match self {
+            Self::Off => None,
+            Self::Percent(percent) => Some(rows.saturating_mul(u64::from(percent)) / 100),
+        }
+    }
 }
 
 impl BackfillSettings {
@@ -40,6 +75,7 @@ pub(super) struct RawBackfill {
     oldest_transaction: Option<Spanned<String>>,
     autovacuum: Option<bool>,
     canary: Option<RawCanary>,
+    vacuum: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +128,7 @@ impl RawBackfill {
                 autovacuum: self.autovacuum.unwrap_or(default.autovacuum),
                 canary: self.canary.map(|canary| canary.read(&place)).transpose()?,
             },
+            vacuum: self.vacuum.as_ref().map(|value| place.vacuum(value)).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -128,6 +165,24 @@ impl Place<'_> {
             None => Ok(default),
             Some(off) if off.get_ref() == "off" => Ok(None),
             Some(value) => read(self, value).map(Some),
+        }
+    }
+
+    fn vacuum(&self, value: &Spanned<String>) -> Result<VacuumAfter, ConfigError> {
+        let text = value.get_ref();
+        if text == "off" {
+            return Ok(VacuumAfter::Off);
+        }
+        let percent = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        match percent {
+            Some(percent @ 1..=100) => Ok(VacuumAfter::Percent(percent)),
+            _ => Err(self.at(
+                value,
+                &format!(
+                    "`{}` is no share of the table's rows; write \"1%\" to \"100%\", or \"off\"",
+                    text.escape_debug()
+                ),
+            )),
         }
     }
 
@@ -169,7 +224,7 @@ mod tests {
         let all = settings(
             "batch_time = \"50ms\"\nmax_rate = 50_000\npause = \"10ms\"\nreplica_behind = \"16MiB\"\n\
              archive_behind = \"off\"\nwal_rate = \"100MiB\"\nlock_waiters = 0\noldest_transaction = \"off\"\n\
-             autovacuum = true\ncanary = { sql = \"SELECT 1\", p99 = \"20ms\" }",
+             autovacuum = true\ncanary = { sql = \"SELECT 1\", p99 = \"20ms\" }\nvacuum = \"50%\"",
         )
         .unwrap();
         assert_eq!(all.throttle.target(), Duration::from_millis(50));
@@ -177,6 +232,8 @@ mod tests {
             (all.throttle.max_rate, all.throttle.pause),
             (Some(50_000), Some(Duration::from_millis(10)))
         );
+        assert_eq!(all.vacuum.dead_rows(1_000), Some(500));
+        assert_eq!(settings("vacuum = \"off\"").unwrap().vacuum.dead_rows(1_000), None);
         let brakes = all.brakes;
         assert_eq!((brakes.replica_behind, brakes.archive_behind), (Some(16 << 20), None));
         assert_eq!(
@@ -194,6 +251,8 @@ mod tests {
             ("pause = \"0s\"", "leave the key out"),
             ("max_rate = 0", "would never end"),
             ("replica_behind = \"much\"", "pipeline.toml:5:18: `much` is not a number of bytes"),
+            ("vacuum = \"0%\"", "pipeline.toml:5:10: `0%` is no share of the table's rows"),
+            ("vacuum = \"20\"", "write \"1%\" to \"100%\", or \"off\""),
             ("replica_lag = \"1MiB\"", "unknown field `replica_lag`"),
             ("canary = { sql = \"SELECT 1; SELECT 2\", p99 = \"1ms\" }", "holds 2 statements"),
         ] {

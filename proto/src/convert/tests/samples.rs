@@ -18,6 +18,7 @@ use stopover_model::migration::{
 };
 use stopover_model::pipeline::{
     BackfillSettings, BackupLevel, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
+    VacuumAfter,
 };
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
@@ -171,6 +172,7 @@ pub(super) fn pipeline() -> Pipeline {
                 canary: Some(Canary { sql: "SELECT 1".into(), p99: Duration::from_millis(20) }),
                 ..Brakes::default()
             },
+            vacuum: VacuumAfter::Percent(7),
         },
         lint: LintSettings { refuse: vec!["all".into(), "ban-drop-table".into()], ..LintSettings::default() },
     };
