@@ -1,5 +1,5 @@
 //! A backfill of a million rows: ours beside a plpgsql loop of ranges of 10,000 rows with a COMMIT behind each, which is
-//! what people write by hand, and beside one UPDATE of all. Each on a table of its own, side by side in one run.
+//! what people write by hand, beside a loop of `id IN (SELECT ... LIMIT)`, and beside one UPDATE of all. Each on a table of its own, side by side in one run.
 //!
 //! Run it with `tests/bench backfill`. It asserts nothing about time; what counts are the ratios of the pairs.
 //! `STOPOVER_BENCH_ROWS` changes the size.
@@ -32,12 +32,15 @@ async fn main() {
     stack.environment_on("staging", database, AgentOptions::default()).await;
     let pipeline = "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n";
     stack.pipeline(pipeline).await;
-    let (mut ours, mut two, mut loops, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut two, mut loops) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut limits, mut whole) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
         fresh(&client, rows).await;
         ours.push(backfill(&stack, &client, &format!("{pair}_one"), "").await);
         fresh(&client, rows).await;
         loops.push(run(&client, LOOP).await);
+        fresh(&client, rows).await;
+        limits.push(run(&client, LIMITS).await);
         fresh(&client, rows).await;
         two.push(backfill(&stack, &client, &format!("{pair}_two"), "workers=2").await);
         fresh(&client, rows).await;
@@ -46,6 +49,7 @@ async fn main() {
     say("ours", rows, &ours, &loops);
     say("ours, two workers", rows, &two, &loops);
     say("plpgsql loop of 10,000", rows, &loops, &loops);
+    say("plpgsql loop of id IN (SELECT ... LIMIT)", rows, &limits, &loops);
     say("one UPDATE", rows, &whole, &loops);
 }
 
@@ -90,6 +94,15 @@ BEGIN
     END LOOP;
 END $$";
 
+const LIMITS: &str = "DO $$
+BEGIN
+    LOOP
+        UPDATE users SET seen = true WHERE id IN (SELECT id FROM users WHERE seen IS NULL LIMIT 10000);
+        EXIT WHEN NOT FOUND;
+        COMMIT;
+    END LOOP;
+END $$";
+
 #[expect(clippy::cast_precision_loss, reason = "shown as whole rows a second")]
 fn say(what: &str, rows: u64, times: &[Duration], reference: &[Duration]) {
     let median = |mut numbers: Vec<f64>| {
@@ -104,7 +117,7 @@ fn say(what: &str, rows: u64, times: &[Duration], reference: &[Duration]) {
     #[expect(clippy::print_stdout, reason = "a benchmark's answer")]
     {
         println!(
-            "{what:24} {rate:>9.0} rows/s   {:.2} of the loop ({low:.2} to {high:.2}, {} pairs)",
+            "{what:42}{rate:>9.0} rows/s   {:.2} of the loop ({low:.2} to {high:.2}, {} pairs)",
             median(ratios),
             times.len()
         );
