@@ -39,9 +39,10 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     OURS.iter().copied().chain(SQUAWKS.iter())
 }
 
-const OURS: [&Entry; 9] = [
+const OURS: [&Entry; 10] = [
     &UPDATE_WITHOUT_WHERE,
     &DELETE_WITHOUT_WHERE,
+    &BACKFILL_WITHOUT_NEED,
     &ADD_COLUMN_REWRITES,
     &SET_NOT_NULL_SCANS,
     &LOCK_HELD_WHILE_SLOW,
@@ -62,6 +63,11 @@ pub(crate) static UPDATE_WITHOUT_WHERE: Entry = ours(
 );
 pub(crate) static DELETE_WITHOUT_WHERE: Entry =
     ours("stopover/delete-without-where", Concern::Rows, "a DELETE of every row, row by row and in one go");
+pub(crate) static BACKFILL_WITHOUT_NEED: Entry = ours(
+    "stopover/backfill-without-need",
+    Concern::Rows,
+    "batches that give a column which is new one value, as its default would at once",
+);
 pub(crate) static ADD_COLUMN_REWRITES: Entry = ours(
     "stopover/add-column-rewrites",
     Concern::Rows,

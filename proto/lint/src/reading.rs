@@ -66,6 +66,11 @@ impl<'a> Reading<'a> {
         self.source.role
     }
 
+    /// Whether the engine runs a statement as a backfill.
+    pub(crate) fn runs_in_batches(&self, index: usize) -> bool {
+        self.source.script.backfill(&self.statements[index].at).is_some()
+    }
+
     /// The statement in which a range begins.
     pub(crate) fn statement_at(&self, range: &Range<usize>) -> Option<usize> {
         self.statements.iter().position(|s| (s.at.start..=s.at.end).contains(&range.start))

@@ -159,7 +159,8 @@ fn column_then_default(table: &str, added: &ast::AddColumn) -> Option<Rewrite> {
     let sql = format!(
         "ALTER TABLE {table} {};\n\
          ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {expression};\n\
-         -- then give the rows that are there their values in batches, where {column} IS NULL",
+         -- stopover: backfill\n\
+         UPDATE {table} SET {column} = {expression} WHERE {column} IS NULL;",
         without(added, &default)
     );
     Some(Rewrite { title: "Add the column first, and its default for the rows to come".to_owned(), sql })

@@ -43,8 +43,9 @@ fn serial(statement: &Read<'_>, added: &ast::AddColumn) -> Option<Raw> {
     let sql = format!(
         "ALTER TABLE {table} ADD COLUMN {column} {plain};\n\
          CREATE SEQUENCE {sequence} AS {plain} OWNED BY {table}.{column};\n\
-         ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT nextval('{}');\n\
-         -- then number the rows that are there in batches, where {column} IS NULL",
+         ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT nextval('{0}');\n\
+         -- stopover: backfill\n\
+         UPDATE {table} SET {column} = nextval('{0}') WHERE {column} IS NULL;",
         sequence.replace('\'', "''")
     );
     Some(

@@ -61,7 +61,7 @@ fn is_slow(reading: &Reading<'_>, index: usize) -> bool {
             actions.iter().any(|action| matches!(action, AlterAction::ValidateConstraint { .. }))
         }
         StatementKind::RefreshMaterializedView { .. } => return true,
-        _ => touches_every_row(reading, index),
+        _ => touches_every_row(reading, index) && !reading.runs_in_batches(index),
     };
     of_rows && statement.tables().iter().any(|table| !is_new(reading, index, table))
 }

@@ -1,6 +1,8 @@
 //! Our own rules, where squawk has none. One file each.
 
 mod add_column_rewrites;
+mod block_fill;
+mod default_instead;
 mod lock_held;
 mod rerun;
 mod rollback_loses_data;
@@ -18,6 +20,7 @@ pub(crate) fn findings(reading: &Reading<'_>, up: Option<&Reading<'_>>) -> Vec<R
     let mut found = Vec::new();
     for index in 0..reading.statements.len() {
         found.extend(whole_table::check(reading, index));
+        found.extend(block_fill::check(reading, index));
         found.extend(add_column_rewrites::check(reading, index));
         found.extend(timeout::check(reading, index));
         found.extend(rerun::check(reading, index));

@@ -1,25 +1,32 @@
 //! UPDATE and DELETE of every row.
 
 use squawk_syntax::ast;
-use stopover_model::sql::{AlterAction, Name, StatementKind};
+use stopover_model::backfill;
+use stopover_model::sql::{Name, StatementKind};
 
-use crate::catalogue::{DELETE_WITHOUT_WHERE, UPDATE_WITHOUT_WHERE};
-use crate::known::{action_of, added, plain};
+use super::default_instead::{OneColumn, default_instead};
+use crate::catalogue::{BACKFILL_WITHOUT_NEED, DELETE_WITHOUT_WHERE, UPDATE_WITHOUT_WHERE};
+use crate::known::added;
 use crate::raw::Raw;
 use crate::reading::{Read, Reading};
 use crate::tree::text;
-use crate::volatile;
 
 pub(super) fn check(reading: &Reading<'_>, index: usize) -> Option<Raw> {
     let statement = &reading.statements[index];
     match &statement.kind {
         StatementKind::Update { table, .. } if touches_every_row(reading, index) => {
-            Some(update(reading, index, table))
+            update(reading, index, table)
         }
-        StatementKind::Delete { table, has_where: false } => Some(delete(statement, table)),
+        StatementKind::Delete { table, has_where: false } if !reading.runs_in_batches(index) => {
+            Some(delete(statement, table))
+        }
         _ => None,
     }
 }
+
+const DEFAULT: &str = "Let the new column's default give the rows that are there their value: that takes no time at any \
+                       size. Afterwards set the default for the rows to come.";
+const BATCHES: &str = "Let it run in batches, by the comment above it; or say which rows with WHERE.";
 
 /// Without a WHERE, or with one that says `column IS NULL` of a column that the script has just added.
 pub(super) fn touches_every_row(reading: &Reading<'_>, index: usize) -> bool {
@@ -33,26 +40,34 @@ pub(super) fn touches_every_row(reading: &Reading<'_>, index: usize) -> bool {
     }
 }
 
-fn update(reading: &Reading<'_>, index: usize, table: &Name) -> Raw {
+fn update(reading: &Reading<'_>, index: usize, table: &Name) -> Option<Raw> {
     let statement = &reading.statements[index];
+    let set = match &statement.tree {
+        Some(ast::Stmt::Update(update)) => OneColumn::of(update),
+        _ => None,
+    };
+    let default = set.and_then(|set| default_instead(reading, index, table, &set));
+    if reading.runs_in_batches(index) {
+        let message = format!(
+            "This backfill gives every row of {table} one value in a column that is new: its default does so at once, at any \
+             size."
+        );
+        let raw = Raw::ours(&BACKFILL_WITHOUT_NEED, statement.range(), message);
+        return default
+            .map(|sql| raw.help(DEFAULT).rewrite("Instead of the new column and of this backfill", sql));
+    }
     let message = format!(
         "This UPDATE touches every row of {table} at once: each stays locked until the transaction ends, and the table \
          grows to twice its size."
     );
     let raw = Raw::ours(&UPDATE_WITHOUT_WHERE, statement.range(), message);
-    if let Some(sql) = default_instead(reading, index, table) {
-        return raw
-            .help(
-                "Let the new column's default give the rows that are there their value: that takes no time at any \
-                 size. Afterwards set the default for the rows to come.",
-            )
-            .rewrite("Instead of the new column and of this UPDATE", sql);
+    if let Some(sql) = default {
+        return Some(raw.help(DEFAULT).rewrite("Instead of the new column and of this UPDATE", sql));
     }
-    let raw = raw.help("Update in batches that commit, in an up.batch.sql; or say which rows with WHERE.");
-    match batches(statement, table) {
-        Some(sql) => raw.rewrite("In batches by the table's key, here id", sql),
-        None => raw,
-    }
+    Some(match batches(statement) {
+        Some(sql) => raw.help(BATCHES).rewrite("In batches, each in a transaction of its own", sql),
+        None => raw.help("Update in batches that commit, in an up.batch.sql; or say which rows with WHERE."),
+    })
 }
 
 fn delete(statement: &Read<'_>, table: &Name) -> Raw {
@@ -64,7 +79,13 @@ fn delete(statement: &Read<'_>, table: &Name) -> Raw {
         .help("To empty the table, TRUNCATE it: that locks it against everybody, but only for a moment. Else say which rows with WHERE.");
     // With more than the table in it, TRUNCATE would not do the same.
     let is_plain = statement.at.text.split_whitespace().count() == 3;
-    if is_plain { raw.rewrite("At once", format!("TRUNCATE {table};")) } else { raw }
+    if is_plain {
+        return raw.rewrite("At once", format!("TRUNCATE {table};"));
+    }
+    match batches(statement) {
+        Some(sql) => raw.rewrite("In batches, each in a transaction of its own", sql),
+        None => raw,
+    }
 }
 
 /// The column of `WHERE column IS NULL`.
@@ -80,90 +101,10 @@ fn null_column(statement: &Read<'_>) -> Option<String> {
     says_so.then(|| column.parse::<Name>().ok()).flatten().map(|name| name.name)
 }
 
-/// Where the UPDATE gives one value to a column that is new: a default that does the same, and then the intended one.
-fn default_instead(reading: &Reading<'_>, index: usize, table: &Name) -> Option<String> {
-    let Some(ast::Stmt::Update(update)) = &reading.statements[index].tree else { return None };
-    if update.from_clause().is_some() || update.with_clause().is_some() {
-        return None;
-    }
-    let mut columns = update.set_clause()?.set_column_list()?.set_columns();
-    let (Some(ast::SetColumn::SetSingleColumn(set)), None) = (columns.next(), columns.next()) else {
-        return None;
-    };
-    let value = set.set_expr()?.expr()?;
-    if !volatile::is_steady(&value) {
-        return None;
-    }
-    let name = text(&set.column_target()?);
-    let column = name.parse::<Name>().ok()?.name;
-    let (adding, action) = added(&reading.statements[..index], table, &column)?;
-    let ast::AlterTableAction::AddColumn(added) = action_of(&reading.statements[adding], action)? else {
-        return None;
-    };
-    let constraints = added.constraints().filter(|c| !matches!(c, ast::Constraint::DefaultConstraint(_)));
-    let rest: Vec<_> = std::iter::once(String::new()).chain(constraints.map(|c| text(&c))).collect();
-    let rest = rest.join(" ");
-    let exists = if added.if_not_exists().is_some() { "IF NOT EXISTS " } else { "" };
-    let then = match default_of(reading, table, &column) {
-        Some(default) => format!("SET DEFAULT {default}"),
-        None => "DROP DEFAULT".to_owned(),
-    };
-    Some(format!(
-        "ALTER TABLE {table} ADD COLUMN {exists}{name} {} DEFAULT {}{rest};\n\
-         ALTER TABLE {table} ALTER COLUMN {name} {then};",
-        text(&added.ty()?),
-        text(&value),
-    ))
-}
-
-/// The default that the script leaves the column with.
-fn default_of(reading: &Reading<'_>, table: &Name, column: &str) -> Option<String> {
-    let mut default = None;
-    for statement in reading.statements.iter().filter(|s| s.tables().iter().any(|t| plain(t) == plain(table)))
-    {
-        for (n, action) in statement.actions().iter().enumerate() {
-            match action {
-                AlterAction::AddColumn { column: new, default: Some(value), .. } if new == column => {
-                    default = Some(value.clone());
-                }
-                AlterAction::SetDefault { column: changed } if changed == column => {
-                    default = set_default(statement, n).or(default);
-                }
-                AlterAction::DropDefault { column: changed } if changed == column => default = None,
-                _ => {}
-            }
-        }
-    }
-    default
-}
-
-fn set_default(statement: &Read<'_>, action: usize) -> Option<String> {
-    let ast::AlterTableAction::AlterColumn(alter) = action_of(statement, action)? else { return None };
-    match alter.option()? {
-        ast::AlterColumnOption::SetDefault(set) => set.expr().map(|expr| text(&expr)),
-        _ => None,
-    }
-}
-
-/// A loop that any PostgreSQL runs; the end is fixed at the beginning, or a busy table would keep it going.
-fn batches(statement: &Read<'_>, table: &Name) -> Option<String> {
-    let Some(ast::Stmt::Update(update)) = &statement.tree else { return None };
-    let simple = update.from_clause().is_none()
-        && update.with_clause().is_none()
-        && update.alias().is_none()
-        && update.returning_clause().is_none()
-        && update.where_clause_or_current_of().is_none()
-        && !statement.at.text.contains("$$");
-    simple.then(|| {
-        format!(
-            "DO $$\nDECLARE\n  next_id bigint;\n  last_id bigint;\nBEGIN\n  \
-             SELECT min(id), max(id) INTO next_id, last_id FROM {table};\n  \
-             WHILE next_id <= last_id LOOP\n    \
-             {}\n      WHERE id BETWEEN next_id AND next_id + 9999;\n    \
-             COMMIT;\n    next_id := next_id + 10000;\n  END LOOP;\nEND $$;",
-            statement.at.text
-        )
-    })
+/// The engine's own batches, where it can take the statement apart.
+fn batches(statement: &Read<'_>) -> Option<String> {
+    let text = statement.at.text;
+    backfill::analyse(text).is_ok().then(|| format!("-- stopover: backfill\n{text};"))
 }
 
 #[cfg(test)]
@@ -212,17 +153,32 @@ mod tests {
             Some("ALTER TABLE t ADD COLUMN IF NOT EXISTS a int DEFAULT 1 NOT NULL;")
         );
         assert!(
-            rewrite("ALTER TABLE t ADD a uuid;\nUPDATE t SET a = gen_random_uuid();").starts_with("DO $$")
+            rewrite("ALTER TABLE t ADD a uuid;\nUPDATE t SET a = gen_random_uuid();")
+                .starts_with("-- stopover: backfill\nUPDATE")
         );
     }
 
     #[test]
-    fn the_loop_is_one_that_stops() {
+    fn what_can_run_in_batches_is_written_so_and_is_then_no_finding() {
         let sql = rewrite("UPDATE t SET a = b + 1;");
-        assert!(
-            sql.contains("UPDATE t SET a = b + 1\n      WHERE id BETWEEN next_id AND next_id + 9999;"),
-            "{sql}"
+        assert_eq!(sql, "-- stopover: backfill\nUPDATE t SET a = b + 1;");
+        assert_eq!(rules(Sql::up(&format!("ALTER TABLE t ADD c int;\n{sql}"))), [""; 0]);
+        assert_eq!(rewrite("UPDATE t SET a = (SELECT max(a) FROM t);"), "");
+        let delete = "-- stopover: backfill\nDELETE FROM t;";
+        assert_eq!(rules(Sql::up(delete)), [""; 0]);
+    }
+
+    #[test]
+    fn a_backfill_of_a_new_column_with_one_value_is_not_needed() {
+        let sql = "ALTER TABLE t ADD a text;\n-- stopover: backfill\nUPDATE t SET a = 'x' WHERE a IS NULL;";
+        let report = lint(Sql::up(sql));
+        let [found] = &report.findings[..] else { panic!("{report:?}") };
+        assert_eq!((found.rule.name(), found.start.line), ("stopover/backfill-without-need", 3));
+        assert_eq!(
+            found.rewrite.as_ref().unwrap().sql,
+            "ALTER TABLE t ADD COLUMN a text DEFAULT 'x';\nALTER TABLE t ALTER COLUMN a DROP DEFAULT;"
         );
-        assert_eq!(rewrite("UPDATE t SET a = u.b FROM u;"), "");
+        let needed = sql.replace("'x'", "lower(b)");
+        assert_eq!(rules(Sql::up(&needed)), [""; 0]);
     }
 }
