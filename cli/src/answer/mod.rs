@@ -1,9 +1,11 @@
 //! The server's answers that have no twin in the model, checked once as they come in.
 
 mod history;
+mod lint;
 mod list;
 mod plan;
 
 pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
+pub use lint::{FindingAnswer, LintAnswer};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
 pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};

@@ -9,6 +9,8 @@ use stopover_model::report::{Inspection, StepError};
 use stopover_proto::convert::{InvalidWire, field};
 use stopover_proto::v1;
 
+use super::LintAnswer;
+
 /// The server's answer to `plan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlanAnswer {
@@ -16,6 +18,7 @@ pub struct PlanAnswer {
     pub pipeline: Pipeline,
     pub migrations: Vec<MigrationSummary>,
     pub stages: Vec<StagePlan>,
+    pub lint: LintAnswer,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +35,9 @@ pub struct TargetAnswer {
     pub inspection: Option<Inspection>,
     #[serde(flatten)]
     pub result: PlanResult,
+    /// Why the stage refuses the scripts that the plan would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint_refusal: Option<StepError>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,7 +52,9 @@ impl PlanAnswer {
     /// Whether some database forbids the deployment.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.stages.iter().flat_map(|s| &s.targets).any(|t| matches!(t.result, PlanResult::Refused(_)))
+        let refuses =
+            |t: &TargetAnswer| t.lint_refusal.is_some() || matches!(t.result, PlanResult::Refused(_));
+        self.stages.iter().flat_map(|s| &s.targets).any(refuses)
     }
 }
 
@@ -59,6 +67,7 @@ impl TryFrom<v1::PlanResponse> for PlanAnswer {
             pipeline: field::message::read(wire.pipeline, "pipeline")?,
             migrations: field::messages::read(wire.migrations, "migrations")?,
             stages: field::messages::read(wire.stages, "stages")?,
+            lint: field::or_default::read(wire.lint, "lint")?,
         })
     }
 }
@@ -89,6 +98,7 @@ impl TryFrom<v1::plan_response::TargetResult> for TargetAnswer {
             database: field::name::read(wire.database, "database")?,
             inspection: field::optional_message::read(wire.inspection, "inspection")?,
             result,
+            lint_refusal: field::optional_message::read(wire.lint_refusal, "lint_refusal")?,
         })
     }
 }

@@ -2,8 +2,9 @@
 
 pub mod github;
 pub mod json;
+mod sql;
 
-use stopover_lint::{Finding, Report, Rule, Severities, Severity, Unread};
+use stopover_lint::{Finding, Report, Rewrite, Rule, Severities, Severity, Unread};
 use stopover_model::report::SqlPlace;
 
 use super::error::place_lines;
@@ -43,13 +44,7 @@ pub fn rules(severities: &Severities, width: usize) -> Vec<Line> {
 }
 
 fn finding_lines(finding: &Finding, width: usize) -> Vec<Line> {
-    let word = match finding.severity {
-        Severity::Refuse => "refused",
-        _ => "warning",
-    };
-    let head =
-        Line::of(tone(finding.severity), format!("{word}[{}]: ", finding.rule)).plain(&finding.message);
-    let mut lines = head.wrapped(width, 2);
+    let mut lines = head(finding.severity, finding.rule.name(), &finding.message, width);
     let place = SqlPlace {
         file: finding.file.clone(),
         line: finding.start.line,
@@ -57,20 +52,42 @@ fn finding_lines(finding: &Finding, width: usize) -> Vec<Line> {
         text: finding.line_text.clone(),
     };
     lines.extend(place_lines(&place, width));
-    for (label, text) in [("help: ", &finding.help), ("note: ", &finding.note)] {
-        let text = text.as_ref().map(|text| Line::of(Tone::Busy, label).plain(text).wrapped(width, 6));
-        lines.extend(text.into_iter().flatten());
-    }
-    if let Some(rewrite) = &finding.rewrite {
-        lines.extend(Line::of(Tone::Busy, "sql: ").plain(&rewrite.title).plain(":").wrapped(width, 6));
-        // As it is, however wide: it is there to be copied.
-        lines.extend(rewrite.sql.lines().map(|line| Line::new().plain(line).indented(4)));
-    }
-    lines.extend(finding.rule.url().map(|url| Line::new().dim(format!("see {url}"))));
+    let (help, note) = (finding.help.as_deref(), finding.note.as_deref());
+    lines.extend(ways_out(help, note, finding.rewrite.as_ref(), finding.rule.url().as_deref(), width));
     lines
 }
 
-fn unread_lines(unread: &[Unread], width: usize) -> Vec<Line> {
+/// `warning[rule]: what is wrong`
+pub(super) fn head(severity: Severity, rule: &str, message: &str, width: usize) -> Vec<Line> {
+    let word = match severity {
+        Severity::Refuse => "refused",
+        _ => "warning",
+    };
+    Line::of(tone(severity), format!("{word}[{rule}]: ")).plain(message).wrapped(width, 2)
+}
+
+/// What to do about it, and where to read more.
+pub(super) fn ways_out(
+    help: Option<&str>,
+    note: Option<&str>,
+    rewrite: Option<&Rewrite>,
+    url: Option<&str>,
+    width: usize,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (label, text) in [("help: ", help), ("note: ", note)] {
+        let text = text.map(|text| Line::of(Tone::Busy, label).plain(text).wrapped(width, 6));
+        lines.extend(text.into_iter().flatten());
+    }
+    if let Some(rewrite) = rewrite {
+        lines.extend(Line::of(Tone::Busy, "sql: ").plain(&rewrite.title).plain(":").wrapped(width, 6));
+        lines.extend(sql::lines(&rewrite.sql, width));
+    }
+    lines.extend(url.map(|url| Line::new().dim(format!("see {url}"))));
+    lines
+}
+
+pub(super) fn unread_lines(unread: &[Unread], width: usize) -> Vec<Line> {
     if unread.is_empty() {
         return Vec::new();
     }
@@ -103,7 +120,7 @@ fn summary(report: &Report, scripts: usize) -> Line {
     if report.ignored == 0 { line } else { line.dim(format!("; {} ignored by comments", report.ignored)) }
 }
 
-fn tone(severity: Severity) -> Tone {
+pub(super) fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Refuse => Tone::Bad,
         Severity::Warn => Tone::Warn,

@@ -26,6 +26,7 @@ pub fn lines(answer: &PlanAnswer, view: View) -> Vec<Line> {
         lines.push(Line::new());
         lines.extend(stage_lines(answer, n, stage, view));
     }
+    lines.extend(findings::lines(&answer.lint, view));
     for migration in &answer.migrations {
         lines.extend(migration_lines(answer, migration, view));
     }
@@ -43,6 +44,7 @@ fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> 
     }
     for target in &stage.targets {
         lines.extend(target_lines(target, view));
+        lines.extend(findings::of_target(&answer.lint, stage, target, view));
     }
     if let Some(spec) = answer.pipeline.stages.iter().find(|s| s.environment == stage.environment) {
         lines.extend(

@@ -41,8 +41,13 @@ pub(crate) fn pipeline() -> Pipeline {
 }
 
 pub(crate) fn migration() -> MigrationSummary {
+    MigrationSummary::of(&whole_migration())
+}
+
+/// With its scripts.
+pub(crate) fn whole_migration() -> Migration {
     let files: BTreeMap<_, _> = FILES.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into();
-    MigrationSummary::of(&Migration::parse(migration_id(), files).unwrap())
+    Migration::parse(migration_id(), files).unwrap()
 }
 
 pub(crate) fn migration_id() -> MigrationId {

@@ -92,7 +92,10 @@ fn github_is_told_the_place_in_its_own_way() {
     );
     let found = report("UPDATE t SET a = '100%';", &Severities::default());
     let line = &github::lines(&found)[0];
-    assert!(!line.contains('\n') && line.contains("'100%25'%0A      WHERE id"), "{line}");
+    assert!(
+        !line.contains('\n') && line.contains("%0A%0A-- stopover: backfill%0AUPDATE t SET a = '100%25';"),
+        "{line}"
+    );
     assert!(line.contains("title=stopover/update-without-where::"), "{line}");
 }
 

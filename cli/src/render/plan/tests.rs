@@ -8,6 +8,9 @@ use stopover_model::report::{ErrorClass, ExistingObject, Session, StepError, Tab
 use super::super::line::text;
 use super::super::sample::{inspection, migration, migration_id, pipeline, view};
 use super::*;
+use crate::answer::LintAnswer;
+
+mod findings;
 
 fn target(stage: u32, inspection: Inspection) -> TargetAnswer {
     let id = migration_id();
@@ -20,7 +23,7 @@ fn target(stage: u32, inspection: Inspection) -> TargetAnswer {
         Ok(plan) => PlanResult::Plan(plan),
         Err(error) => PlanResult::Refused(error),
     };
-    TargetAnswer { database, inspection: Some(inspection), result }
+    TargetAnswer { database, inspection: Some(inspection), result, lint_refusal: None }
 }
 
 fn answer(production: TargetAnswer) -> PlanAnswer {
@@ -34,6 +37,7 @@ fn answer(production: TargetAnswer) -> PlanAnswer {
         pipeline: pipeline(),
         migrations: vec![migration()],
         stages: vec![stage("staging", target(0, inspection(0))), stage("production", production)],
+        lint: LintAnswer::default(),
     }
 }
 
@@ -245,6 +249,7 @@ fn a_long_name_and_a_database_that_can_not_be_reached_fit_80_columns() {
         database: "d".repeat(63).parse().unwrap(),
         inspection: None,
         result: PlanResult::Refused(error),
+        lint_refusal: None,
     };
     shown(&long);
 }
