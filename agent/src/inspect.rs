@@ -4,6 +4,7 @@
 
 mod activity;
 mod health;
+mod impact;
 mod objects;
 mod tables;
 #[cfg(test)]
@@ -11,7 +12,9 @@ mod tests;
 
 use stopover_model::id::MigrationId;
 use stopover_model::migration::Migration;
-use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
+use stopover_model::report::{
+    ErrorClass, Inspection, LedgerEntry, LedgerState, Outcome, StepError, StepReport,
+};
 
 use crate::ledger;
 use crate::postgres::{Purpose, Session, SessionName, step_error};
@@ -60,6 +63,12 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
     for (text, name) in &named {
         tables.push(tables::inspect(session, text, name, &mut warnings).await?);
     }
+    let applied = |migration: &&Migration| {
+        let same = |entry: &&LedgerEntry| entry.migration == migration.id && entry.digest == migration.digest;
+        ledger.iter().find(same).is_some_and(|entry| entry.state == LedgerState::Applied)
+    };
+    let open: Vec<&Migration> = migrations.iter().filter(|migration| !applied(migration)).collect();
+    let impacts = impact::predicted(session, &open, &mut warnings).await?;
     let inspection = Inspection {
         server_version: identity.version,
         server_version_num: u32::try_from(identity.version_num).unwrap_or(0),
@@ -73,7 +82,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         ledger,
         system_identifier: identity.system_identifier.unwrap_or_default(),
         warnings: Vec::new(),
-        impacts: Vec::new(),
+        impacts,
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })

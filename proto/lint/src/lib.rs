@@ -12,8 +12,10 @@
 //! ```
 
 mod catalogue;
+mod deep;
 mod finding;
 mod ignore;
+pub mod impact;
 mod known;
 mod lint;
 mod nesting;

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::catalogue::Concern;
+use crate::deep;
 use crate::finding::{Finding, Place, Report, Unread};
 use crate::ignore::Ignores;
 use crate::known::{self, Known};
@@ -14,19 +15,11 @@ use crate::script::{Role, ScriptToLint};
 use crate::severity::{Severities, Severity};
 use crate::squawk;
 
-/// squawk's parser goes down into what it reads; `nesting` bounds how deep.
-const STACK: usize = 128 * 1024 * 1024;
-
 /// Looks at scripts in the order in which they run. What one script tells of a table serves for those behind it, though
 /// never to find less than in each alone because a table is empty: nobody knows here which of them ran long ago.
 #[must_use]
 pub fn lint(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
-    let run = || lint_here(scripts, severities);
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
-        // Without a thread the caller's own stack has to do.
-        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(run)
-    })
+    deep::run(|| lint_here(scripts, severities))
 }
 
 fn lint_here(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
