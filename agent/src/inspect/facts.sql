@@ -7,6 +7,10 @@ WITH RECURSIVE asked AS (
     JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
     WHERE s.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
       AND CASE WHEN n.schema IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE s.nspname = n.schema END
+    UNION
+    SELECT x.stxrelid
+    FROM unnest($1::text[], $2::text[]) AS n (schema, name)
+    JOIN pg_catalog.pg_statistic_ext x ON x.stxname = n.name::name
 ), hangs (oid, other) AS MATERIALIZED (
     SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits
     UNION ALL SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits
@@ -67,7 +71,7 @@ SELECT pg_catalog.json_build_object(
     'columns', (
         SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
             'name', a.attname, 'type', a.atttypid::bigint, 'typmod', a.atttypmod, 'not_null', a.attnotnull,
-            'generated', a.attgenerated <> ''
+            'generated', a.attgenerated <> '', 'has_default', a.atthasdef OR a.attidentity <> ''
         ) ORDER BY a.attnum), '[]')
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -85,7 +89,7 @@ SELECT pg_catalog.json_build_object(
     'foreign_keys', (
         SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
             'name', k.conname, 'to', k.confrelid::bigint, 'valid', k.convalidated,
-            'on_delete', k.confdeltype, 'on_update', k.confupdtype,
+            'on_delete', k.confdeltype, 'on_update', k.confupdtype, 'inherited', k.conparentid <> 0,
             'columns', (
                 SELECT pg_catalog.json_agg(a.attname ORDER BY n.n)
                 FROM unnest(k.conkey) WITH ORDINALITY AS n (attnum, n)
@@ -144,11 +148,19 @@ SELECT pg_catalog.json_build_object(
         WHERE t.tgrelid = c.oid AND {trigger_of_people}
     ),
     'reads', (
-        SELECT coalesce(pg_catalog.json_agg(DISTINCT d.refobjid::bigint), '[]')
-        FROM pg_catalog.pg_rewrite r
-        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-            AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> c.oid
-        WHERE r.ev_class = c.oid AND c.relkind IN ('v', 'm')
+        SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('oid', seen.oid::bigint, 'columns', seen.columns)), '[]')
+        FROM (
+            SELECT d.refobjid AS oid, coalesce(pg_catalog.json_agg(a.attname) FILTER (WHERE a.attname IS NOT NULL), '[]') AS columns
+            FROM pg_catalog.pg_rewrite r
+            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+                AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> c.oid
+            LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attnum > 0
+            WHERE r.ev_class = c.oid AND c.relkind IN ('v', 'm')
+            GROUP BY d.refobjid
+        ) AS seen
+    ),
+    'statistics', (
+        SELECT coalesce(pg_catalog.json_agg(x.stxname), '[]') FROM pg_catalog.pg_statistic_ext x WHERE x.stxrelid = c.oid
     ),
     'rules', c.relhasrules AND c.relkind NOT IN ('v', 'm')
 )

@@ -12,6 +12,7 @@ mod exclusion;
 mod faults;
 mod fingerprint;
 mod guide;
+mod impact;
 mod like_psql;
 mod locks;
 mod near;

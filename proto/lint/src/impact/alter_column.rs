@@ -6,7 +6,7 @@ use stopover_model::impact::{LockMode, WorkKind};
 use super::alter::Altered;
 use super::constraint::{self, NewColumn, Owner};
 use super::effect::Effect;
-use super::facts::{Column, Function};
+use super::facts::{Column, Function, Index};
 use super::names::{calls, word_of};
 use super::types::{self, Change};
 use super::world::World;
@@ -62,7 +62,14 @@ pub(super) fn add(world: &mut World, effect: &mut Effect, altered: Altered, add:
     for oid in tree(world, altered) {
         if let Some(relation) = world.relation_mut(oid) {
             let typmod = ty.as_ref().map_or(-1, |ty| ty.typmod);
-            let column = Column { name: name.clone(), type_oid: found, typmod, not_null, generated: false };
+            let column = Column {
+                name: name.clone(),
+                type_oid: found,
+                typmod,
+                not_null,
+                has_default,
+                ..Column::default()
+            };
             relation.columns.push(column);
         }
     }
@@ -117,6 +124,9 @@ pub(super) fn drop(world: &mut World, effect: &mut Effect, altered: Altered, dro
     let mut dropped: Vec<String> = Vec::new();
     for oid in tree(world, altered) {
         constraint::drop_those_of(world, effect, oid, &name);
+        if matches!(drop.drop_behavior(), Some(ast::DropBehavior::Cascade(_))) {
+            super::drops::drop_views_of_column(world, effect, oid, &name);
+        }
         let Some(relation) = world.relation_mut(oid) else { continue };
         let of_it = relation.indexes.iter().filter(|index| index.columns.contains(&name));
         dropped.extend(of_it.filter(|index| !index.constraint).map(|index| index.name.clone()));
@@ -212,8 +222,12 @@ fn stays(world: &World, effect: &mut Effect, altered: Altered, name: &str, index
         if relation.checks.iter().any(|check| check.columns.iter().any(|c| c == name)) {
             effect.works_on(world, WorkKind::Scan, &[oid]);
         }
-        let indexed = relation.indexes.iter().any(|index| index.columns.iter().any(|c| c == name));
-        if indexed && !indexes_stay {
+        // Of an expression and of a WHERE nobody proves that they stay the same.
+        let is_built_again = |index: &Index| {
+            index.columns.iter().any(|c| c == name)
+                && (!indexes_stay || index.partial || index.key.contains(&None))
+        };
+        if relation.indexes.iter().any(is_built_again) {
             effect.works_on(world, WorkKind::BuildIndex, &[oid]);
         }
     }

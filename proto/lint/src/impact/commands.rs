@@ -38,6 +38,7 @@ pub(super) fn see(world: &mut World, effect: &mut Effect, reading: &Reading<'_>,
         ast::Stmt::DropMaterializedView(it) => {
             drops::views(world, effect, it.view_refs(), it.drop_behavior().as_ref());
         }
+        ast::Stmt::DropStatistics(it) => drops::statistics(world, effect, it),
         ast::Stmt::DropTrigger(it) => drops::trigger(world, effect, it),
         ast::Stmt::DropRule(it) => drops::on(world, effect, it.on_relation()),
         ast::Stmt::DropPolicy(it) => create::policy(world, effect, it.on_table()),

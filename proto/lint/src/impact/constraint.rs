@@ -196,6 +196,7 @@ fn add_foreign_key(world: &mut World, effect: &mut Effect, owner: Owner<'_>, new
         to_columns: new.to_columns.clone(),
         on_delete: action(true),
         on_update: action(false),
+        inherited: false,
     };
     for oid in tree(world, altered) {
         if let Some(relation) = world.relation_mut(oid) {

@@ -7,7 +7,7 @@ use stopover_model::impact::{LockMode, WorkKind};
 use super::commands::lock_named;
 use super::constraint::{self, Owner};
 use super::effect::{Effect, below};
-use super::facts::{Column, Trigger};
+use super::facts::{Column, Seen, Trigger};
 use super::names::{all_relations, name_of, word_of, words_of};
 use super::world::World;
 use super::{partition, rows, triggers, types};
@@ -65,6 +65,7 @@ fn like_its_parent(world: &mut World, effect: &mut Effect, oid: u32, parent: u32
     for key in &above.foreign_keys {
         constraint::lock_referenced(world, effect, key.to, LockMode::ShareRowExclusive, &key.name);
     }
+    partition::lock_referencing(world, effect, parent);
     if let Some(relation) = world.relation_mut(oid) {
         relation.columns = above.columns;
         relation.foreign_keys = above.foreign_keys;
@@ -81,7 +82,7 @@ fn add_column(world: &mut World, effect: &mut Effect, oid: u32, column: &ast::Co
     let not_null = constraints.iter().any(|c| matches!(c, ast::Constraint::NotNullConstraint(_)));
     if let Some(relation) = world.relation_mut(oid) {
         let typmod = ty.map_or(-1, |ty| ty.typmod);
-        let column = Column { name: name.clone(), type_oid, typmod, not_null, generated: false };
+        let column = Column { name: name.clone(), type_oid, typmod, not_null, ..Column::default() };
         relation.columns.push(column);
     }
     for constraint in &constraints {
@@ -135,15 +136,16 @@ fn fill(world: &World, effect: &mut Effect, query: &SyntaxNode, with_data: bool)
     }
 }
 
-fn reads(world: &World, query: &SyntaxNode) -> Vec<u32> {
-    super::names::read_relations(query).iter().filter_map(|name| world.find(name)).collect()
+fn reads(world: &World, query: &SyntaxNode) -> Vec<Seen> {
+    let found = super::names::read_relations(query).into_iter().filter_map(|name| world.find(&name));
+    found.map(|oid| Seen { oid, columns: Vec::new() }).collect()
 }
 
 pub(super) fn view(world: &mut World, effect: &mut Effect, create: &ast::CreateView) {
     let Some(name) = create.view().and_then(|name| name_of(&name)) else { return };
     let reads = reads(world, create.syntax());
-    for oid in &reads {
-        effect.lock(world, *oid, LockMode::AccessShare);
+    for seen in &reads {
+        effect.lock(world, seen.oid, LockMode::AccessShare);
     }
     let there = world.find(&name).filter(|_| create.or_replace().is_some());
     if let Some(oid) = there {
@@ -196,7 +198,11 @@ pub(super) fn trigger(world: &mut World, effect: &mut Effect, create: &ast::Crea
 pub(super) fn rule(world: &mut World, effect: &mut Effect, create: &ast::CreateRule) {
     let node = create.rule_on().and_then(|on| on.relation_name_ref());
     let on = lock_named(world, effect, node, LockMode::AccessExclusive);
-    // What its actions name is looked up, and left alone.
+    // What its actions name is looked up as if they were run, and left alone.
+    let changed = create.syntax().descendants().filter_map(|node| rows::changed_by(&node));
+    for oid in changed.filter_map(|name| world.find(&name)) {
+        effect.lock(world, oid, LockMode::RowExclusive);
+    }
     for name in all_relations(create.syntax()) {
         if let Some(oid) = world.find(&name).filter(|oid| Some(*oid) != on) {
             effect.lock(world, oid, LockMode::AccessShare);

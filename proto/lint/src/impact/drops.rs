@@ -48,7 +48,8 @@ fn drop_one(world: &World, effect: &mut Effect, oid: u32, cascades: bool) {
         }
     }
     for gone in world.tree(oid) {
-        for key in world.relation(gone).into_iter().flat_map(|r| &r.foreign_keys) {
+        let keys = world.relation(gone).into_iter().flat_map(|r| &r.foreign_keys);
+        for key in keys.filter(|key| !key.inherited) {
             lock_referenced(world, effect, key.to, MODE, &key.name);
         }
         if cascades {
@@ -64,7 +65,19 @@ fn drop_one(world: &World, effect: &mut Effect, oid: u32, cascades: bool) {
 }
 
 fn drop_views_of(world: &World, effect: &mut Effect, oid: u32) {
-    let mut left = world.views_of(oid);
+    drop_views(world, effect, oid, world.views_of(oid));
+}
+
+/// The views that use a column that is dropped.
+pub(super) fn drop_views_of_column(world: &World, effect: &mut Effect, oid: u32, column: &str) {
+    let sees = |view: &u32| {
+        let seen = world.relation(*view).into_iter().flat_map(|r| &r.reads);
+        seen.into_iter().any(|seen| seen.oid == oid && seen.columns.iter().any(|c| c == column))
+    };
+    drop_views(world, effect, oid, world.views_of(oid).into_iter().filter(sees).collect());
+}
+
+fn drop_views(world: &World, effect: &mut Effect, oid: u32, mut left: Vec<u32>) {
     let mut seen = Vec::new();
     while let Some(view) = left.pop() {
         if seen.contains(&view) {
@@ -143,6 +156,15 @@ pub(super) fn trigger(world: &mut World, effect: &mut Effect, drop: &ast::DropTr
         }
         if let Some(relation) = world.relation_mut(child) {
             relation.triggers.retain(|t| Some(t.oid) != known && (t.parent.is_none() || t.name != name));
+        }
+    }
+}
+
+pub(super) fn statistics(world: &World, effect: &mut Effect, drop: &ast::DropStatistics) {
+    for name in drop.statistics_refs().filter_map(|node| word_of(&node)) {
+        let of = world.facts.relations.iter().find(|r| r.statistics.contains(&name)).map(|r| r.oid);
+        if let Some(oid) = of {
+            effect.lock_because(world, oid, LockMode::ShareUpdateExclusive, format!("the table of {name}"));
         }
     }
 }

@@ -43,12 +43,21 @@ pub struct Relation {
     pub indexes: Vec<Index>,
     pub triggers: Vec<Trigger>,
     /// What a view looks at.
-    pub reads: Vec<u32>,
+    pub reads: Vec<Seen>,
+    /// Its extended statistics.
+    pub statistics: Vec<String>,
     /// Whether its statements are rewritten by rules.
     pub rules: bool,
     /// Created by a script that is looked at: nobody else has it in use.
     #[serde(skip)]
     pub is_new: bool,
+}
+
+/// A relation that a view looks at, and which of its columns.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Seen {
+    pub oid: u32,
+    pub columns: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -59,6 +68,7 @@ pub struct Column {
     pub typmod: i32,
     pub not_null: bool,
     pub generated: bool,
+    pub has_default: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -80,6 +90,8 @@ pub struct ForeignKey {
     /// As in `pg_constraint.confdeltype`.
     pub on_delete: char,
     pub on_update: char,
+    /// A partition's part of its parent's.
+    pub inherited: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

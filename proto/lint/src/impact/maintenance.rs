@@ -19,8 +19,9 @@ pub(super) fn refresh(world: &World, effect: &mut Effect, refresh: &ast::Refresh
     let kind = if concurrently { WorkKind::ChangeRows } else { WorkKind::Rewrite };
     effect.works_on(world, kind, &[oid]);
     for read in world.relation(oid).map(|r| r.reads.clone()).unwrap_or_default() {
-        rows::read_one(world, effect, read);
-        effect.works_through(world, read, WorkKind::Scan);
+        for table in rows::read_one(world, effect, read.oid) {
+            effect.works_through(world, table, WorkKind::Scan);
+        }
     }
     if concurrently {
         effect.note("the rows that differ are changed; readers go on meanwhile");
@@ -141,7 +142,7 @@ pub(super) fn lock(world: &World, effect: &mut Effect, lock: &ast::Lock) {
         // Through a view, what it looks at is locked as well.
         for read in world.relation(oid).filter(|r| r.kind == 'v').map(|r| r.reads.clone()).unwrap_or_default()
         {
-            effect.lock_because(world, read, mode, format!("read by {}", world.name(oid)));
+            effect.lock_because(world, read.oid, mode, format!("read by {}", world.name(oid)));
         }
     }
 }

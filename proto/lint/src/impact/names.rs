@@ -41,6 +41,7 @@ pub(super) fn all_relations(node: &SyntaxNode) -> Vec<Name> {
                 | SyntaxKind::RELATION_NAME_REF
                 | SyntaxKind::VIEW_REF
                 | SyntaxKind::INDEX_REF
+                | SyntaxKind::STATISTICS_REF
                 | SyntaxKind::TABLE_NAME
                 | SyntaxKind::VIEW
         )

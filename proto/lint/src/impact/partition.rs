@@ -26,6 +26,7 @@ pub(super) fn attach(world: &mut World, effect: &mut Effect, parent: u32, attach
     }
     let is_default = matches!(attach.partition_type(), Some(ast::PartitionType::PartitionDefault(_)));
     default_too(world, effect, parent, Some(child));
+    lock_referencing(world, effect, parent);
     let Some(above) = world.relation(parent).cloned() else { return };
     for key in &above.foreign_keys {
         let has = world
@@ -61,6 +62,14 @@ pub(super) fn default_too(world: &World, effect: &mut Effect, parent: u32, new: 
     }
 }
 
+/// Foreign keys that point to a partitioned table get, or lose, their triggers on the partition.
+pub(super) fn lock_referencing(world: &World, effect: &mut Effect, parent: u32) {
+    for other in world.referencing(parent) {
+        let why = format!("its foreign key to {}", world.name(parent));
+        effect.lock_because(world, other, LockMode::ShareRowExclusive, why);
+    }
+}
+
 pub(super) fn detach(world: &mut World, effect: &mut Effect, parent: u32, detach: &ast::DetachPartition) {
     let concurrently =
         matches!(detach.detach_partition_option(), Some(ast::DetachPartitionOption::DetachConcurrently(_)));
@@ -71,6 +80,20 @@ pub(super) fn detach(world: &mut World, effect: &mut Effect, parent: u32, detach
     if let Some(default) = default.filter(|oid| *oid != child && !concurrently) {
         let why = format!("the default partition of {}", world.name(parent));
         effect.lock_because(world, default, LockMode::AccessExclusive, why);
+    }
+    for other in world.referencing(parent) {
+        let why = format!("its foreign key to {}", world.name(parent));
+        effect.lock_because(world, other, LockMode::AccessExclusive, why);
+        effect.works_through(world, other, WorkKind::Scan);
+    }
+    // The partition keeps the foreign keys as its own.
+    for key in world.relation(parent).into_iter().flat_map(|r| &r.foreign_keys) {
+        effect.lock_because(
+            world,
+            key.to,
+            LockMode::ShareRowExclusive,
+            format!("referenced by {}", key.name),
+        );
     }
     if concurrently {
         effect.note("waits for all who use the partitioned table, without blocking anybody meanwhile");

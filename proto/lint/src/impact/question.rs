@@ -11,7 +11,7 @@ use crate::reading::Reading;
 /// The names of what the scripts use, as they are written there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Questions {
-    /// Tables, views and indexes.
+    /// Tables, views, indexes and statistics.
     pub relations: BTreeSet<Name>,
     pub functions: BTreeSet<Name>,
     pub types: BTreeSet<Name>,

@@ -67,7 +67,7 @@ pub(super) fn read(world: &World, effect: &mut Effect, node: &SyntaxNode) -> Vec
 pub(super) fn read_one(world: &World, effect: &mut Effect, oid: u32) -> Vec<u32> {
     effect.lock_tree(world, oid, LockMode::AccessShare);
     let Some(relation) = world.relation(oid).filter(|r| r.kind == 'v') else { return vec![oid] };
-    relation.reads.iter().flat_map(|read| read_one(world, effect, *read)).collect()
+    relation.reads.iter().flat_map(|seen| read_one(world, effect, seen.oid)).collect()
 }
 
 /// Functions that are no part of PostgreSQL may do anything.
@@ -86,8 +86,12 @@ pub(super) fn functions(world: &World, effect: &mut Effect, node: &SyntaxNode) {
 }
 
 /// The table behind the name; nothing for a view, whose rows are another's.
-fn target(world: &World, effect: &mut Effect, oid: u32) -> Option<u32> {
-    effect.lock_tree(world, oid, LockMode::RowExclusive);
+fn target(world: &World, effect: &mut Effect, oid: u32, tree: bool) -> Option<u32> {
+    if tree {
+        effect.lock_tree(world, oid, LockMode::RowExclusive);
+    } else {
+        effect.lock(world, oid, LockMode::RowExclusive);
+    }
     let relation = world.relation(oid)?;
     if relation.rules && relation.kind != 'v' {
         effect.note(format!("{} has rules, which may do something else instead", relation.shown()));
@@ -97,14 +101,14 @@ fn target(world: &World, effect: &mut Effect, oid: u32) -> Option<u32> {
     }
     match relation.reads.as_slice() {
         [one] if relation.triggers.is_empty() => {
-            let one = *one;
+            let one = one.oid;
             effect.lock_because(
                 world,
                 one,
                 LockMode::RowExclusive,
                 format!("behind the view {}", relation.shown()),
             );
-            target(world, effect, one)
+            target(world, effect, one, tree)
         }
         _ => {
             effect
@@ -116,7 +120,8 @@ fn target(world: &World, effect: &mut Effect, oid: u32) -> Option<u32> {
 
 fn insert(world: &World, effect: &mut Effect, insert: &ast::Insert) {
     let Some(oid) = insert.relation_name_ref().and_then(|node| world.find(&name_of(&node)?)) else { return };
-    let Some(oid) = target(world, effect, oid) else { return };
+    let columns = inserted_columns(world, oid, insert);
+    let Some(oid) = target(world, effect, oid, false) else { return };
     let rows = match insert.insert_source() {
         Some(ast::InsertSource::SelectVariant(ast::SelectVariant::Values(values))) => {
             Some(values.row_list().map_or(0, |list| list.rows().count() as u64))
@@ -130,7 +135,7 @@ fn insert(world: &World, effect: &mut Effect, insert: &ast::Insert) {
     };
     let rows = rows.unwrap_or(1);
     changes(world, effect, oid, rows);
-    added(world, effect, oid, None);
+    added(world, effect, oid, Some(&columns));
     triggers::fire(world, effect, oid, Event::Insert, None);
     let conflict = insert.on_conflict_clause().and_then(|clause| clause.conflict_action());
     if let Some(ast::ConflictAction::ConflictDoUpdateSet(update)) = conflict {
@@ -138,6 +143,30 @@ fn insert(world: &World, effect: &mut Effect, insert: &ast::Insert) {
         triggers::fire(world, effect, oid, Event::Update, Some(&changed));
         pointed_to(world, effect, oid, Event::Update, Some(&changed), 0);
     }
+}
+
+/// Those that get a value, their own or a default.
+fn inserted_columns(world: &World, oid: u32, insert: &ast::Insert) -> Vec<String> {
+    let Some(relation) = world.relation(oid) else { return Vec::new() };
+    let listed = insert
+        .column_target_list()
+        .map(|list| words_of(list.column_targets().filter_map(|target| target.name())));
+    let given = listed.unwrap_or_else(|| relation.columns.iter().map(|column| column.name.clone()).collect());
+    let defaults =
+        relation.columns.iter().filter(|column| column.has_default).map(|column| column.name.clone());
+    given.into_iter().chain(defaults).collect()
+}
+
+/// The relation that an INSERT, UPDATE or DELETE is about.
+pub(super) fn changed_by(node: &SyntaxNode) -> Option<stopover_model::sql::Name> {
+    if let Some(insert) = ast::Insert::cast(node.clone()) {
+        return name_of(&insert.relation_name_ref()?);
+    }
+    if let Some(update) = ast::Update::cast(node.clone()) {
+        return relation_of(&update.relation_name()?).map(|(name, _)| name);
+    }
+    let delete = ast::Delete::cast(node.clone())?;
+    relation_of(&delete.relation_name()?).map(|(name, _)| name)
 }
 
 /// So many rows of it, or as many as it has.
@@ -163,9 +192,9 @@ fn added(world: &World, effect: &mut Effect, oid: u32, changed: Option<&[String]
 }
 
 fn update(world: &World, effect: &mut Effect, update: &ast::Update) {
-    let Some((name, _)) = update.relation_name().and_then(|node| relation_of(&node)) else { return };
+    let Some((name, tree)) = update.relation_name().and_then(|node| relation_of(&node)) else { return };
     let Some(oid) = world.find(&name) else { return };
-    let Some(oid) = target(world, effect, oid) else { return };
+    let Some(oid) = target(world, effect, oid, tree) else { return };
     let changed = set_columns(update.set_clause());
     changed_rows(world, effect, oid, update.where_clause_or_current_of(), update.from_clause().is_some());
     added(world, effect, oid, Some(&changed));
@@ -174,9 +203,9 @@ fn update(world: &World, effect: &mut Effect, update: &ast::Update) {
 }
 
 fn delete(world: &World, effect: &mut Effect, delete: &ast::Delete) {
-    let Some((name, _)) = delete.relation_name().and_then(|node| relation_of(&node)) else { return };
+    let Some((name, tree)) = delete.relation_name().and_then(|node| relation_of(&node)) else { return };
     let Some(oid) = world.find(&name) else { return };
-    let Some(oid) = target(world, effect, oid) else { return };
+    let Some(oid) = target(world, effect, oid, tree) else { return };
     changed_rows(world, effect, oid, delete.where_clause_or_current_of(), delete.using_clause().is_some());
     triggers::fire(world, effect, oid, Event::Delete, None);
     pointed_to(world, effect, oid, Event::Delete, None, 0);
@@ -213,9 +242,9 @@ fn is_key(relation: &Relation, condition: &ast::Expr) -> bool {
 }
 
 fn merge(world: &World, effect: &mut Effect, merge: &ast::Merge) {
-    let Some((name, _)) = merge.table_relation_name().and_then(|node| table_of(&node)) else { return };
+    let Some((name, tree)) = merge.table_relation_name().and_then(|node| table_of(&node)) else { return };
     let Some(oid) = world.find(&name) else { return };
-    let Some(oid) = target(world, effect, oid) else { return };
+    let Some(oid) = target(world, effect, oid, tree) else { return };
     changes(world, effect, oid, world.size(oid).0);
     for clause in merge.merge_when_clauses() {
         for node in clause.syntax().descendants() {
@@ -245,7 +274,7 @@ pub(super) fn copy(world: &World, effect: &mut Effect, copy: &ast::Copy) {
         effect.lock(world, oid, LockMode::AccessShare);
         return;
     }
-    if let Some(oid) = target(world, effect, oid) {
+    if let Some(oid) = target(world, effect, oid, false) {
         changes(world, effect, oid, 0);
         effect.note("how many rows come in can't be known");
         added(world, effect, oid, None);

@@ -87,7 +87,8 @@ impl World {
 
     /// The views that look at it.
     pub(super) fn views_of(&self, oid: u32) -> Vec<u32> {
-        self.facts.relations.iter().filter(|r| r.reads.contains(&oid)).map(|r| r.oid).collect()
+        let sees = |r: &&Relation| r.reads.iter().any(|seen| seen.oid == oid);
+        self.facts.relations.iter().filter(sees).map(|r| r.oid).collect()
     }
 
     /// The table and the index of that name.
