@@ -1,5 +1,6 @@
 //! The way that blocks less, written out, where squawk only names it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use squawk_linter::Rule as Squawk;
@@ -11,7 +12,7 @@ use crate::known::action_of;
 use crate::reading::{Read, Reading};
 use crate::tree::{range_of, text};
 
-const LATER: &str = "-- in a migration of its own, so that the lock above is gone:\n";
+pub(crate) const LATER: &str = "-- in a migration of its own, so that the lock above is gone:\n";
 
 /// For what squawk found in a range of a statement.
 pub(crate) fn of(reading: &Reading<'_>, index: usize, rule: Squawk, range: &Range<usize>) -> Option<Rewrite> {
@@ -93,14 +94,27 @@ fn not_valid(table: &str, added: &ast::AddConstraint) -> Option<Rewrite> {
     let (name, definition) = if let Some(name) = constraint.constraint_name() {
         (text(&name), whole)
     } else {
-        let columns = between_parentheses(&whole).filter(|_| suffix == "fkey").unwrap_or_default();
-        let name = constraint_name(table, columns, suffix);
+        let columns = match &constraint {
+            ast::Constraint::CheckConstraint(check) => only_column(check).unwrap_or_default(),
+            _ => between_parentheses(&whole).unwrap_or_default().to_owned(),
+        };
+        let name = constraint_name(table, &columns, suffix);
         (name.clone(), format!("CONSTRAINT {name} {whole}"))
     };
     let sql = format!(
         "ALTER TABLE {table} ADD {definition} NOT VALID;\n{LATER}ALTER TABLE {table} VALIDATE CONSTRAINT {name};"
     );
     Some(Rewrite { title: "Check the rows that are there later, while writers go on".to_owned(), sql })
+}
+
+/// PostgreSQL names a check after its column, where it speaks of one.
+fn only_column(check: &ast::CheckConstraint) -> Option<String> {
+    let expr = check.expr()?;
+    let names = expr.syntax().descendants().filter_map(ast::NameRef::cast);
+    let columns: BTreeSet<String> =
+        names.filter_map(|name| Some(text(&name).parse::<Name>().ok()?.name)).collect();
+    let mut columns = columns.into_iter();
+    columns.next().filter(|_| columns.next().is_none())
 }
 
 fn using_index(table: &str, added: &ast::AddConstraint) -> Option<Rewrite> {

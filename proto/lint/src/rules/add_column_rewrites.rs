@@ -2,6 +2,7 @@
 //! the other volatile defaults.
 
 use squawk_syntax::ast::{self, AstNode as _};
+use stopover_model::sql::Name;
 
 use crate::catalogue::ADD_COLUMN_REWRITES;
 use crate::known::action_of;
@@ -10,7 +11,7 @@ use crate::reading::{Read, Reading};
 use crate::tree::range_of;
 use crate::tree::text;
 use crate::volatile;
-use crate::way_out::{quoted, table_of};
+use crate::way_out::{LATER, not_null, quoted, table_of};
 
 const SERIALS: [(&str, &str); 6] = [
     ("smallserial", "smallint"),
@@ -45,8 +46,10 @@ fn serial(statement: &Read<'_>, added: &ast::AddColumn) -> Option<Raw> {
          CREATE SEQUENCE {sequence} AS {plain} OWNED BY {table}.{column};\n\
          ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT nextval('{0}');\n\
          -- stopover: backfill\n\
-         UPDATE {table} SET {column} = nextval('{0}') WHERE {column} IS NULL;",
-        sequence.replace('\'', "''")
+         UPDATE {table} SET {column} = nextval('{0}') WHERE {column} IS NULL;\n\
+         {LATER}{1}",
+        sequence.replace('\'', "''"),
+        not_null(&table, &column.parse::<Name>().ok()?.name).sql,
     );
     Some(
         Raw::ours(&ADD_COLUMN_REWRITES, range_of(ty.syntax().text_range()), message)
