@@ -9,6 +9,7 @@ mod faults;
 mod histories;
 mod identity;
 mod layouts;
+mod lint;
 mod path;
 mod refusals;
 mod support;
