@@ -69,10 +69,7 @@ async fn what_production_refuses_does_not_begin_in_staging() {
     assert_eq!(finished.code, 1, "{}", finished.stderr);
     let said = format!("no deployment was made: production refuses {RULE} in 001_b/up.sql:2");
     assert!(finished.stderr.contains(&said), "{}", finished.stderr);
-    assert!(
-        finished.stderr.contains("hint: change it: ")
-            && finished.stderr.contains("-- squawk-ignore")
-    );
+    assert!(finished.stderr.contains("hint: change it: ") && finished.stderr.contains("-- squawk-ignore"));
     assert_eq!(stack.cli.run(&["--json", "list"]).await.json().len(), 0, "no deployment was made");
     assert_eq!((columns(&stack, 0).await, columns(&stack, 1).await), (2, 2));
 
