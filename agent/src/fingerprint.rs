@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 use stopover_model::digest::{Digest, Digester};
 
-pub use local::{Counts, Looked, Reach, look_locally};
+use tokio_postgres::Row;
+
+pub use local::{Counts, Looked, Reach, Seen, look_locally};
 
 use crate::postgres::{QueryError, Session};
 
@@ -25,6 +27,8 @@ pub struct Fingerprint {
     pub digest: Digest,
     /// The hashes in their full length, which the digest is over.
     hashes: BTreeMap<String, String>,
+    /// What was hashed, as far as it tells people something: a row's text, as PostgreSQL writes it.
+    definitions: BTreeMap<String, String>,
     /// Of the server.
     major: i32,
 }
@@ -35,16 +39,31 @@ pub type Changes = BTreeMap<String, (Option<String>, Option<String>)>;
 /// Looks at the schema, in one round trip and in a read-only transaction of its own.
 pub async fn take(session: &Session) -> Result<Fingerprint, QueryError> {
     let client = session.client();
-    let (begun, rows, ended) = tokio::join!(
+    let (begun, taken, ended) = tokio::join!(
         client.batch_execute("BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '2s'"),
-        client.query_typed(include_str!("fingerprint.sql"), &[]),
+        take_inside(session),
         client.batch_execute("COMMIT"),
     );
     begun.map_err(|e| session.error(e))?;
-    let rows = rows.map_err(|e| session.error(e))?;
+    let taken = taken?;
     ended.map_err(|e| session.error(e))?;
-    let major = session.identity().version_num / 10_000;
-    Ok(Fingerprint::of(major, rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
+    Ok(taken)
+}
+
+/// The same in a transaction of the caller's, whose `search_path` is empty.
+pub async fn take_inside(session: &Session) -> Result<Fingerprint, QueryError> {
+    let rows = session.client().query_typed(include_str!("fingerprint.sql"), &[]).await;
+    let rows = rows.map_err(|e| session.error(e))?;
+    let mut taken =
+        Fingerprint::of(major(session), rows.iter().map(|row| (row.get(0), row.get(1))).collect());
+    let definition = |row: &Row| Some((row.get(0), row.get::<_, Option<String>>(2)?));
+    taken.definitions = rows.iter().filter_map(definition).collect();
+    Ok(taken)
+}
+
+/// Of the server: another one may write the same definition in other words.
+pub(crate) fn major(session: &Session) -> i32 {
+    session.identity().version_num / 10_000
 }
 
 impl Fingerprint {
@@ -53,7 +72,19 @@ impl Fingerprint {
     pub fn of(major: i32, hashes: BTreeMap<String, String>) -> Self {
         let objects = hashes.iter().map(|(object, hash)| (object.clone(), short(hash))).collect();
         let digest = digest(major, hashes.iter());
-        Self { objects, digest, hashes, major }
+        Self { objects, digest, hashes, definitions: BTreeMap::new(), major }
+    }
+
+    /// What an object is, as PostgreSQL writes the row of its parts; None where that tells people nothing.
+    #[must_use]
+    pub fn definition(&self, object: &str) -> Option<&str> {
+        self.definitions.get(object).map(String::as_str)
+    }
+
+    /// Of the server.
+    #[must_use]
+    pub fn major(&self) -> i32 {
+        self.major
     }
 
     /// What it becomes when these objects are as they were looked at just now, and all others as they were.
@@ -62,7 +93,7 @@ impl Fingerprint {
         if looked.is_empty() {
             return self.digest;
         }
-        let mut news = looked.iter().peekable();
+        let mut news = looked.iter().map(|(object, seen)| (object, &seen.hash)).peekable();
         let mut all = Vec::with_capacity(self.hashes.len() + looked.len());
         for (object, hash) in &self.hashes {
             while let Some(new) = news.next_if(|(new, _)| *new < object) {
@@ -77,16 +108,27 @@ impl Fingerprint {
     /// The same, with what it changes.
     #[must_use]
     pub fn changes_with(&self, looked: &Looked) -> Changes {
-        let new = looked.iter().filter(|(object, hash)| self.hashes.get(*object) != Some(hash));
-        new.map(|(object, hash)| (object.clone(), (self.objects.get(object).cloned(), Some(short(hash)))))
+        let new = self.new_in(looked);
+        new.map(|(object, seen)| (object.clone(), (self.objects.get(object).cloned(), Some(seen.short()))))
             .collect()
+    }
+
+    /// Those of the objects that are not as they were.
+    pub fn new_in<'a>(&self, looked: &'a Looked) -> impl Iterator<Item = (&'a String, &'a Seen)> {
+        looked.iter().filter(|(object, seen)| self.hashes.get(*object) != Some(&seen.hash))
     }
 
     /// Takes the objects on.
     pub fn take_on(&mut self, looked: Looked) {
         self.digest = self.digest_with(&looked);
-        self.objects.extend(looked.iter().map(|(object, hash)| (object.clone(), short(hash))));
-        self.hashes.extend(looked);
+        for (object, seen) in looked {
+            self.objects.insert(object.clone(), seen.short());
+            match seen.definition {
+                Some(definition) => self.definitions.insert(object.clone(), definition),
+                None => self.definitions.remove(&object),
+            };
+            self.hashes.insert(object, seen.hash);
+        }
     }
 }
 
@@ -98,6 +140,14 @@ fn digest<'a>(major: i32, hashes: impl Iterator<Item = (&'a String, &'a String)>
         digester.part(object, hash.as_bytes());
     }
     digester.finish()
+}
+
+impl Seen {
+    /// The hash as it is kept in [`Fingerprint::objects`].
+    #[must_use]
+    pub fn short(&self) -> String {
+        short(&self.hash)
+    }
 }
 
 fn short(hash: &str) -> String {

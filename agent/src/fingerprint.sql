@@ -89,5 +89,7 @@ WITH ns AS (
     SELECT 'event trigger ' || quote_ident(evtname), ROW(evtevent, evtfoid::regproc, evtenabled, evttags)::text
     FROM pg_catalog.pg_event_trigger
 )
-SELECT object, encode(sha256(convert_to(coalesce(definition, ''), 'UTF8')), 'hex')
+SELECT object, encode(sha256(convert_to(coalesce(definition, ''), 'UTF8')), 'hex'),
+       -- For people, who would not read a whole function.
+       CASE WHEN length(definition) <= 1000 AND object !~ '^(function|view|materialized view) ' THEN definition END
 FROM item ORDER BY object COLLATE "C"

@@ -3,6 +3,7 @@
 //! It only reads, bounds what each question may cost, and never reports the text of anybody's query.
 
 mod activity;
+mod drift;
 mod health;
 mod impact;
 mod objects;
@@ -80,6 +81,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         locks: activity::strong_locks(session, &touched).await?,
         existing: objects::existing(session, &unknown).await?,
         ledger,
+        drift: drift::found(session, &mut warnings).await?,
         system_identifier: identity.system_identifier.unwrap_or_default(),
         warnings: Vec::new(),
         impacts,

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //! run (tunnel) -> service -> work registry -> inspect | backup | migrate | verify | rollback -> postgres, ledger
-//!                       `--> history | record, outside of deployments ------------------------^
+//!                       `--> history | record | drift, outside of deployments ------------------------^
 //! ```
 
 pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod drift;
 pub mod fingerprint;
 pub mod history;
 pub mod identity;

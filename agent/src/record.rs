@@ -7,8 +7,9 @@ use std::time::Duration;
 use stopover_model::history::{AppliedMigration, Origin, Recorded};
 use stopover_model::report::{Effect, ErrorClass, StepError};
 
+use crate::fingerprint::{self, Fingerprint};
 use crate::ledger::exclusion::{Excluded, Patience, release_lock, take_lock};
-use crate::ledger::{self, Author, MigrationRow, MigrationState};
+use crate::ledger::{self, Author, KnownBy, MigrationRow, MigrationState};
 use crate::postgres::{Purpose, QueryError, Session, SessionName};
 use crate::step::StepContext;
 
@@ -44,7 +45,9 @@ async fn on_session(
 ) -> Result<Recorded, StepError> {
     take_lock(session, context, PATIENCE).await.map_err(Excluded::into_step_error)?;
     ledger::ensure(session).await?;
-    let recorded = in_transaction(session, &Author::of(context), work).await;
+    // What they did to the schema is in it by now: as it is, it is known.
+    let look = fingerprint::take(session).await.map_err(|e| e.into_step_error("look at the schema"))?;
+    let recorded = in_transaction(session, &Author::of(context), work, &look).await;
     match recorded {
         Ok(recorded) => commit(session).await.map(|()| recorded),
         Err(error) => {
@@ -59,6 +62,7 @@ async fn in_transaction(
     session: &Session,
     author: &Author,
     work: &RecordWork,
+    look: &Fingerprint,
 ) -> Result<Recorded, StepError> {
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp; \
                  SET LOCAL lock_timeout = '5s'";
@@ -76,6 +80,8 @@ async fn in_transaction(
     let (already, new): (Vec<_>, Vec<_>) =
         work.migrations.iter().cloned().partition(|migration| row_of(migration).is_some());
     ledger::record(session, author, &new, &work.origin).await.map_err(failed)?;
+    let origin = work.origin.to_string();
+    ledger::remember(session, author, KnownBy::Word(&origin), look).await.map_err(failed)?;
     let ids = |migrations: Vec<AppliedMigration>| migrations.into_iter().map(|m| m.migration).collect();
     Ok(Recorded { written: ids(new), already: ids(already) })
 }
@@ -114,7 +120,7 @@ fn some_of(texts: &[String]) -> String {
     if more == 0 { named } else { format!("{named}, and {more} more") }
 }
 
-async fn commit(session: &Session) -> Result<(), StepError> {
+pub(crate) async fn commit(session: &Session) -> Result<(), StepError> {
     let in_doubt = |why: String| {
         let message = format!("whether the ledger was written is not known: {why}");
         StepError::new(ErrorClass::Transient, message)

@@ -263,6 +263,20 @@ impl Agent for AgentService {
     ) -> Result<Response<v1::RecordResponse>, Status> {
         self.record_migrations(request.into_inner()).await.map(Response::new)
     }
+
+    async fn read_drift(
+        &self,
+        request: Request<v1::ReadDriftRequest>,
+    ) -> Result<Response<v1::ReadDriftResponse>, Status> {
+        self.look_at_drift(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn accept_drift(
+        &self,
+        request: Request<v1::AcceptDriftRequest>,
+    ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
+        self.accept_schema(request.into_inner()).await.map(Response::new)
+    }
 }
 
 /// The running work that a request is about.

@@ -15,8 +15,16 @@ use tokio_postgres::types::Type;
 use super::Fingerprint;
 use crate::postgres::{QueryError, Session};
 
-/// The objects of the tables that a transaction has changed, with the hashes of their definitions.
-pub type Looked = BTreeMap<String, String>;
+/// The objects of the tables that a transaction has changed.
+pub type Looked = BTreeMap<String, Seen>;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Of its definition, in full length.
+    pub hash: String,
+    pub definition: Option<String>,
+}
 
 /// How many rows of the catalogs this session has written, as far as it has not told the statistics yet. It tells them
 /// between transactions only: two counts of one transaction compare.
@@ -119,7 +127,8 @@ pub async fn look_locally(
     let sql = of_tables();
     let rows = session.client().query_typed(&sql, &[(&oids, Type::OID_ARRAY)]).await;
     let rows = rows.map_err(|e| session.error(e))?;
-    Ok(Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
+    let seen = |row: &Row| (row.get(0), Seen { hash: row.get(1), definition: row.get(2) });
+    Ok(Some(rows.iter().map(seen).collect()))
 }
 
 /// The branches of the whole look that are about tables, for the tables $1 and their sequences.

@@ -77,6 +77,18 @@ struct Holder {
     application: String,
 }
 
+/// Takes the session lock when nobody holds it, or lets it go before the patience is at its end. Nobody is ended for it.
+pub async fn take_free_lock(session: &Session, patience: Duration) -> Result<bool, QueryError> {
+    let began = Instant::now();
+    loop {
+        let taken = try_lock(session).await?;
+        if taken || began.elapsed() >= patience {
+            return Ok(taken);
+        }
+        sleep(LONGEST_POLL).await;
+    }
+}
+
 /// Takes the session lock. Whoever held it under an older or the same epoch is proven gone when this returns.
 pub async fn take_lock(session: &Session, context: &StepContext, patience: Patience) -> Result<(), Excluded> {
     let began = Instant::now();

@@ -13,6 +13,7 @@ pub mod exclusion;
 mod fence;
 mod read;
 mod record;
+mod remembered;
 mod schema;
 mod write;
 
@@ -26,6 +27,10 @@ pub use read::{
     MigrationRow, MigrationState, RolledBack, StatementRow, entries, migration, rolled_back_by, statements,
 };
 pub use record::{existing, record};
+pub use remembered::{
+    Changed, KnownBy, KnownObject, Remembered, add_acceptance, change_begins, change_ended_unseen,
+    change_forgotten, known_objects, remember, remember_changed, remembered, remembers, settle_schema,
+};
 pub use schema::{SCHEMA, ensure};
 pub use write::*;
 

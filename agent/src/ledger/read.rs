@@ -206,12 +206,12 @@ fn digest(row: &Row, column: &str) -> Result<Option<Digest>, QueryError> {
     text.map(|text| text.parse().map_err(|_| unreadable("a digest"))).transpose()
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, QueryError> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, QueryError> {
     let value: Option<serde_json::Value> = row.get(column);
     value.map(|value| serde_json::from_value(value).map_err(|_| unreadable("a list of objects"))).transpose()
 }
 
-fn timestamp(microseconds: i64) -> Result<Timestamp, QueryError> {
+pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, QueryError> {
     Timestamp::from_microsecond(microseconds).map_err(|_| unreadable("a time"))
 }
 

@@ -7,6 +7,7 @@ use stopover_model::id::MigrationId;
 use stopover_model::plan::Variant;
 use tokio_postgres::types::{Json, ToSql, Type};
 
+use super::remembered::{Changed, change_ended, unhurried};
 use super::{Author, Direction, MigrationState};
 use crate::fingerprint::{Changes, Fingerprint};
 use crate::postgres::{QueryError, Session};
@@ -166,22 +167,16 @@ pub async fn add_history(
     Ok(())
 }
 
-/// Replaces the list of all objects by what the migration changed, in a transaction of its own. Nothing but the words
-/// of a later rollback depends on it, so it waits for no disk and no standby.
+/// Replaces the list of all objects by what the migration changed, and remembers the schema, in a transaction of its own.
+/// What is lost in a crash is looked at again, so it waits for no disk and no standby.
 pub async fn settle(
     session: &Session,
     author: &Author,
     id: &MigrationId,
+    before: Option<Digest>,
     after: &Fingerprint,
     changes: Option<&Changes>,
 ) -> Result<(), QueryError> {
-    let client = session.client();
-    client
-        .batch_execute(
-            "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = off",
-        )
-        .await
-        .map_err(|e| session.error(e))?;
     let sql = "UPDATE stopover.migration SET fingerprint_after = $2, changes = $3, \
                objects_before = CASE WHEN $3 IS NULL THEN objects_before END \
                WHERE id = $1 AND run = $4 AND state = 'applied'";
@@ -191,10 +186,11 @@ pub async fn settle(
         (&changes.map(Json), Type::JSONB),
         (&author.run.as_str(), Type::TEXT),
     ];
-    let updated = execute(session, sql, parameters).await;
-    let end = if updated.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    client.batch_execute(end).await.map_err(|e| session.error(e))?;
-    updated.map(|_| ())
+    let settled = async {
+        execute(session, sql, parameters).await?;
+        change_ended(session, author, Changed { id, before, after, changes }).await
+    };
+    unhurried(session, settled).await
 }
 
 /// A statement's address in the ledger.

@@ -182,7 +182,10 @@ impl Engine<'_> {
         if let Some(row) = &row {
             self.check_digest(row)?;
             match row.state {
-                MigrationState::Applied => return Ok(self.applied(session, row.clone()).await),
+                MigrationState::Applied => {
+                    self.remember_unseen(session, Some(row)).await;
+                    return Ok(self.applied(session, row.clone()).await);
+                }
                 MigrationState::Running if row.variant != self.job.variant => {
                     return Err(self.other_variant(row));
                 }
@@ -196,7 +199,7 @@ impl Engine<'_> {
         }
         self.alone(session).await?;
         if self.row.is_none() && self.before.is_none() {
-            self.before = self.look(session).await;
+            self.before = self.first_look(session).await?;
         }
         self.ran = true;
         self.run_script(session).await?;
@@ -214,6 +217,7 @@ impl Engine<'_> {
         let Some(row) = row else {
             let done = ledger::rolled_back_by(session, &self.job.migration.id, &self.author).await;
             let rolled_back = done.map_err(|e| Stop::query(e, "read the ledger's history"))?;
+            self.remember_unseen(session, None).await;
             let after = if rolled_back.is_some() { self.look(session).await } else { None };
             return Ok(Found { already: rolled_back.is_none(), row: None, rolled_back, after });
         };
@@ -222,7 +226,7 @@ impl Engine<'_> {
         self.take_fence(session).await?;
         self.alone(session).await?;
         if self.before.is_none() {
-            self.before = self.look(session).await;
+            self.before = self.first_look(session).await?;
         }
         self.changes = row
             .changes
@@ -236,6 +240,11 @@ impl Engine<'_> {
             return Err(self.not_observed());
         }
         let after = self.look(session).await;
+        if let Some(after) = &after {
+            let before = self.before.as_ref();
+            let changed = before.map(|before| changes(&before.objects, &after.objects));
+            self.remember_after(session, before.map(|b| b.digest), after, changed.as_ref()).await;
+        }
         Ok(Found { already: false, row: Some(row), rolled_back: None, after })
     }
 
@@ -276,7 +285,10 @@ impl Engine<'_> {
             if let Some(after) = &after {
                 let changes = row.objects_before.as_ref().map(|before| changes(before, &after.objects));
                 let id = &self.job.migration.id;
-                if let Err(error) = ledger::settle(session, &self.author, id, after, changes.as_ref()).await {
+                let before = row.fingerprint_before;
+                let settled =
+                    ledger::settle(session, &self.author, id, before, after, changes.as_ref()).await;
+                if let Err(error) = settled {
                     self.context
                         .reporter
                         .message(format!("the schema's fingerprint could not be written: {error}"));
@@ -307,7 +319,7 @@ impl Engine<'_> {
     }
 
     /// The schema is looked at for the report and for a later rollback: where that fails the work goes on.
-    async fn look(&self, session: &Session) -> Option<Arc<Fingerprint>> {
+    pub(super) async fn look(&self, session: &Session) -> Option<Arc<Fingerprint>> {
         match fingerprint::take(session).await {
             Ok(fingerprint) => Some(Arc::new(fingerprint)),
             Err(error) => {

@@ -25,6 +25,7 @@ mod observer;
 mod own;
 mod parked;
 mod place;
+mod remember;
 mod seen;
 mod stepwise;
 mod stop;

@@ -36,7 +36,10 @@ async fn forget(engine: &Engine<'_>, session: &Session) {
         return;
     }
     let id = engine.job.migration.id.clone();
-    let forgotten = async { ledger::forget_migration(session, &id).await };
+    let forgotten = async {
+        ledger::forget_migration(session, &id).await?;
+        ledger::change_forgotten(session, &id).await
+    };
     // Where it can't be, the row says what is true: it was begun.
     let _ = write(engine, session, "take the migration out of the ledger", forgotten).await;
 }
@@ -137,6 +140,8 @@ async fn open(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
             }
             _ => Stop::query(e, "write the migration into the ledger"),
         })?;
+        let noted = engine.change_begins(session).await;
+        noted.map_err(|e| Stop::query(e, "write into the ledger that the schema changes"))?;
         commit(engine, session).await
     };
     ended(session, opened.await).await

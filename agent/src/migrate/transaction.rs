@@ -260,8 +260,24 @@ impl ScriptRole {
 /// The ledger's row comes first: whoever has written it has done the work, or is doing it. (In a transaction with one
 /// snapshot it comes last; whoever was quicker makes it fail then.)
 async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    // An error of the first is the one that counts.
+    let (claimed, noted) = tokio::join!(write_row(engine, session), engine.change_begins(session));
+    let changed =
+        || Stop::LookAgain { why: "somebody else has changed the ledger".to_owned(), in_doubt: false };
+    let index = engine.job.last();
+    match claimed {
+        Ok(true) => {
+            noted.map_err(|e| Trouble::ledger(e, index, "write into the ledger that the schema changes"))
+        }
+        Ok(false) => Err(changed().into()),
+        Err(error) if error.sqlstate() == Some("23505") => Err(changed().into()),
+        Err(error) => Err(Trouble::ledger(error, index, "write the migration into the ledger")),
+    }
+}
+
+async fn write_row(engine: &Engine<'_>, session: &Session) -> Result<bool, QueryError> {
     let job = &engine.job;
-    let claimed = match job.direction {
+    match job.direction {
         Direction::Up => {
             let new = NewMigration {
                 id: &job.migration.id,
@@ -276,14 +292,6 @@ async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
             ledger::insert_migration(session, &engine.author, new).await.map(|()| true)
         }
         Direction::Down => ledger::delete_migration(session, &job.migration.id).await,
-    };
-    let changed =
-        || Stop::LookAgain { why: "somebody else has changed the ledger".to_owned(), in_doubt: false };
-    match claimed {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(changed().into()),
-        Err(error) if error.sqlstate() == Some("23505") => Err(changed().into()),
-        Err(error) => Err(Trouble::ledger(error, job.last(), "write the migration into the ledger")),
     }
 }
 
@@ -318,9 +326,10 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
         },
         changes: engine.changes.as_ref(),
     };
-    ledger::add_history(session, &engine.author, entry)
-        .await
-        .map_err(|e| Trouble::ledger(e, job.last(), "write the ledger's history"))
+    let (added, remembered) =
+        tokio::join!(ledger::add_history(session, &engine.author, entry), engine.remember_seen(session));
+    added.map_err(|e| Trouble::ledger(e, job.last(), "write the ledger's history"))?;
+    remembered.map_err(|e| Trouble::ledger(e, job.last(), "remember the schema"))
 }
 
 /// For the ledger's statements in a transaction of the script, which may have left any setting; gone at its end.

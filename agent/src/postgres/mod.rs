@@ -35,4 +35,5 @@ pub use password::PasswordError;
 pub use purpose::{Purpose, SessionName};
 pub use session::{ServerIdentity, Session};
 pub use text::shown;
+pub(crate) use text::shown_line;
 pub use tls::SslMode;

@@ -1,4 +1,5 @@
-//! What is asked outside of any deployment: reading other tools' histories, and recording what they applied.
+//! What is asked outside of any deployment: reading other tools' histories, recording what they applied, and comparing
+//! and accepting schemas.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
 use stopover_model::history::{AppliedMigration, Origin};
-use stopover_model::id::{Attempt, MigrationId};
+use stopover_model::id::{Attempt, MigrationId, OperatorName};
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_proto::convert::AgentAct;
-use stopover_proto::convert::field::{message, messages, names};
+use stopover_proto::convert::field::{digest, message, messages, name, names};
 use stopover_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -18,7 +19,7 @@ use tonic::Status;
 use super::{AgentService, command, invalid};
 use crate::record::RecordWork;
 use crate::step::{Reporter, StepContext};
-use crate::{history, record};
+use crate::{drift, history, record};
 
 /// How long a step that still runs on the database is waited for.
 const TURN: Duration = Duration::from_secs(10);
@@ -73,6 +74,46 @@ impl AgentService {
             }
         };
         Ok(v1::RecordResponse { result: Some(result) })
+    }
+
+    pub(super) async fn look_at_drift(
+        &self,
+        request: v1::ReadDriftRequest,
+    ) -> Result<v1::ReadDriftResponse, Status> {
+        use v1::read_drift_response::Result as Answer;
+        let context = self.context_of(request.act, StepKind::Inspect)?;
+        let result = match drift::look(&context).await {
+            Ok(found) => Answer::Found(found.into()),
+            Err(error) => Answer::Failed(error.into()),
+        };
+        Ok(v1::ReadDriftResponse { result: Some(result) })
+    }
+
+    pub(super) async fn accept_schema(
+        &self,
+        request: v1::AcceptDriftRequest,
+    ) -> Result<v1::AcceptDriftResponse, Status> {
+        use v1::accept_drift_response::Result as Answer;
+        let context = self.context_of(request.act, StepKind::Migrate)?;
+        let by: OperatorName = name::read(request.by, "by").map_err(|e| invalid(&e))?;
+        let schema = digest::read(request.schema, "schema").map_err(|e| invalid(&e))?;
+        let turn = self.work.turn_on(context.database.name());
+        let accepted = match tokio::time::timeout(TURN, turn.lock()).await {
+            Ok(_turn) => drift::accept(&context, &by, schema).await,
+            Err(_) => Err(busy(&context)),
+        };
+        let database = context.database.name();
+        let result = match accepted {
+            Ok(look) => {
+                tracing::info!(%database, act = %context.deployment, "{by} accepted the schema {schema}");
+                Answer::Accepted(look.into())
+            }
+            Err(error) => {
+                tracing::warn!(%database, "the schema was not accepted: {}", error.message);
+                Answer::Failed(error.into())
+            }
+        };
+        Ok(v1::AcceptDriftResponse { result: Some(result) })
     }
 
     fn context_of(&self, act: Option<v1::Act>, kind: StepKind) -> Result<StepContext, Status> {

@@ -8,6 +8,7 @@ mod backfill_holds;
 mod blocks;
 mod commit;
 mod connect;
+mod drift;
 mod exclusion;
 mod faults;
 mod fingerprint;

@@ -9,7 +9,7 @@ use stopover_model::digest::{Digest, Digester};
 use stopover_model::event::{Event, Record, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch, MigrationId, Seq};
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{BackupLevel, OutOfOrder, Pipeline};
+use stopover_model::pipeline::{BackupLevel, DriftSettings, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     BackupReport, CheckResult, Inspection, LogLine, MigrateReport, Outcome, StepReport, TableInspection,
@@ -140,6 +140,7 @@ impl Story {
             &inspection(stage),
             &measured,
             OutOfOrder::Refuse,
+            &DriftSettings::default(),
         )
         .unwrap();
         story.tell(Event::Planned { stage: StageIndex(stage), plan })
@@ -191,6 +192,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         locks: Vec::new(),
         existing: Vec::new(),
         ledger: Vec::new(),
+        drift: None,
         warnings: Vec::new(),
         impacts: Vec::new(),
     }

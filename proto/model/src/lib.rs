@@ -12,6 +12,7 @@ pub mod config;
 pub mod decide;
 pub mod deployment;
 pub mod digest;
+pub mod drift;
 pub mod duration;
 pub mod event;
 pub mod history;

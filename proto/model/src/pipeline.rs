@@ -1,6 +1,7 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
 mod backfill;
+mod drift;
 mod lint;
 mod locks;
 
@@ -16,6 +17,8 @@ use backfill::RawBackfill;
 pub use backfill::{BackfillSettings, VacuumAfter};
 use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
+use drift::RawDrift;
+pub use drift::{DriftPolicy, DriftSettings};
 pub use locks::LockSettings;
 use locks::RawLocks;
 
@@ -62,6 +65,8 @@ pub struct StageSpec {
     pub backfill: BackfillSettings,
     #[serde(default, skip_serializing_if = "LintSettings::is_default")]
     pub lint: LintSettings,
+    #[serde(default, skip_serializing_if = "DriftSettings::is_default")]
+    pub drift: DriftSettings,
 }
 
 /// How far a backup is proven before the first statement.
@@ -114,8 +119,10 @@ impl Pipeline {
                 return Err(ConfigError::at(file, text, Some(stage.environment.span()), message));
             }
         }
-        let stages =
-            raw.stage.into_iter().map(|s| s.into_stage(file, text, rules)).collect::<Result<_, _>>()?;
+        let drift = RawDrift { drift: raw.drift, drift_ignore: raw.drift_ignore };
+        let drift = drift.read(&DriftSettings::default(), file, text)?;
+        let stages = raw.stage.into_iter().map(|s| s.into_stage(&drift, file, text, rules));
+        let stages = stages.collect::<Result<_, _>>()?;
         let lint = raw.lint.read(file, text, rules)?;
         let out_of_order = match raw.out_of_order.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
             None | Some(("refuse", _)) => OutOfOrder::Refuse,
@@ -136,6 +143,9 @@ struct RawPipeline {
     #[serde(default)]
     contacts: Vec<String>,
     out_of_order: Option<toml::Spanned<String>>,
+    drift: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    drift_ignore: Vec<toml::Spanned<String>>,
     #[serde(default)]
     lint: RawLint,
     #[serde(default)]
@@ -161,6 +171,9 @@ struct RawStage {
     backfill: RawBackfill,
     #[serde(default)]
     lint: RawLint,
+    drift: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    drift_ignore: Vec<toml::Spanned<String>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -172,7 +185,13 @@ struct RawStage {
 }
 
 impl RawStage {
-    fn into_stage(self, file: &str, text: &str, rules: RuleNames<'_>) -> Result<StageSpec, ConfigError> {
+    fn into_stage(
+        self,
+        drift: &DriftSettings,
+        file: &str,
+        text: &str,
+        rules: RuleNames<'_>,
+    ) -> Result<StageSpec, ConfigError> {
         self.refuse_unsupported(file, text)?;
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let duration = |value: &Option<toml::Spanned<String>>, default: Duration| match value {
@@ -212,7 +231,9 @@ impl RawStage {
             show_queries: self.show_queries,
         };
         let locks = locks.read(file, text)?;
+        let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
+            drift: of_stage.read(drift, file, text)?,
             soak: duration(&self.soak, Duration::ZERO)?,
             environment: self.environment.into_inner(),
             databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),

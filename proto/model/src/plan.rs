@@ -1,5 +1,6 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
+mod drift;
 mod gap;
 mod linted;
 
@@ -11,7 +12,7 @@ use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
 pub use crate::migration::Variant;
 use crate::migration::{FollowUp, Manifest, Migration, ScriptSummary};
-use crate::pipeline::OutOfOrder;
+use crate::pipeline::{DriftSettings, OutOfOrder};
 use crate::report::{ErrorClass, Inspection, LedgerEntry, LedgerState, StepError};
 
 /// What a deployment needs to know of a migration; the SQL itself is kept beside the log, by its digest.
@@ -111,6 +112,7 @@ impl TargetPlan {
         inspection: &Inspection,
         measured: &[Measured<'_>],
         out_of_order: OutOfOrder,
+        drift: &DriftSettings,
     ) -> Result<Self, StepError> {
         if inspection.in_recovery {
             let message = format!("{database} is a standby (in recovery), where nothing can be written");
@@ -125,7 +127,9 @@ impl TargetPlan {
         if out_of_order == OutOfOrder::Refuse {
             gap::refuse(database, migrations, inspection)?;
         }
-        Ok(Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) })
+        let mut plan = Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) };
+        plan.warnings.extend(drift::check(database, inspection, drift, plan.applies_anything())?);
+        Ok(plan)
     }
 
     /// Whether anything would be applied.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::drift::Drift;
 use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
@@ -129,6 +130,9 @@ pub struct Inspection {
     pub existing: Vec<ExistingObject>,
     /// What the ledger in the database says about the deployment's migrations.
     pub ledger: Vec<LedgerEntry>,
+    /// What differs from the schema as Stopover left it. None: nothing, or nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
     /// What is worth a person's attention: a plpgsql that doesn't load, say.
     pub warnings: Vec<String>,
     /// What the scripts that are still to be applied would do there.

@@ -4,7 +4,9 @@ use stopover_model::report::{
     ExistingObject, Inspection, LedgerEntry, LedgerState, Session, TableInspection, TableLock,
 };
 
-use super::field::{digest, duration, enumeration, message, messages, name, optional_text, plain, timestamp};
+use super::field::{
+    digest, duration, enumeration, message, messages, name, optional_message, optional_text, plain, timestamp,
+};
 use crate::v1;
 
 wire_message!(Inspection {
@@ -19,6 +21,7 @@ wire_message!(Inspection {
     locks: messages,
     existing: messages,
     ledger: messages,
+    drift: optional_message,
     warnings: plain,
     impacts: messages,
 });

@@ -11,6 +11,7 @@ mod macros;
 
 mod backfill;
 mod command;
+mod drift;
 mod error;
 mod event;
 mod expectation;

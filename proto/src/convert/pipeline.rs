@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stopover_model::pipeline::{LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec};
+use stopover_model::pipeline::{
+    DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
+};
 
 use super::error::InvalidWire;
 use super::field::{duration, enumeration, message, messages, name, names, or_default, plain};
@@ -18,6 +20,7 @@ wire_message!(StageSpec {
     locks: message,
     backfill: or_default,
     lint: or_default,
+    drift: or_default,
 });
 
 wire_message!(LockSettings {
@@ -30,6 +33,9 @@ wire_message!(LockSettings {
 
 wire_message!(LintSettings { allow: plain, warn: plain, refuse: plain });
 
+wire_message!(DriftSettings { policy: drift_policy, ignore: globs });
+
+wire_enum!(DriftPolicy { Refuse, Warn, Allow });
 wire_enum!(OnFailure { Rollback, Pause });
 wire_enum!(OutOfOrder { Refuse, Allow });
 
@@ -96,5 +102,35 @@ mod oldest_transaction {
         let oldest = duration::read(wire, field)?;
         LockSettings::check_oldest(oldest).map_err(|why| InvalidWire::new(field, why))?;
         Ok(oldest)
+    }
+}
+
+/// A client that does not know of it sends none.
+mod drift_policy {
+    use super::{DriftPolicy, InvalidWire, enumeration};
+
+    pub(super) fn write(policy: DriftPolicy) -> i32 {
+        enumeration::write(policy)
+    }
+
+    pub(super) fn read(wire: i32, field: &str) -> Result<DriftPolicy, InvalidWire> {
+        if wire == 0 { Ok(DriftPolicy::default()) } else { enumeration::read(wire, field) }
+    }
+}
+
+mod globs {
+    use stopover_model::drift::ObjectGlob;
+
+    use super::InvalidWire;
+
+    pub(super) fn write(globs: Vec<ObjectGlob>) -> Vec<String> {
+        globs.into_iter().map(String::from).collect()
+    }
+
+    pub(super) fn read(wire: Vec<String>, field: &str) -> Result<Vec<ObjectGlob>, InvalidWire> {
+        let read = |(i, text): (usize, String)| {
+            text.parse().map_err(|why: String| InvalidWire::new(format!("{field}[{i}]"), why))
+        };
+        wire.into_iter().enumerate().map(read).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use prost::Message;
+use stopover_model::drift::{Comparison, Drift, ObjectChange, SchemaLook};
 use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
 };
@@ -11,7 +12,7 @@ use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, Row
 use stopover_model::impact::{LockMode, WorkKind};
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
-use stopover_model::pipeline::{BackupLevel, OnFailure, OutOfOrder, Pipeline};
+use stopover_model::pipeline::{BackupLevel, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
@@ -82,6 +83,8 @@ fn enums() {
     every_value_comes_back::<OnFailure>();
     every_value_comes_back::<OutOfOrder>();
     every_value_comes_back::<ScriptRole>();
+    every_value_comes_back::<DriftPolicy>();
+    every_value_comes_back::<ObjectChange>();
     every_value_comes_back::<Tool>();
     every_value_comes_back::<RowState>();
     every_value_comes_back::<LockMode>();
@@ -120,6 +123,17 @@ fn pipelines_migrations_and_plans() {
 fn commands() {
     come_back::<AgentCommand, v1::Command>(samples::commands());
     come_back::<AgentAct, v1::Act>(samples::acts());
+}
+
+#[test]
+fn drift() {
+    come_back::<Drift, v1::Drift>(samples::drifts());
+    let known = samples::drifts().into_iter().map(Comparison::Known);
+    let comparisons: Vec<_> =
+        known.chain([Comparison::Unknown { why: "nothing is recorded".into() }]).collect();
+    all_come_back::<Comparison, v1::Comparison>(comparisons.clone());
+    let look = |comparison| SchemaLook { schema: samples::digest(9), comparison };
+    come_back::<SchemaLook, v1::SchemaLook>(comparisons.into_iter().map(look).collect());
 }
 
 #[test]

@@ -152,7 +152,9 @@ impl Conductor {
         };
         match found {
             Ok(inspection) => {
-                let plan = TargetPlan::make(&database, &look.summaries, &inspection, &[], look.out_of_order);
+                let (summaries, out_of_order) = (&look.summaries, look.out_of_order);
+                let plan =
+                    TargetPlan::make(&database, summaries, &inspection, &[], out_of_order, &spec.drift);
                 TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }
             Err(error) => TargetResult { database, inspection: None, plan: Err(error), lint_refusal: None },

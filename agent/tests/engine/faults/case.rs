@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use stopover_agent::step::Reporter;
-use stopover_agent::{migrate, rollback};
+use stopover_agent::{drift, migrate, rollback};
 use stopover_cluster::Cluster;
+use stopover_model::drift::Comparison;
 use stopover_model::event::{Resolution, StepKind};
 use stopover_model::id::Epoch;
 use stopover_model::migration::Migration;
@@ -154,7 +155,11 @@ impl<'a> Case<'a> {
                 return Err(format!("{sql} gives {found}, not {expected}"));
             }
         }
-        Ok(())
+        let look = drift::look(&bench.context(StepKind::Inspect)).await;
+        match look.map(|look| look.comparison) {
+            Ok(Comparison::Known(drift)) if drift.is_none() => Ok(()),
+            other => Err(format!("the schema is not as it is remembered: {other:?}")),
+        }
     }
 }
 

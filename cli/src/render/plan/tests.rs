@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use stopover_model::deployment::Deployment;
-use stopover_model::pipeline::OutOfOrder;
+use stopover_model::pipeline::{DriftSettings, OutOfOrder};
 use stopover_model::plan::Measured;
 use stopover_model::report::{ErrorClass, ExistingObject, Session, StepError, TableLock};
 
@@ -18,8 +18,14 @@ fn target(stage: u32, inspection: Inspection) -> TargetAnswer {
         [Measured { environment: "staging", migration: &id, rows: 20_000, took: Duration::from_millis(400) }];
     let measured = if stage == 0 { &measured[..0] } else { &measured[..] };
     let database = "app".parse().unwrap();
-    let result = match TargetPlan::make(&database, &[migration()], &inspection, measured, OutOfOrder::Refuse)
-    {
+    let result = match TargetPlan::make(
+        &database,
+        &[migration()],
+        &inspection,
+        measured,
+        OutOfOrder::Refuse,
+        &DriftSettings::default(),
+    ) {
         Ok(plan) => PlanResult::Plan(plan),
         Err(error) => PlanResult::Refused(error),
     };

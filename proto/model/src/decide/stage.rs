@@ -82,7 +82,9 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     };
     let measured = next.deployment.measured_before(index);
     let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
-    let plan = TargetPlan::make(database, &next.deployment.migrations, inspection, &measured, out_of_order);
+    let migrations = &next.deployment.migrations;
+    let drift = &stage.spec.drift;
+    let plan = TargetPlan::make(database, migrations, inspection, &measured, out_of_order, drift);
     match plan.and_then(|plan| plan.linted(&stage.spec.environment, &next.deployment.lint)) {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {

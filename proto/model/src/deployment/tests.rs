@@ -71,6 +71,7 @@ pub(crate) fn inspection() -> Inspection {
         locks: vec![],
         existing: vec![],
         ledger: vec![],
+        drift: None,
         warnings: vec![],
         impacts: Vec::new(),
     }

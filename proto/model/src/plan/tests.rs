@@ -1,6 +1,7 @@
 use super::*;
 use crate::deployment::tests::{at, inspection, migration};
 use crate::id::DeploymentId;
+use crate::pipeline::DriftPolicy;
 use crate::report::{LedgerEntry, Session};
 
 fn database() -> DatabaseName {
@@ -14,6 +15,7 @@ fn plan(inspection: &Inspection, measured: &[Measured<'_>]) -> Result<MigrationP
         inspection,
         measured,
         OutOfOrder::Refuse,
+        &DriftSettings::default(),
     )?;
     Ok(plan.migrations.into_iter().next().unwrap())
 }
@@ -123,6 +125,7 @@ fn a_long_transaction_is_worth_a_warning() {
         &inspection,
         &[],
         OutOfOrder::Refuse,
+        &DriftSettings::default(),
     )
     .unwrap();
     assert_eq!(
@@ -131,6 +134,41 @@ fn a_long_transaction_is_worth_a_warning() {
             "pid 7 (an application without a name as app), idle in transaction, has had a transaction open for 1m 01s"
         ]
     );
+}
+
+#[test]
+fn drift_is_refused_warned_of_or_allowed() {
+    let drifted = Inspection { drift: Some(crate::drift::tests::drift()), ..inspection() };
+    let plan = |inspection: &Inspection, policy, ignore: &[&str]| {
+        let ignore = ignore.iter().map(|glob| glob.parse().unwrap()).collect();
+        let settings = DriftSettings { policy, ignore };
+        let migrations = [migration("001_a", true, false)];
+        TargetPlan::make(&database(), &migrations, inspection, &[], OutOfOrder::Refuse, &settings)
+    };
+    let warned = plan(&drifted, DriftPolicy::Warn, &["partman.*"]).unwrap().warnings;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].starts_with("the schema of users is not as deployment"), "{warned:?}");
+    assert!(warned[0].ends_with("column public.users.nick changed (type integer -> bigint)"), "{warned:?}");
+    assert_eq!(plan(&drifted, DriftPolicy::Allow, &[]).unwrap().warnings, Vec::<String>::new());
+
+    let error = plan(&drifted, DriftPolicy::Refuse, &[]).unwrap_err();
+    assert_eq!((error.class, error.effect), (ErrorClass::Drift, crate::report::Effect::None));
+    assert!(error.message.contains("index public.users_email_idx is new, column"), "{}", error.message);
+    assert!(error.message.ends_with("table partman.part_config is gone"), "{}", error.message);
+    let hint = error.hint.unwrap();
+    for way in [
+        "take them back",
+        "stopover baseline ENVIRONMENT",
+        "stopover drift ENVIRONMENT --database users --accept",
+    ] {
+        assert!(hint.contains(way), "{hint}");
+    }
+    // Where all of it is ignored, or nothing is applied, there is nothing to refuse.
+    assert!(plan(&drifted, DriftPolicy::Refuse, &["*"]).unwrap().warnings.is_empty());
+    let digest = migration("001_a", true, false).digest;
+    let there = Inspection { drift: drifted.drift.clone(), ..in_ledger(digest, LedgerState::Applied) };
+    assert_eq!(plan(&there, DriftPolicy::Refuse, &[]).unwrap().warnings.len(), 1);
+    assert!(plan(&inspection(), DriftPolicy::Refuse, &[]).is_ok());
 }
 
 #[test]
@@ -152,7 +190,7 @@ fn series(
         ..in_ledger(migrations[*at].digest, LedgerState::Applied).ledger.remove(0)
     };
     let inspection = Inspection { ledger: there.iter().map(entry).collect(), ..inspection() };
-    TargetPlan::make(&database(), migrations, &inspection, &[], out_of_order)
+    TargetPlan::make(&database(), migrations, &inspection, &[], out_of_order, &DriftSettings::default())
 }
 
 fn numbered(ids: &[&str]) -> Vec<MigrationSummary> {
@@ -206,10 +244,12 @@ fn a_repeatable_script_runs_again_when_its_content_is_not_what_ran_last() {
     };
     let (one, two) = (read("SELECT 1;"), read("SELECT 2;"));
     assert_eq!((one.id.as_str(), &one.id), ("R__views", &two.id));
+    let settings = DriftSettings::default();
     let plan = |now: &MigrationSummary, ran: Digest, state| {
         let mut inspection = in_ledger(ran, state);
         inspection.ledger[0].migration = now.id.clone();
-        TargetPlan::make(&database(), std::slice::from_ref(now), &inspection, &[], OutOfOrder::Refuse)
+        let now = std::slice::from_ref(now);
+        TargetPlan::make(&database(), now, &inspection, &[], OutOfOrder::Refuse, &settings)
     };
     let again = plan(&one, two.digest, LedgerState::Applied).unwrap().migrations.remove(0);
     assert!(

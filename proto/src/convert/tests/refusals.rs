@@ -182,6 +182,9 @@ fn a_pipeline_that_no_file_could_hold() {
     );
     let never = locks(|locks| locks.oldest_transaction = Some(Duration::default()));
     assert_eq!(refused_field::<Pipeline, _>(good(), never), "stages[0].locks.oldest_transaction");
+    let glob =
+        |wire: &mut v1::Pipeline| wire.stages[0].drift.as_mut().unwrap().ignore.push("public.[".into());
+    assert_eq!(refused_field::<Pipeline, _>(good(), glob), "stages[0].drift.ignore[1]");
 }
 
 #[test]

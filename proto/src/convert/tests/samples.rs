@@ -17,8 +17,8 @@ use stopover_model::migration::{
     SourcePlace, StatementSummary, TransactionMode,
 };
 use stopover_model::pipeline::{
-    BackfillSettings, BackupLevel, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
-    VacuumAfter,
+    BackfillSettings, BackupLevel, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure,
+    OutOfOrder, Pipeline, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
@@ -29,13 +29,13 @@ mod history;
 mod reports;
 
 pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
-pub(super) use reports::{inspections, log_lines, outcomes, step_reports};
+pub(super) use reports::{drifts, inspections, log_lines, outcomes, step_reports};
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
-fn digest(byte: u8) -> Digest {
+pub(super) fn digest(byte: u8) -> Digest {
     Digest::from_bytes([byte; 32])
 }
 
@@ -163,6 +163,7 @@ pub(super) fn pipeline() -> Pipeline {
         backup,
         on_failure,
         locks: LockSettings { show_queries: true, ..LockSettings::default() },
+        drift: DriftSettings { policy: DriftPolicy::Refuse, ignore: vec!["partman.*".parse().unwrap()] },
         backfill: BackfillSettings {
             throttle: Throttle { max_rate: Some(9), ..Throttle::default() },
             brakes: Brakes {

@@ -248,6 +248,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             locks: vec![],
             existing: vec![],
             ledger: vec![],
+            drift: None,
             warnings: vec![],
             impacts: Vec::new(),
         }),

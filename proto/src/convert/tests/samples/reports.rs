@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stopover_model::drift::{Drift, DriftedObject, ObjectChange};
 use stopover_model::impact::{
     FiringTrigger, LockMode, LockTaken, Sample, ScriptImpact, StatementImpact, Work, WorkKind,
 };
@@ -117,6 +118,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         locks: vec![],
         existing: vec![],
         ledger: vec![],
+        drift: None,
         warnings: vec![],
         impacts: vec![],
     };
@@ -126,6 +128,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         locks: vec![lock],
         existing: vec![ExistingObject { migration: id("001_x"), object: "column users.a (int)".into() }],
         ledger: vec![entry(LedgerState::Running), entry(LedgerState::Applied)],
+        drift: Some(drift(Some("accepted by ada".into()))),
         warnings: vec!["plpgsql doesn't load".into()],
         impacts: vec![impact()],
         ..bare.clone()
@@ -156,6 +159,29 @@ fn impact() -> ScriptImpact {
     };
     let bare = StatementImpact { index: 7, ..StatementImpact::default() };
     ScriptImpact { migration: id("001_x"), variant: Variant::Batched, statements: vec![full, bare] }
+}
+
+pub(in crate::convert::tests) fn drifts() -> Vec<Drift> {
+    vec![drift(None), drift(Some("accepted by ada".into()))]
+}
+
+fn drift(origin: Option<String>) -> Drift {
+    let object = |change| DriftedObject {
+        kind: "column".into(),
+        name: "public.users.nick".into(),
+        table: (change == ObjectChange::Changed).then(|| "public.users".into()),
+        change,
+        details: vec!["type integer -> bigint".into()],
+    };
+    Drift {
+        since: at(),
+        deployment: id("0123456789"),
+        migration: origin.is_none().then(|| id("001_x")),
+        origin,
+        objects: [ObjectChange::Added, ObjectChange::Removed, ObjectChange::Changed].map(object).into(),
+        more: 3,
+        partitions: 2,
+    }
 }
 
 pub(in crate::convert::tests) fn log_lines() -> Vec<LogLine> {
