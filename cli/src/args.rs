@@ -14,7 +14,8 @@ use stopover_model::layout::Layout;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; for deploy and watch: the deployment succeeded
-  1    the deployment failed, was rolled back or cancelled, the server refused the request, or lint a finding
+  1    the deployment failed, was rolled back or cancelled, the server refused the request,
+       lint has a finding, or drift found some
   2    wrong usage or bad input; nothing was changed
   3    the server could not be reached
   130  detached with Ctrl-C; the deployment goes on
@@ -119,6 +120,8 @@ pub enum Command {
     Adopt(AdoptArgs),
     /// Count migrations as applied on your word, where no history says so
     Baseline(BaselineArgs),
+    /// Show what others have changed since Stopover last left the schema, and accept it; exit code 1 where there is drift
+    Drift(DriftArgs),
     /// Show the statements of an SQL file, and which may share a transaction; needs no server
     Statements {
         /// The SQL file
@@ -341,6 +344,21 @@ pub struct BaselineArgs {
     pub through: String,
 }
 
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// The environment whose databases are meant
+    pub environment: EnvironmentName,
+    /// Only this database of the environment
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<DatabaseName>,
+    /// From now on the schema counts as known as it is; asks first
+    #[arg(long)]
+    pub accept: bool,
+    /// Accept it without being asked
+    #[arg(long, requires = "accept")]
+    pub yes: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum EnvironmentCommand {
     /// Make an environment
@@ -435,6 +453,8 @@ mod tests {
             ("stopover adopt", ErrorKind::MissingRequiredArgument),
             ("stopover adopt staging --tool alembic", ErrorKind::InvalidValue),
             ("stopover baseline staging .", ErrorKind::MissingRequiredArgument),
+            ("stopover drift", ErrorKind::MissingRequiredArgument),
+            ("stopover drift staging --yes", ErrorKind::MissingRequiredArgument),
             ("stopover statements", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),

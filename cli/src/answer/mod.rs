@@ -1,10 +1,12 @@
 //! The server's answers that have no twin in the model, checked once as they come in.
 
+mod drift;
 mod history;
 mod lint;
 mod list;
 mod plan;
 
+pub use drift::DatabaseDrift;
 pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
 pub use lint::{FindingAnswer, LintAnswer};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};

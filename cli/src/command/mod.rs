@@ -7,6 +7,7 @@ pub(crate) mod baseline;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod deploy;
+pub(crate) mod drift;
 pub(crate) mod environment;
 pub(crate) mod lint;
 pub(crate) mod list;

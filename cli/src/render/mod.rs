@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod check;
+pub mod drift;
 pub mod error;
 pub mod event;
 pub mod json;

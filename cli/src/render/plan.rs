@@ -4,7 +4,7 @@ pub mod findings;
 
 use stopover_model::duration::human;
 use stopover_model::migration::{Check, ScriptSummary};
-use stopover_model::pipeline::{OnFailure, StageSpec};
+use stopover_model::pipeline::{DriftPolicy, DriftSettings, OnFailure, StageSpec};
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
 
@@ -79,6 +79,7 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    lines.extend(drift_line(&spec.drift));
     if spec.locks.show_queries {
         lines.push(("", "the queries of sessions that block are shown".to_owned()));
     }
@@ -91,6 +92,23 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
     }
     lines
+}
+
+/// What the stage does about drift, where it is not the usual.
+fn drift_line(settings: &DriftSettings) -> Option<(&'static str, String)> {
+    if *settings == DriftSettings::default() {
+        return None;
+    }
+    let mut text = match settings.policy {
+        DriftPolicy::Refuse => "refused: nothing is applied to a schema that others have changed".to_owned(),
+        DriftPolicy::Warn => "warned of".to_owned(),
+        DriftPolicy::Allow => "allowed".to_owned(),
+    };
+    if !settings.ignore.is_empty() {
+        let globs: Vec<_> = settings.ignore.iter().map(ToString::to_string).collect();
+        text = format!("{text}; not looked at: {}", globs.join(", "));
+    }
+    Some(("drift", text))
 }
 
 /// A rollback that can't happen is not promised.
@@ -162,6 +180,13 @@ fn in_the_way(inspection: &Inspection) -> Vec<Line> {
     }
     for long in &inspection.long_running {
         lines.push(Line::of(Tone::Warn, format!("long transaction: {long}")));
+    }
+    if let Some(drift) = inspection.drift.as_ref().filter(|drift| !drift.is_none()) {
+        let objects = count(drift.objects.len() as u64 + drift.more, "object");
+        lines.push(Line::of(
+            Tone::Warn,
+            format!("drift: {objects}, since the schema was {}", drift.last_known()),
+        ));
     }
     for object in &inspection.existing {
         lines.push(Line::of(Tone::Warn, format!("already there, not by the ledger: {}", object.object)));

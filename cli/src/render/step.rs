@@ -144,6 +144,10 @@ fn inspected(inspection: &Inspection) -> Line {
     if inspection.tables.is_empty() {
         line.push(Tone::Plain, format!(", {}", bytes(inspection.database_bytes)));
     }
+    if let Some(drift) = inspection.drift.as_ref().filter(|drift| !drift.is_none()) {
+        let objects = count(drift.objects.len() as u64 + drift.more, "object");
+        line.push(Tone::Warn, format!(", drift: {objects}"));
+    }
     line
 }
 

@@ -127,8 +127,9 @@ impl TargetPlan {
         if out_of_order == OutOfOrder::Refuse {
             gap::refuse(database, migrations, inspection)?;
         }
-        let mut plan = Self { database: database.clone(), migrations: plans, warnings: warnings(inspection) };
-        plan.warnings.extend(drift::check(database, inspection, drift, plan.applies_anything())?);
+        let mut plan = Self { database: database.clone(), migrations: plans, warnings: Vec::new() };
+        let drifted = drift::check(database, inspection, drift, plan.applies_anything())?;
+        plan.warnings = warnings(inspection, drifted);
         Ok(plan)
     }
 
@@ -247,8 +248,9 @@ fn estimate(migration: &MigrationSummary, rows: Option<u64>, measured: &[Measure
     Some(Estimate { duration, basis })
 }
 
-fn warnings(inspection: &Inspection) -> Vec<String> {
+fn warnings(inspection: &Inspection, drifted: Option<String>) -> Vec<String> {
     let mut warnings = inspection.warnings.clone();
+    warnings.extend(drifted);
     for object in &inspection.existing {
         warnings.push(format!(
             "{}: {} is there already, and the ledger does not know why",

@@ -160,7 +160,7 @@ impl Shared {
         Ok(self.ask(&environment, &database, |link| write(link, request)).await)
     }
 
-    fn act(
+    pub(super) fn act(
         &self,
         environment: &EnvironmentName,
         database: &DatabaseName,
@@ -171,7 +171,7 @@ impl Shared {
         AgentAct { environment: environment.clone(), database: database.clone(), id, epoch, not_after }
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         environment: &EnvironmentName,
         database: &DatabaseName,
@@ -186,7 +186,10 @@ impl Shared {
         })
     }
 
-    async fn all_served(&self, environment: &EnvironmentName) -> Result<Vec<DatabaseName>, ConductError> {
+    pub(super) async fn all_served(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<DatabaseName>, ConductError> {
         let mut served = self.store.environment_databases().await?;
         let databases: Vec<_> = served.remove(environment).unwrap_or_default().into_keys().collect();
         if databases.is_empty() {
@@ -195,7 +198,7 @@ impl Shared {
         Ok(databases)
     }
 
-    async fn served(
+    pub(super) async fn served(
         &self,
         environment: &EnvironmentName,
         database: &DatabaseName,
@@ -244,7 +247,7 @@ async fn write(link: AgentLink, request: v1::RecordRequest) -> Result<Recorded, 
     }
 }
 
-fn refused(link: &AgentLink, status: &Status) -> StepError {
+pub(super) fn refused(link: &AgentLink, status: &Status) -> StepError {
     let agent = &link.agent;
     match status.code() {
         Code::Unimplemented => {
@@ -263,7 +266,7 @@ fn refused(link: &AgentLink, status: &Status) -> StepError {
     }
 }
 
-fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
+pub(super) fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
     let message = format!("the answer of the agent {} makes no sense: {why}", link.agent);
     StepError::new(ErrorClass::Internal, message).with_hint("are agent and server of the same version?")
 }

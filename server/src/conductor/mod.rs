@@ -12,6 +12,7 @@ mod act;
 mod actor;
 mod create;
 mod dispatch;
+mod drift;
 mod error;
 mod lint;
 mod load;

@@ -178,6 +178,20 @@ impl Agent for Pretender {
         panic!("production's work came to staging's agent")
     }
 
+    async fn read_drift(
+        &self,
+        _: Request<v1::ReadDriftRequest>,
+    ) -> Result<Response<v1::ReadDriftResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn accept_drift(
+        &self,
+        _: Request<v1::AcceptDriftRequest>,
+    ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
     async fn record(&self, _: Request<v1::RecordRequest>) -> Result<Response<v1::RecordResponse>, Status> {
         panic!("production's work came to staging's agent")
     }

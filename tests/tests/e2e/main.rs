@@ -5,6 +5,7 @@
 mod adopt;
 mod backfill;
 mod dev;
+mod drift;
 mod faults;
 mod histories;
 mod identity;

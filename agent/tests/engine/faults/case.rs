@@ -80,8 +80,9 @@ impl<'a> Case<'a> {
         let outcome = scene.resolved(outcome, trace).await?;
         scene.check_outcome(&outcome)?;
         // What is left of silent connections ends with the wire; all else must be gone by itself.
-        let Scene { bench, wire, .. } = scene;
+        let Scene { mut bench, wire, .. } = scene;
         drop(wire);
+        bench.database = database(bench.test.url());
         self.check_effects(&bench).await?;
         bench.assert_clean().await;
         bench.execute(&format!("DROP DATABASE IF EXISTS {}_new", bench.test.name())).await;

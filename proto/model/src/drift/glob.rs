@@ -14,10 +14,12 @@ use super::DriftedObject;
 pub struct ObjectGlob(::glob::Pattern);
 
 impl ObjectGlob {
-    /// Whether it means the object, or the table that the object belongs to.
+    /// Whether it means the object, or the table that the object belongs to. What means all in a schema means the schema.
     #[must_use]
     pub fn fits(&self, object: &DriftedObject) -> bool {
-        self.0.matches(&object.name) || object.table.as_ref().is_some_and(|table| self.0.matches(table))
+        self.0.matches(&object.name)
+            || object.table.as_ref().is_some_and(|table| self.0.matches(table))
+            || object.kind == "schema" && self.0.matches(&format!("{}.", object.name))
     }
 }
 

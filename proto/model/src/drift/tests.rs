@@ -60,6 +60,11 @@ fn a_pattern_takes_out_objects_and_what_belongs_to_them() {
     assert_eq!(left(&["public.users_email_i?x", "part*"]), ["public.users.nick"]);
     assert_eq!(left(&["users"]).len(), 3, "a name without its schema means nothing");
     assert!(left(&["*"]).is_empty());
+    let schema =
+        Drift { objects: vec![object("schema", "partman", None, ObjectChange::Added)], ..drift.clone() };
+    for (glob, fits) in [("partman.*", true), ("partman", true), ("partman.part*", false)] {
+        assert_eq!(schema.counted(&[glob.parse().unwrap()]).is_empty(), fits, "{glob}");
+    }
     let cut = Drift { more: 7, ..drift };
     assert!(!cut.counted(&["*".parse().unwrap()]).is_empty(), "what is not named is not ignored");
     for bad in ["", "public.[", "a***"] {

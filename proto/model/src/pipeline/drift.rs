@@ -105,7 +105,7 @@ mod tests {
             "{error}"
         );
         let error = parse("", "drift_ignore = [\"a.*\", \"a.[\"]").unwrap_err();
-        assert!(error.contains("pipeline.toml:5:25: `drift_ignore`: `a.[` is no pattern"), "{error}");
+        assert!(error.contains("pipeline.toml:5:24: `drift_ignore`: `a.[` is no pattern"), "{error}");
         assert!(parse("drft = \"warn\"", "").unwrap_err().contains("did you mean `drift`?"));
     }
 

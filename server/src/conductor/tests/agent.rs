@@ -210,6 +210,20 @@ impl Agent for Fake {
         Err(Status::unimplemented("nobody asks"))
     }
 
+    async fn read_drift(
+        &self,
+        _: Request<v1::ReadDriftRequest>,
+    ) -> Result<Response<v1::ReadDriftResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn accept_drift(
+        &self,
+        _: Request<v1::AcceptDriftRequest>,
+    ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
     async fn record(
         &self,
         request: Request<v1::RecordRequest>,

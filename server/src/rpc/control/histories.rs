@@ -58,7 +58,7 @@ impl Api {
         Ok(v1::RecordAppliedResponse { result: Some(result) })
     }
 
-    async fn existing_environment(&self, given: &str) -> Result<EnvironmentName, RpcError> {
+    pub(super) async fn existing_environment(&self, given: &str) -> Result<EnvironmentName, RpcError> {
         let environment: EnvironmentName = given.parse().map_err(RpcError::id("environment"))?;
         if !self.services.store.environments().await?.contains(&environment) {
             return Err(RpcError::NoEnvironment(environment));

@@ -1,6 +1,7 @@
 //! What operators ask for: one file a group of verbs. Here is only which method is which verb.
 
 mod deployments;
+mod drift;
 mod environments;
 mod histories;
 mod pipelines;
@@ -127,6 +128,21 @@ impl Control for Api {
     ) -> Answer<v1::RecordAppliedResponse> {
         let by = Operator::of(&request)?;
         answer(self.record(by, request.into_inner()).await)
+    }
+
+    async fn read_drift(
+        &self,
+        request: Request<v1::ReadEnvironmentDriftRequest>,
+    ) -> Answer<v1::ReadEnvironmentDriftResponse> {
+        answer(self.drift(request.into_inner()).await)
+    }
+
+    async fn accept_drift(
+        &self,
+        request: Request<v1::AcceptEnvironmentDriftRequest>,
+    ) -> Answer<v1::AcceptEnvironmentDriftResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.accept(by, request.into_inner()).await)
     }
 
     async fn create_environment(

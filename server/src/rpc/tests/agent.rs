@@ -85,6 +85,20 @@ impl Agent for Described {
         idle()
     }
 
+    async fn read_drift(
+        &self,
+        _: Request<v1::ReadDriftRequest>,
+    ) -> Result<Response<v1::ReadDriftResponse>, Status> {
+        idle()
+    }
+
+    async fn accept_drift(
+        &self,
+        _: Request<v1::AcceptDriftRequest>,
+    ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
+        idle()
+    }
+
     async fn record(&self, _: Request<v1::RecordRequest>) -> Result<Response<v1::RecordResponse>, Status> {
         idle()
     }

@@ -1,0 +1,86 @@
+//! Schemas that are not as Stopover left them: looking at them, and taking a person's word that they are right.
+//!
+//! Unlike other acts this one may come while a deployment is in the environment: one that was refused for the drift waits
+//! there for it. The agent lets no step run beside it.
+
+use futures::future::join_all;
+use stopover_model::digest::Digest;
+use stopover_model::drift::SchemaLook;
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Epoch, OperatorName};
+use stopover_model::report::StepError;
+use stopover_proto::convert::field::{digest, direct, name};
+use stopover_proto::v1;
+
+use super::act::{nonsense, refused};
+use super::{ConductError, Conductor};
+use crate::registry::AgentLink;
+
+impl Conductor {
+    /// How the databases' schemas are beside what is remembered of them; of each, that or why it could not be seen.
+    pub async fn read_drift(
+        &self,
+        environment: &EnvironmentName,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<(DatabaseName, Result<SchemaLook, StepError>)>, ConductError> {
+        let databases = match database {
+            Some(database) => vec![self.shared.served(environment, database).await?],
+            None => self.shared.all_served(environment).await?,
+        };
+        let act = DeploymentId::from_random(rand::random());
+        let looks = databases.into_iter().map(|database| {
+            // Looking is not fenced.
+            let act = self.shared.act(environment, &database, act.clone(), Epoch(1));
+            let request = v1::ReadDriftRequest { act: Some(act.into()) };
+            async move {
+                let found = self.shared.ask(environment, &database, |link| read(link, request)).await;
+                (database, found)
+            }
+        });
+        Ok(join_all(looks).await)
+    }
+
+    /// From now on the schema counts as known, when it is still the one that was seen. The inner error is the database's.
+    pub async fn accept_drift(
+        &self,
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+        schema: Digest,
+        by: OperatorName,
+    ) -> Result<Result<SchemaLook, StepError>, ConductError> {
+        self.shared.served(environment, database).await?;
+        let id = DeploymentId::from_random(rand::random());
+        let epoch = self.shared.store.next_epoch().await?;
+        let act = self.shared.act(environment, database, id.clone(), epoch);
+        tracing::info!(act = %id, %environment, %database, %by, "accepting the schema {schema}");
+        let request = v1::AcceptDriftRequest {
+            act: Some(act.into()),
+            by: name::write(by),
+            schema: digest::write(schema),
+        };
+        Ok(self.shared.ask(environment, database, |link| accept(link, request)).await)
+    }
+}
+
+async fn read(link: AgentLink, request: v1::ReadDriftRequest) -> Result<SchemaLook, StepError> {
+    use v1::read_drift_response::Result as Answer;
+    let answer = link.client().read_drift(request).await.map_err(|status| refused(&link, &status))?;
+    match answer.into_inner().result {
+        Some(Answer::Found(look)) => direct::read(look, "found").map_err(|e| nonsense(&link, e)),
+        Some(Answer::Failed(error)) => {
+            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
+        }
+        None => Err(nonsense(&link, "it is empty")),
+    }
+}
+
+async fn accept(link: AgentLink, request: v1::AcceptDriftRequest) -> Result<SchemaLook, StepError> {
+    use v1::accept_drift_response::Result as Answer;
+    let answer = link.client().accept_drift(request).await.map_err(|status| refused(&link, &status))?;
+    match answer.into_inner().result {
+        Some(Answer::Accepted(look)) => direct::read(look, "accepted").map_err(|e| nonsense(&link, e)),
+        Some(Answer::Failed(error)) => {
+            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
+        }
+        None => Err(nonsense(&link, "it is empty")),
+    }
+}
