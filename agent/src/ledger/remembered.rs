@@ -214,21 +214,21 @@ pub async fn change_ended_unseen(
     remember_but(session, author, by, look, &remembered.strange).await
 }
 
-/// [`change_ended`] in a transaction of its own, which waits for no disk: what is lost in a crash is looked at again.
+/// [`change_ended`] in a transaction of its own, which waits for no standby: what is lost is looked at again.
 pub async fn settle_schema(
     session: &Session,
     author: &Author,
     changed: Changed<'_>,
 ) -> Result<(), QueryError> {
-    unhurried(session, change_ended(session, author, changed)).await
+    alone(session, change_ended(session, author, changed)).await
 }
 
-/// Runs the work in a transaction of its own, whose end waits for no disk and no standby.
-pub(super) async fn unhurried(
+/// Runs the work in a transaction of its own, whose end waits for no standby: one that is gone would hold it for ever.
+pub(super) async fn alone(
     session: &Session,
     work: impl Future<Output = Result<(), QueryError>>,
 ) -> Result<(), QueryError> {
-    let begin = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = off";
+    let begin = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL synchronous_commit = local";
     let client = session.client();
     client.batch_execute(begin).await.map_err(|e| session.error(e))?;
     let done = work.await;

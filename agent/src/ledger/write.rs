@@ -7,7 +7,7 @@ use stopover_model::id::MigrationId;
 use stopover_model::plan::Variant;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::remembered::{Changed, change_ended, unhurried};
+use super::remembered::{Changed, change_ended, alone};
 use super::{Author, Direction, MigrationState};
 use crate::fingerprint::{Changes, Fingerprint};
 use crate::postgres::{QueryError, Session};
@@ -168,7 +168,7 @@ pub async fn add_history(
 }
 
 /// Replaces the list of all objects by what the migration changed, and remembers the schema, in a transaction of its own.
-/// What is lost in a crash is looked at again, so it waits for no disk and no standby.
+/// What a failover loses is looked at again, so it waits for no standby.
 pub async fn settle(
     session: &Session,
     author: &Author,
@@ -190,7 +190,7 @@ pub async fn settle(
         execute(session, sql, parameters).await?;
         change_ended(session, author, Changed { id, before, after, changes }).await
     };
-    unhurried(session, settled).await
+    alone(session, settled).await
 }
 
 /// A statement's address in the ledger.
