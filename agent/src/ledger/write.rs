@@ -7,7 +7,7 @@ use stopover_model::id::MigrationId;
 use stopover_model::plan::Variant;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::remembered::{Changed, change_ended, alone};
+use super::remembered::{Changed, alone, change_ended};
 use super::{Author, Direction, MigrationState};
 use crate::fingerprint::{Changes, Fingerprint};
 use crate::postgres::{QueryError, Session};

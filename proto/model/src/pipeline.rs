@@ -15,10 +15,10 @@ use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
 use backfill::RawBackfill;
 pub use backfill::{BackfillSettings, VacuumAfter};
-use lint::RawLint;
-pub use lint::{LintSettings, RuleNames};
 use drift::RawDrift;
 pub use drift::{DriftPolicy, DriftSettings};
+use lint::RawLint;
+pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
 use locks::RawLocks;
 
