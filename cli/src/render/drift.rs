@@ -98,9 +98,23 @@ mod tests {
 
     #[test]
     fn each_object_has_a_line() {
-        insta::assert_snapshot!(text(&lines(&target(Comparison::Known(drift())), view())), @"");
+        insta::assert_snapshot!(text(&lines(&target(Comparison::Known(drift())), view())), @r"
+        app
+          ! the schema is not as deployment aacj4d44at left it with 001_x, 2025-01-16
+            14:00 UTC
+            + index public.i: CREATE INDEX i ON public.users (email)
+            ~ column public.users.nick: type integer -> bigint
+            - table public.old
+            and 2 objects more
+            1 partition came or went, which is no drift
+        ");
         let none = Drift { objects: vec![], more: 0, ..drift() };
-        insta::assert_snapshot!(text(&lines(&target(Comparison::Known(none)), view())), @"");
+        insta::assert_snapshot!(text(&lines(&target(Comparison::Known(none)), view())), @r"
+        app
+          ✓ no drift: the schema is as deployment aacj4d44at left it with 001_x,
+            2025-01-16 14:00 UTC
+            1 partition came or went, which is no drift
+        ");
         let unknown = Comparison::Unknown { why: "nothing of the schema is recorded yet".into() };
         assert!(!target(unknown.clone()).has_drifted() && target(unknown).may_be_accepted());
         assert!(target(Comparison::Known(drift())).has_drifted());

@@ -79,7 +79,7 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
-    lines.extend(drift_line(&spec.drift));
+    lines.extend(drift_lines(&spec.drift));
     if spec.locks.show_queries {
         lines.push(("", "the queries of sessions that block are shown".to_owned()));
     }
@@ -95,20 +95,21 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
 }
 
 /// What the stage does about drift, where it is not the usual.
-fn drift_line(settings: &DriftSettings) -> Option<(&'static str, String)> {
+fn drift_lines(settings: &DriftSettings) -> Vec<(&'static str, String)> {
     if *settings == DriftSettings::default() {
-        return None;
+        return Vec::new();
     }
-    let mut text = match settings.policy {
-        DriftPolicy::Refuse => "refused: nothing is applied to a schema that others have changed".to_owned(),
-        DriftPolicy::Warn => "warned of".to_owned(),
-        DriftPolicy::Allow => "allowed".to_owned(),
+    let text = match settings.policy {
+        DriftPolicy::Refuse => "refused: nothing is applied to a schema that others have changed",
+        DriftPolicy::Warn => "warned of",
+        DriftPolicy::Allow => "allowed",
     };
+    let mut lines = vec![("drift", text.to_owned())];
     if !settings.ignore.is_empty() {
         let globs: Vec<_> = settings.ignore.iter().map(ToString::to_string).collect();
-        text = format!("{text}; not looked at: {}", globs.join(", "));
+        lines.push(("", format!("not counted: {}", globs.join(", "))));
     }
-    Some(("drift", text))
+    lines
 }
 
 /// A rollback that can't happen is not promised.

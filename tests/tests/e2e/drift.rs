@@ -32,6 +32,9 @@ async fn drift_between_two_deployments_is_refused_until_a_person_accepts_it() {
         shown.stdout
     );
 
+    let pipeline = stack.cli.ok(&["pipeline", "show"]).await;
+    assert!(pipeline.contains("drift   refused") && pipeline.contains("not counted: audit.*"), "{pipeline}");
+
     // What the pipeline ignores does not matter.
     client.batch_execute("CREATE SCHEMA audit; CREATE TABLE audit.log (id int)").await.unwrap();
     let second = stack.migration("002_a", &[("up.sql", "CREATE TABLE a (id int);")]);
