@@ -43,7 +43,7 @@ pub async fn look(context: &StepContext) -> Result<SchemaLook, StepError> {
 pub async fn compare(session: &Session, longest: Duration) -> Result<SchemaLook, QueryError> {
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '2s'; \
-         SET LOCAL statement_timeout = {}",
+         SET LOCAL jit = off; SET LOCAL statement_timeout = {}",
         longest.as_millis()
     );
     session.client().batch_execute(&begin).await.map_err(|e| session.error(e))?;

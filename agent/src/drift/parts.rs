@@ -121,10 +121,8 @@ pub(super) fn part(kind: &str, definition: Option<&str>, label: &str) -> Option<
 fn show(how: As, part: Option<String>) -> String {
     let Some(part) = part else { return "none".to_owned() };
     match (how, part.as_str()) {
-        (As::Flag, "t") => "yes".to_owned(),
-        (As::Flag, "f") => "no".to_owned(),
-        (As::Enabled, "O") => "yes".to_owned(),
-        (As::Enabled, "D") => "no".to_owned(),
+        (As::Flag, "t") | (As::Enabled, "O") => "yes".to_owned(),
+        (As::Flag, "f") | (As::Enabled, "D") => "no".to_owned(),
         (As::Enabled, "R") => "on replicas".to_owned(),
         (As::Enabled, "A") => "always".to_owned(),
         (_, "") => "none".to_owned(),

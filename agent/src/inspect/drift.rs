@@ -12,10 +12,13 @@ use crate::postgres::Session;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// None: nothing differs, or nothing is known of the schema. What can't be had is worth a warning, and no more.
-pub(super) async fn found(session: &Session, warnings: &mut Vec<String>) -> Result<Option<Drift>, StepError> {
+pub(super) async fn found(
+    session: &Session,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Box<Drift>>, StepError> {
     match compare(session, LONGEST).await {
         Ok(look) => match look.comparison {
-            Comparison::Known(drift) if !drift.is_none() || drift.partitions > 0 => Ok(Some(drift)),
+            Comparison::Known(drift) if !drift.is_none() || drift.partitions > 0 => Ok(Some(Box::new(drift))),
             Comparison::Known(_) | Comparison::Unknown { .. } => Ok(None),
         },
         Err(error) if error.is_lost() => Err(error.into_step_error("could not compare the schema")),

@@ -80,8 +80,8 @@ impl Engine<'_> {
         after: &Fingerprint,
         changes: Option<&Changes>,
     ) {
-        let changed = Changed { id: &self.job.migration.id, before, after, changes };
-        if let Err(error) = ledger::settle_schema(session, &self.author, changed).await {
+        let ended = Changed { id: &self.job.migration.id, before, after, changes };
+        if let Err(error) = ledger::settle_schema(session, &self.author, ended).await {
             self.say_not_remembered(&error);
         }
     }

@@ -21,7 +21,7 @@ async fn inspected(bench: &Bench) -> Inspection {
 }
 
 async fn drift_of(bench: &Bench) -> Drift {
-    inspected(bench).await.drift.expect("a drift")
+    *inspected(bench).await.drift.expect("a drift")
 }
 
 async fn named(bench: &Bench) -> Vec<String> {
@@ -55,7 +55,8 @@ async fn known() -> Bench {
              CREATE TABLE events_p1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
         )
         .await;
-    applied(bench.migrate(&migration("001_a", &[("up.sql", "CREATE TABLE made (id int)")])).await);
+    let first = migration("001_a", &[("up.sql", "CREATE TABLE made (id int)")]);
+    applied(Box::pin(bench.migrate(&first)).await);
     assert_none(&bench, "after the first migration").await;
     bench
 }
@@ -181,7 +182,7 @@ async fn what_is_strange_stays_strange_whatever_we_migrate() {
 /// Up, down and up again, with nothing but these objects ever reported.
 async fn run_every_kind(bench: &Bench, expected: &[&str]) {
     let failing = migration("09_fails", &[("up.sql", "CREATE TABLE d AS SELECT * FROM pg_temp.x")]);
-    failure(bench.migrate(&failing).await);
+    failure(Box::pin(bench.migrate(&failing)).await);
     assert_eq!(named(bench).await, expected, "after one that failed");
     let backfill = "ALTER TABLE users ADD plan text;\n-- stopover: backfill\nUPDATE users SET plan = 'x' WHERE plan IS NULL;";
     let parking = Parking::keeping();
@@ -215,11 +216,11 @@ async fn run_every_kind(bench: &Bench, expected: &[&str]) {
     ] {
         let it = migration(id, &[("up.sql", up), ("down.sql", down)]);
         let parked = || MigrateWork { parking: parking.clone(), ..work(&it) };
-        applied(migrate::run(bench.context(StepKind::Migrate), parked()).await);
+        applied(Box::pin(migrate::run(bench.context(StepKind::Migrate), parked())).await);
         assert_eq!(named(bench).await, expected, "{id}");
-        rolled_back(bench.roll_back(&it).await);
+        rolled_back(Box::pin(bench.roll_back(&it)).await);
         assert_eq!(named(bench).await, expected, "{id} rolled back");
-        applied(migrate::run(bench.context(StepKind::Migrate), parked()).await);
+        applied(Box::pin(migrate::run(bench.context(StepKind::Migrate), parked())).await);
         assert_eq!(named(bench).await, expected, "{id} again");
     }
 }

@@ -11,13 +11,11 @@ use crate::answer::DatabaseDrift;
 #[must_use]
 pub fn lines(target: &DatabaseDrift, view: View) -> Vec<Line> {
     let mut lines = vec![Line::new().strong(target.database.as_str())];
-    match &target.found {
-        Some(look) => match &look.comparison {
-            Comparison::Known(drift) => lines.extend(of_drift(drift, view)),
-            Comparison::Unknown { why } => {
-                lines.extend(Line::new().indented(2).plain(why).wrapped(view.width, 2));
-            }
-        },
+    match target.found.as_ref().map(|look| &look.comparison) {
+        Some(Comparison::Known(drift)) => lines.extend(of_drift(drift, view)),
+        Some(Comparison::Unknown { why }) => {
+            lines.extend(Line::new().indented(2).plain(why).wrapped(view.width, 2));
+        }
         None => {}
     }
     if let Some(error) = &target.failed {

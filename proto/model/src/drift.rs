@@ -42,7 +42,7 @@ pub struct Drift {
 pub struct DriftedObject {
     /// "index", "column", "table".
     pub kind: String,
-    /// With its schema: "public.users.nick", "public.users_email_idx".
+    /// With its schema: `public.users.nick`, `public.users_email_idx`.
     pub name: String,
     /// What it belongs to, with its schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,7 @@ impl Drift {
         Counted { objects: self.objects.iter().filter(ours).collect(), more: self.more }
     }
 
-    /// "as deployment aacj4d44at left it with 001_x, 2026-08-12 09:41 UTC".
+    /// "as deployment aacj4d44at left it with `001_x`, 2026-08-12 09:41 UTC".
     #[must_use]
     pub fn last_known(&self) -> String {
         let at = self.since.strftime("%Y-%m-%d %H:%M UTC");

@@ -132,7 +132,7 @@ pub struct Inspection {
     pub ledger: Vec<LedgerEntry>,
     /// What differs from the schema as Stopover left it. None: nothing, or nothing is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drift: Option<Drift>,
+    pub drift: Option<Box<Drift>>,
     /// What is worth a person's attention: a plpgsql that doesn't load, say.
     pub warnings: Vec<String>,
     /// What the scripts that are still to be applied would do there.

@@ -4,9 +4,7 @@ use stopover_model::report::{
     ExistingObject, Inspection, LedgerEntry, LedgerState, Session, TableInspection, TableLock,
 };
 
-use super::field::{
-    digest, duration, enumeration, message, messages, name, optional_message, optional_text, plain, timestamp,
-};
+use super::field::{digest, duration, enumeration, message, messages, name, optional_text, plain, timestamp};
 use crate::v1;
 
 wire_message!(Inspection {
@@ -21,7 +19,7 @@ wire_message!(Inspection {
     locks: messages,
     existing: messages,
     ledger: messages,
-    drift: optional_message,
+    drift: optional_boxed,
     warnings: plain,
     impacts: messages,
 });
@@ -59,3 +57,20 @@ wire_message!(LedgerEntry {
 });
 
 wire_enum!(LedgerState { Running, Applied });
+
+/// Most inspections have none, and a report is not to be large for it.
+mod optional_boxed {
+    use stopover_model::drift::Drift;
+
+    use crate::convert::InvalidWire;
+    use crate::convert::field::optional_message;
+    use crate::v1;
+
+    pub(super) fn write(drift: Option<Box<Drift>>) -> Option<v1::Drift> {
+        optional_message::write(drift.map(|drift| *drift))
+    }
+
+    pub(super) fn read(wire: Option<v1::Drift>, field: &str) -> Result<Option<Box<Drift>>, InvalidWire> {
+        Ok(optional_message::read(wire, field)?.map(Box::new))
+    }
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DriftedObject;
 
-/// "partman.*", "public.events_p*": a name with its schema, where `*` stands for anything, `?` for one character and
+/// `partman.*`, `public.events_p*`: a name with its schema, where `*` stands for anything, `?` for one character and
 /// `[a-z]` for one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

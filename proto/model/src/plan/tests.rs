@@ -138,7 +138,7 @@ fn a_long_transaction_is_worth_a_warning() {
 
 #[test]
 fn drift_is_refused_warned_of_or_allowed() {
-    let drifted = Inspection { drift: Some(crate::drift::tests::drift()), ..inspection() };
+    let drifted = Inspection { drift: Some(Box::new(crate::drift::tests::drift())), ..inspection() };
     let plan = |inspection: &Inspection, policy, ignore: &[&str]| {
         let ignore = ignore.iter().map(|glob| glob.parse().unwrap()).collect();
         let settings = DriftSettings { policy, ignore };

@@ -128,7 +128,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         locks: vec![lock],
         existing: vec![ExistingObject { migration: id("001_x"), object: "column users.a (int)".into() }],
         ledger: vec![entry(LedgerState::Running), entry(LedgerState::Applied)],
-        drift: Some(drift(Some("accepted by ada".into()))),
+        drift: Some(Box::new(drift(Some("accepted by ada".into())))),
         warnings: vec!["plpgsql doesn't load".into()],
         impacts: vec![impact()],
         ..bare.clone()
