@@ -23,7 +23,7 @@ pub fn lint(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
 }
 
 fn lint_here(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
-    let mut walk = Walk { known: Known::default(), up: None, report: Report::default() };
+    let mut walk = Walk { known: Known::default(), up: None, learned: None, report: Report::default() };
     for script in scripts {
         // A fault of the linter's own is no reason to keep quiet of the scripts beside.
         let looked = catch_unwind(AssertUnwindSafe(|| walk.visit(script, severities)));
@@ -39,13 +39,19 @@ fn lint_here(scripts: &[ScriptToLint<'_>], severities: &Severities) -> Report {
 /// From script to script.
 struct Walk<'a> {
     known: Known,
-    /// The way there that was seen last; it is known of as soon as the next one comes.
+    /// The way there that was seen last; it is known of as soon as something comes behind it.
     up: Option<Reading<'a>>,
+    /// And once it is.
+    learned: Option<Reading<'a>>,
     report: Report,
 }
 
 impl<'a> Walk<'a> {
     fn visit(&mut self, script: &'a ScriptToLint<'a>, severities: &Severities) {
+        if script.is_context && script.role != Role::Up {
+            // Of what is there only the way there tells.
+            return;
+        }
         let reading = Reading::of(script);
         let report = &mut self.report;
         match script.role {
@@ -58,12 +64,13 @@ impl<'a> Walk<'a> {
             }
             Role::Batched => look(&reading, None, &self.known, severities, report),
             Role::Down => {
-                let way_there = self.up.as_ref().filter(|r| r.source.migration == script.migration);
-                let mut then = self.known.clone();
-                if let Some(way_there) = way_there {
-                    then.learn(way_there);
+                // What comes behind it finds what the way there did, as it does itself.
+                if let Some(before) = self.up.take() {
+                    self.known.learn(&before);
+                    self.learned = Some(before);
                 }
-                look(&reading, way_there, &then, severities, report);
+                let way_there = self.learned.as_ref().filter(|r| r.source.migration == script.migration);
+                look(&reading, way_there, &self.known, severities, report);
             }
         }
     }
