@@ -134,6 +134,8 @@ impl fmt::Display for Severity {
 
 #[cfg(test)]
 mod tests {
+    use Severity::{Allow, Refuse, Warn};
+
     use super::*;
 
     fn rule(name: &str) -> Rule {
@@ -163,7 +165,6 @@ mod tests {
             ["ban-drop-view", "ban-drop-column", "ban-drop-table", "renaming-table", "require-lock-timeout"]
                 .map(|name| severities.of(rule(name)))
         };
-        use Severity::{Allow, Refuse, Warn};
         assert_eq!(of(&LintSettings::default()), [Allow, Refuse, Refuse, Warn, Warn]);
         let named = LintSettings { allow: list(&["ban-drop-column"]), ..LintSettings::default() };
         assert_eq!(of(&named), [Allow, Allow, Refuse, Warn, Warn]);

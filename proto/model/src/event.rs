@@ -28,7 +28,6 @@ pub struct Record {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "most events are steps' outcomes, and those are as large")]
 pub enum Event {
     Created {
         pipeline: Pipeline,

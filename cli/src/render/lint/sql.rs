@@ -26,7 +26,7 @@ fn broken(line: &str, room: usize) -> Vec<String> {
         let fits = Line::new().plain(&now).width() + Line::new().plain(word.trim_end()).width() <= room;
         if !fits && !now.trim().is_empty() && now != hang {
             lines.push(now.trim_end().to_owned());
-            now = hang.clone();
+            now.clone_from(&hang);
         }
         now.push_str(word);
     }
