@@ -373,3 +373,18 @@ async fn many_differences_are_counted_and_some_are_named() {
     let drift = drift_of(&bench).await;
     assert_eq!((drift.objects.len(), drift.more), (200, 30));
 }
+
+#[tokio::test]
+async fn a_dump_that_was_restored_knows_its_schema() {
+    let (bench, other) = (known().await, Bench::new().await);
+    let pipe = format!(
+        "pg_dump --dbname='{}' | psql -q -v ON_ERROR_STOP=1 '{}'",
+        bench.test.url(),
+        other.test.url()
+    );
+    let ended = tokio::process::Command::new("sh").args(["-c", &pipe]).output().await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_none(&other, "after the restore").await;
+    other.execute("CREATE INDEX strange ON users (email)").await;
+    assert_eq!(named(&other).await.len(), 1);
+}
