@@ -1,7 +1,7 @@
 //! One record as plain lines, for logs: each event begins with its time in UTC and says where it happened.
 
 use stopover_model::backfill::Throttle;
-use stopover_model::deployment::Deployment;
+use stopover_model::deployment::{Deployment, Target};
 use stopover_model::duration::human;
 use stopover_model::event::{Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind};
 use stopover_model::id::DatabaseName;
@@ -10,7 +10,7 @@ use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
-use super::{View, check, error, step, waiting};
+use super::{View, check, error, impact, step, waiting};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -188,6 +188,11 @@ fn planned(deployment: &Deployment, index: StageIndex, plan: &TargetPlan) -> Vec
             }
         })
         .collect();
+    let target = deployment.stage(index).and_then(|stage| stage.target(&plan.database));
+    let worst = target.and_then(Target::inspection).and_then(|inspection| impact::worst(inspection, plan));
+    if let Some((worst, last)) = worst.zip(lines.last_mut()) {
+        last.push(Tone::Plain, format!("; {worst}"));
+    }
     lines.extend(plan.warnings.iter().map(|w| Line::of(Tone::Warn, "warning: ").plain(w)));
     lines
 }
@@ -302,7 +307,7 @@ mod tests {
         2025-01-16T14:00:01Z  staging begins: app
         2025-01-16T14:00:02Z  staging/app inspect begins at staging-1
         2025-01-16T14:00:03Z  staging/app inspect done: PostgreSQL 15.18, users: 20,000 rows, 5.1 MB
-        2025-01-16T14:00:04Z  staging/app plan 001_add_onboarding_completed: up.sql, because users has 20,000 rows, fewer than 100,000
+        2025-01-16T14:00:04Z  staging/app plan 001_add_onboarding_completed: up.sql, because users has 20,000 rows, fewer than 100,000; strongest lock ACCESS EXCLUSIVE on users
         2025-01-16T14:00:05Z  staging/app back up begins at staging-1
         2025-01-16T14:00:06Z  staging/app back up done: 6.0 MB in a file of 1.5 MB, recorded
             /var/lib/stopover/backups/app-0.dump sha256 ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
@@ -320,7 +325,7 @@ mod tests {
         2025-01-16T14:00:15Z  production begins: app
         2025-01-16T14:00:16Z  production/app inspect begins at production-1
         2025-01-16T14:00:17Z  production/app inspect done: PostgreSQL 15.18, users: 300,000 rows, 76 MB
-        2025-01-16T14:00:18Z  production/app plan 001_add_onboarding_completed: up.batch.sql, because users has 300,000 rows, from 100,000 on the batched script runs; about 27 s (20,000 rows took 1.8 s in staging)
+        2025-01-16T14:00:18Z  production/app plan 001_add_onboarding_completed: up.batch.sql, because users has 300,000 rows, from 100,000 on the batched script runs; about 27 s (20,000 rows took 1.8 s in staging); strongest lock ACCESS EXCLUSIVE on users
         2025-01-16T14:00:19Z  production/app back up begins at production-1
         2025-01-16T14:00:20Z  production/app back up done: 90 MB in a file of 22 MB, decoded
             /var/lib/stopover/backups/app-1.dump sha256 ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad

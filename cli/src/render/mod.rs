@@ -5,6 +5,7 @@ pub mod check;
 pub mod drift;
 pub mod error;
 pub mod event;
+pub mod impact;
 pub mod json;
 pub mod line;
 pub mod lint;

@@ -1,9 +1,11 @@
 //! A plan: what was found in each database, what would happen there, why, and for how long.
 
 pub mod findings;
+mod impact;
+mod script;
 
 use stopover_model::duration::human;
-use stopover_model::migration::{Check, ScriptSummary};
+use stopover_model::migration::Check;
 use stopover_model::pipeline::{DriftPolicy, DriftSettings, OnFailure, StageSpec};
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
@@ -231,11 +233,11 @@ fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View
         return lines;
     }
     for variant in [Variant::Standard, Variant::Batched] {
-        let places = places(answer, migration, variant);
+        let places = script::places(answer, migration, variant);
         if !places.is_empty() {
             lines.push(Line::new());
             let name = migration.manifest.file_name(&migration.id, variant.file());
-            lines.extend(script_lines(&name, migration.script(variant), &places.join(", "), view));
+            lines.extend(script::lines(&name, migration.script(variant), &places, view));
         }
     }
     let manifest = &migration.manifest;
@@ -252,7 +254,7 @@ fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View
     lines.extend(match &migration.down {
         Some(down) => {
             let name = manifest.file_name(&migration.id, "down.sql");
-            [vec![Line::new()], script_lines(&name, down, "only to roll back", view)].concat()
+            [vec![Line::new()], script::lines_of_way_back(&name, down, view)].concat()
         }
         None => vec![Line::new(), Line::of(Tone::Warn, "! ").plain("no down.sql: it can't be rolled back")],
     });
@@ -269,49 +271,6 @@ fn is_done_everywhere(answer: &PlanAnswer, migration: &MigrationSummary) -> bool
     };
     let is_done = |stage: &StagePlan| !stage.targets.is_empty() && stage.targets.iter().all(skips);
     !answer.stages.is_empty() && answer.stages.iter().all(is_done)
-}
-
-/// The databases where this variant would run.
-fn places(answer: &PlanAnswer, migration: &MigrationSummary, wanted: Variant) -> Vec<String> {
-    let mut places = Vec::new();
-    for stage in &answer.stages {
-        for target in &stage.targets {
-            let PlanResult::Plan(plan) = &target.result else { continue };
-            let action = plan.migrations.iter().find(|m| m.id == migration.id).map(|m| &m.action);
-            if matches!(action, Some(Action::Apply { variant, .. }) if *variant == wanted) {
-                places.push(format!("{}/{}", stage.environment, target.database));
-            }
-        }
-    }
-    places
-}
-
-fn script_lines(name: &str, script: &ScriptSummary, places: &str, view: View) -> Vec<Line> {
-    let blocks = script.statements.iter().any(|statement| statement.block.is_some());
-    let how = match (script.one_transaction, blocks) {
-        (true, _) => "in one transaction",
-        (false, false) => "each on its own",
-        (false, true) => "in the file's own transactions, the others each on its own",
-    };
-    let number = count(script.statements.len() as u64, "statement");
-    let mut lines = Line::new().strong(name).plain(format!(": {number}, {how}")).wrapped(view.width, 2);
-    lines.extend(Line::new().dim(format!("  {places}")).wrapped(view.width, 2));
-    let mut before = None;
-    for statement in &script.statements {
-        if let Some(block) = statement.block.filter(|block| before != Some(*block)) {
-            let many = script.statements.iter().filter(|s| s.block == Some(block)).count() as u64;
-            let text = format!("        one transaction, {}:", count(many, "statement"));
-            lines.push(Line::new().dim(text).cut(view.width));
-        }
-        before = statement.block;
-        let indent = if statement.block.is_some() { "  " } else { "" };
-        let left = Line::new().dim(format!("{:>6}  {indent}", statement.line)).plain(&statement.text);
-        lines.push(left.cut(view.width));
-        if let Some(why) = statement.own_transaction.as_ref().filter(|_| !script.one_transaction) {
-            lines.extend(Line::new().dim(format!("        alone: {why}")).wrapped(view.width, 15));
-        }
-    }
-    lines
 }
 
 fn section(title: &str, rows: impl Iterator<Item = Line>, view: View) -> Vec<Line> {

@@ -8,6 +8,9 @@ use stopover_model::deployment::Deployment;
 use stopover_model::digest::{Digest, Digester};
 use stopover_model::event::{Event, Record, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch, MigrationId, Seq};
+use stopover_model::impact::{
+    FiringTrigger, LockMode, LockTaken, ScriptImpact, StatementImpact, Work, WorkKind,
+};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{BackupLevel, DriftSettings, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
@@ -194,8 +197,43 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         ledger: Vec::new(),
         drift: None,
         warnings: Vec::new(),
-        impacts: Vec::new(),
+        impacts: impacts(rows),
     }
+}
+
+/// Of the guide's migration, in a table of so many rows.
+fn impacts(rows: u64) -> Vec<ScriptImpact> {
+    let lock = |mode| vec![LockTaken { relation: "public.users".into(), mode, why: None }];
+    let work = |kind| vec![Work { kind, relation: "public.users".into(), rows, bytes: rows * 200 }];
+    let trigger = FiringTrigger {
+        name: "audit_users".into(),
+        table: "public.users".into(),
+        for_each_row: true,
+        function: "public.audit()".into(),
+    };
+    let held = "the lock on public.users is held until the transaction ends, through 4 more statements, of which that \
+                in line 14 changes rows of public.users";
+    let column = StatementImpact { index: 0, locks: lock(LockMode::AccessExclusive), ..Default::default() };
+    let update = StatementImpact {
+        index: 1,
+        locks: lock(LockMode::RowExclusive),
+        work: work(WorkKind::ChangeRows),
+        triggers: vec![trigger],
+        ..Default::default()
+    };
+    let index = |mode| StatementImpact {
+        index: 2,
+        locks: lock(mode),
+        work: work(WorkKind::BuildIndex),
+        ..Default::default()
+    };
+    let script = |variant, statements| ScriptImpact { migration: migration_id(), variant, statements };
+    let standard =
+        vec![StatementImpact { notes: vec![held.into()], ..column.clone() }, update, index(LockMode::Share)];
+    vec![
+        script(Variant::Standard, standard),
+        script(Variant::Batched, vec![column, index(LockMode::ShareUpdateExclusive)]),
+    ]
 }
 
 pub(crate) fn backup(stage: u32) -> BackupReport {

@@ -8,7 +8,7 @@ use stopover_model::report::StepReport;
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{View, check, error, step, waiting};
+use super::{View, check, error, impact, step, waiting};
 
 /// How much of each step is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +203,9 @@ fn plan_lines(target: &Target, view: View) -> Vec<Line> {
             let name = format!("{:NAME_WIDTH$}  ", "plan");
             let left = Line::new().plain("    ").with(Tone::Good, "✓").plain(" ").plain(name);
             lines.push(left.plain(&migration.reason).cut(view.width));
+        }
+        if let Some(worst) = target.inspection().and_then(|inspection| impact::worst(inspection, plan)) {
+            lines.push(Line::new().plain(" ".repeat(8 + NAME_WIDTH)).dim(worst).cut(view.width));
         }
         for text in &plan.warnings {
             lines.extend(

@@ -11,6 +11,7 @@ use super::*;
 use crate::answer::LintAnswer;
 
 mod findings;
+mod impact;
 
 fn target(stage: u32, inspection: Inspection) -> TargetAnswer {
     let id = migration_id();
@@ -93,19 +94,29 @@ fn the_guides_migration() {
     001_add_onboarding_completed/up.sql: 5 statements, in one transaction
       staging/app
         10  ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN…
+              ACCESS EXCLUSIVE on users: blocks reads and writes
+              the lock on users is held until the transaction ends, through 4 more
+                statements, of which that in line 14 changes rows of users
         14  UPDATE users SET onboarding_completed = true WHERE onboarding_completed…
+              changes rows of users (20,000 rows, 4.0 MB)
+              fires audit_users for each row of users
         16  CREATE INDEX IF NOT EXISTS idx_users_onboarding_completed ON users (onb…
+              SHARE on users: blocks writes; builds an index over it (20,000 rows,
+                4.0 MB)
         18  COMMENT ON COLUMN users.onboarding_completed IS 'Whether this person ha…
         21  ANALYZE users
 
     001_add_onboarding_completed/up.batch.sql: 5 statements, each on its own
       production/app
          5  ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN…
+              ACCESS EXCLUSIVE on users: blocks reads and writes
          9  DO $$ DECLARE batch_size CONSTANT BIGINT := 10000; next_id BIGINT; last…
             alone: the DO block commits by itself
         37  CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_users_onboarding_completed …
             alone: CREATE INDEX CONCURRENTLY commits between its phases, so that it
                    never blocks readers and writers for long
+              SHARE UPDATE EXCLUSIVE on users: blocks neither reads nor writes;
+                builds an index over it (300,000 rows, 60 MB)
         39  COMMENT ON COLUMN users.onboarding_completed IS 'Whether this person ha…
         42  ANALYZE users
 

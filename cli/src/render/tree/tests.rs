@@ -37,6 +37,7 @@ fn a_deployment_at_work() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
@@ -46,6 +47,7 @@ fn a_deployment_at_work() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ▸ migrate    001_add_onboarding_completed                             1m 19s
         · verify     001_add_onboarding_completed
@@ -66,6 +68,7 @@ fn everything_went_well() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
           file     /var/lib/stopover/backups/app-0.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
@@ -81,6 +84,7 @@ fn everything_went_well() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
           file     /var/lib/stopover/backups/app-1.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
@@ -109,6 +113,7 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✗ migrate    failed                                                    1.0 s
           error: statement 2 of 5 failed: column "naem" does not exist (SQLSTATE
@@ -148,6 +153,7 @@ fn an_unknown_outcome_is_shown_as_such_with_the_way_to_resolve_it() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ? migrate    its outcome is UNKNOWN                                    1.0 s
           error: the connection was lost at COMMIT
@@ -182,6 +188,7 @@ fn a_soak_says_until_when() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
@@ -214,6 +221,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
@@ -223,6 +231,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
         ✗ verify     1 of 2 checks does not hold                               1.0 s
@@ -253,6 +262,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
         ✓ plan       users has 20,000 rows, fewer than 100,000
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
@@ -262,6 +272,7 @@ fn a_failed_verification_rolls_back() {
       app
         ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
         ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                     strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
         ✗ verify     1 of 2 checks does not hold                               1.0 s
