@@ -5,7 +5,7 @@
 mod activity;
 mod drift;
 mod health;
-mod impact;
+pub mod impact;
 mod objects;
 mod tables;
 #[cfg(test)]

@@ -42,7 +42,7 @@ WITH RECURSIVE asked AS (
     FROM wanted w
     JOIN pg_catalog.pg_class c ON c.oid = w.oid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relnamespace <> 'pg_catalog'::regnamespace
-    ORDER BY c.oid
+    ORDER BY c.oid NOT IN (SELECT a.oid FROM asked a WHERE a.oid IS NOT NULL), c.oid
     LIMIT $3
 )
 SELECT pg_catalog.json_build_object(

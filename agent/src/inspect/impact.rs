@@ -3,6 +3,7 @@
 //! A few questions, whatever the number of migrations; what can't be answered (a table that is locked, a view that is not
 //! the agent's to see) makes the prediction poorer and never the inspection fail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -27,8 +28,11 @@ pub(super) async fn predicted(
     migrations: &[&Migration],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<ScriptImpact>, StepError> {
-    let scripts = scripts(migrations);
-    let asked = questions(&scripts);
+    let migrations: Arc<[Migration]> = migrations.iter().map(|migration| (*migration).clone()).collect();
+    let read = migrations.clone();
+    let Some(asked) = apart(move || questions(&scripts(&read)), warnings).await else {
+        return Ok(Vec::new());
+    };
     // To compile the queries would take longer than to run them.
     let limit = format!("SET statement_timeout = {}; SET jit = off", FOR_AT_MOST.as_millis());
     let looked = match session.client().batch_execute(&limit).await {
@@ -47,7 +51,8 @@ pub(super) async fn predicted(
             return Ok(Vec::new());
         }
     };
-    let prediction = predict(&scripts, &facts, MOST_STATEMENTS);
+    let predicted = apart(move || predict(&scripts(&migrations), &facts, MOST_STATEMENTS), warnings).await;
+    let prediction = predicted.unwrap_or_default();
     if prediction.left_out > 0 {
         warnings.push(format!(
             "what {} more statements lock and rewrite is left out: only the first {MOST_STATEMENTS} are described",
@@ -57,16 +62,29 @@ pub(super) async fn predicted(
     Ok(prediction.impacts)
 }
 
-fn scripts<'a>(migrations: &[&'a Migration]) -> Vec<ScriptToPredict<'a>> {
-    let of = |migration: &'a Migration| {
+/// Beside what the agent does otherwise; a fault in the reading of odd SQL ends nothing but that.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    warnings: &mut Vec<String>,
+) -> Option<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    if let Err(error) = &done {
+        warnings.push(format!("what the statements lock and rewrite could not be found out: {error}"));
+    }
+    done.ok()
+}
+
+fn scripts(migrations: &[Migration]) -> Vec<ScriptToPredict<'_>> {
+    fn of(migration: &Migration) -> impl Iterator<Item = ScriptToPredict<'_>> {
         let script = move |variant, script| ScriptToPredict { migration: &migration.id, variant, script };
         let batched = migration.batch.as_ref().map(move |batch| script(Variant::Batched, batch));
         batched.into_iter().chain([script(Variant::Standard, &migration.up)])
-    };
-    migrations.iter().flat_map(|migration| of(migration)).collect()
+    }
+    migrations.iter().flat_map(of).collect()
 }
 
-async fn facts(
+/// What is asked, as far as it can be answered.
+pub async fn facts(
     session: &Session,
     asked: &Questions,
     warnings: &mut Vec<String>,

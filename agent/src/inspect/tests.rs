@@ -148,3 +148,19 @@ async fn a_table_name_that_is_none_is_shown_with_its_file() {
     let error = outcome.error().unwrap();
     assert!(error.message.starts_with("001_x/migration.toml: `table`:"), "{}", error.message);
 }
+
+#[tokio::test]
+async fn what_a_directory_of_small_migrations_would_do_costs_next_to_nothing() {
+    let database = prepared("CREATE TABLE users (id int)").await;
+    let one = |n: usize| {
+        let sql = format!("CREATE TABLE t{n} (id int PRIMARY KEY, name text); CREATE INDEX ON t{n} (name)");
+        migration(&[("up.sql", &sql)])
+    };
+    let migrations: Vec<Migration> = (0..500).map(one).collect();
+    let found = inspection(database.url(), migrations).await;
+    assert_eq!((found.impacts, found.warnings), (vec![], vec![]), "nobody waits for what is new");
+    let locks = |_| migration(&[("up.sql", "LOCK TABLE users; ALTER TABLE users ADD a int")]);
+    let found = inspection(database.url(), (0..150).map(locks).collect()).await;
+    assert_eq!(found.impacts.iter().map(|script| script.statements.len()).sum::<usize>(), 200);
+    assert!(found.warnings[0].contains("what 100 more statements lock"), "{:?}", found.warnings);
+}

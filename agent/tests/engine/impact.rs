@@ -6,10 +6,12 @@ mod outside;
 
 use std::collections::BTreeSet;
 
-use stopover_agent::inspect::{self, InspectRequest};
+use stopover_agent::inspect::{self, InspectRequest, impact};
+use stopover_agent::postgres::{Purpose, Session, SessionName};
+use stopover_lint::impact::{ScriptToPredict, predict, questions};
 use stopover_model::event::StepKind;
 use stopover_model::impact::{LockMode, ScriptImpact, StatementImpact, WorkKind};
-use stopover_model::migration::Migration;
+use stopover_model::migration::{Migration, Variant};
 use stopover_model::report::{Inspection, Outcome, StepReport};
 
 use crate::support::{Bench, migration};
@@ -58,15 +60,31 @@ fn in_words(impact: &StatementImpact) -> Observed {
 async fn what_is_predicted_is_what_postgresql_does() {
     let bench = Bench::new().await;
     bench.execute(SCHEMA).await;
+    let migrations: Vec<Migration> =
+        CORPUS.lines().map(|sql| migration("001_x", &[("up.sql", sql)])).collect();
+    let scripts: Vec<ScriptToPredict<'_>> = migrations.iter().map(standard).collect();
+    let session = session(&bench).await;
+    let facts = impact::facts(&session, &questions(&scripts), &mut Vec::new()).await.unwrap();
     let mut wrong = Vec::new();
-    for sql in CORPUS.lines() {
-        let impact = predicted(&bench, sql).await;
+    for (sql, script) in CORPUS.lines().zip(scripts) {
+        let found = predict(&[script], &facts, 10).impacts;
+        let impact = found.into_iter().flat_map(|script| script.statements).next().unwrap_or_default();
         match observe::run(&bench, sql).await {
             Ok(seen) => wrong.extend(difference(sql, &impact, &seen)),
             Err(error) => wrong.push(error),
         }
     }
+    session.close().await;
     assert!(wrong.is_empty(), "{} of {}:\n\n{}", wrong.len(), CORPUS.lines().count(), wrong.join("\n"));
+}
+
+fn standard(migration: &Migration) -> ScriptToPredict<'_> {
+    ScriptToPredict { migration: &migration.id, variant: Variant::Standard, script: &migration.up }
+}
+
+async fn session(bench: &Bench) -> Session {
+    let context = bench.context(StepKind::Inspect);
+    bench.database.connect(&Purpose::reading(&SessionName::of(&context))).await.unwrap()
 }
 
 fn difference(sql: &str, impact: &StatementImpact, seen: &Observed) -> Option<String> {

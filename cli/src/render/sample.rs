@@ -211,8 +211,7 @@ fn impacts(rows: u64) -> Vec<ScriptImpact> {
         for_each_row: true,
         function: "public.audit()".into(),
     };
-    let held = "the lock on public.users is held until the transaction ends, through 4 more statements, of which that \
-                in line 14 changes rows of public.users";
+    let held = "the lock on public.users is held until the transaction ends, while line 14 changes rows of public.users";
     let column = StatementImpact { index: 0, locks: lock(LockMode::AccessExclusive), ..Default::default() };
     let update = StatementImpact {
         index: 1,

@@ -95,8 +95,8 @@ fn the_guides_migration() {
       staging/app
         10  ALTER TABLE users ADD COLUMN IF NOT EXISTS onboarding_completed BOOLEAN…
               ACCESS EXCLUSIVE on users: blocks reads and writes
-              the lock on users is held until the transaction ends, through 4 more
-                statements, of which that in line 14 changes rows of users
+              the lock on users is held until the transaction ends, while line 14
+                changes rows of users
         14  UPDATE users SET onboarding_completed = true WHERE onboarding_completed…
               changes rows of users (20,000 rows, 4.0 MB)
               fires audit_users for each row of users

@@ -50,7 +50,7 @@ pub(super) fn domain(effect: &mut Effect, alter: &ast::AlterDomain) {
         _ => false,
     };
     if checks {
-        effect.note(
+        effect.unseen(
             "reads all of each table with a column of this domain, under SHARE, which blocks its writers",
         );
     }

@@ -59,8 +59,8 @@ pub(super) fn see(world: &mut World, effect: &mut Effect, reading: &Reading<'_>,
         ast::Stmt::Analyze(it) => maintenance::analyze(world, effect, it),
         ast::Stmt::CommentOn(it) => maintenance::comment(world, effect, it),
         ast::Stmt::Lock(it) => maintenance::lock(world, effect, it),
-        ast::Stmt::Do(_) => effect.note("what a DO block locks and changes can't be seen from outside"),
-        ast::Stmt::Call(_) => effect.note("what a procedure locks and changes can't be seen from outside"),
+        ast::Stmt::Do(_) => effect.unseen("what a DO block locks and changes can't be seen from outside"),
+        ast::Stmt::Call(_) => effect.unseen("what a procedure locks and changes can't be seen from outside"),
         ast::Stmt::Copy(it) => rows::copy(world, effect, it),
         ast::Stmt::Select(_)
         | ast::Stmt::Insert(_)

@@ -177,7 +177,7 @@ pub(super) fn on(world: &World, effect: &mut Effect, on: Option<ast::OnRelation>
 /// What goes with a schema, a type or a function is known to the database alone.
 pub(super) fn opaque(effect: &mut Effect, tree: &ast::Stmt) {
     if text(tree).to_ascii_lowercase().ends_with("cascade") {
-        effect.note(
+        effect.unseen(
             "CASCADE drops, under ACCESS EXCLUSIVE, whatever depends on it; what that is was not looked at",
         );
     }

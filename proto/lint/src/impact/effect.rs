@@ -10,6 +10,7 @@ pub(super) struct Effect {
     work: Vec<Work>,
     triggers: Vec<FiringTrigger>,
     notes: Vec<String>,
+    unseen: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -97,6 +98,15 @@ impl Effect {
         }
     }
 
+    /// Something may be locked, or gone through, that can't be named.
+    pub(super) fn unseen(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        if !self.unseen.contains(&what) {
+            self.unseen.push(what);
+        }
+    }
+
+    /// About the relations that are locked; where there are none but new ones, nobody needs it.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
         if !self.notes.contains(&note) {
@@ -104,7 +114,6 @@ impl Effect {
         }
     }
 
-    /// Whether the statement goes through something for long.
     pub(super) fn finish(mut self, index: usize) -> StatementImpact {
         // Where a table is written anew, its rows are checked and its indexes built on the way.
         let rewritten: Vec<String> = self
@@ -121,6 +130,10 @@ impl Effect {
         self.work.sort_by_key(|work| work.kind);
         self.locks.sort_by_key(|lock| std::cmp::Reverse(lock.mode));
         let taken = |lock: Lock| LockTaken { relation: lock.relation, mode: lock.mode, why: lock.why };
+        if self.locks.is_empty() && self.work.is_empty() {
+            self.notes.clear();
+        }
+        self.notes.extend(self.unseen);
         StatementImpact {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             locks: self.locks.into_iter().map(taken).collect(),

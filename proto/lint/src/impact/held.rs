@@ -43,9 +43,8 @@ fn under(
         WorkKind::BuildIndex => format!("builds an index on {}", work.relation),
         WorkKind::ChangeRows => format!("changes rows of {}", work.relation),
     };
-    let more = match after.len() {
-        1 => "one more statement, which".to_owned(),
-        many => format!("{many} more statements, of which that in line {line}"),
-    };
-    Some(format!("the lock on {} is held until the transaction ends, through {more} {does}", lock.relation))
+    Some(format!(
+        "the lock on {} is held until the transaction ends, while line {line} {does}",
+        lock.relation
+    ))
 }

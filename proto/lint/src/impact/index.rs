@@ -179,7 +179,7 @@ pub(super) fn reindex(world: &World, effect: &mut Effect, reindex: &ast::Reindex
         }
         Some(_) => {
             let mode = mode(concurrently);
-            effect.note(format!(
+            effect.unseen(format!(
                 "every table of the schema or database is locked with {mode} in turn, and gone through"
             ));
         }

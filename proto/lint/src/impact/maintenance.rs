@@ -31,7 +31,7 @@ pub(super) fn refresh(world: &World, effect: &mut Effect, refresh: &ast::Refresh
 pub(super) fn cluster(world: &World, effect: &mut Effect, cluster: &ast::Cluster) {
     let legacy = cluster.cluster_legacy().and_then(|legacy| legacy.on_path()?.table_name_ref());
     let Some(table) = cluster.table_name_ref().or(legacy) else {
-        effect.note("every table that was clustered before is locked against all and written anew");
+        effect.unseen("every table that was clustered before is locked against all and written anew");
         return;
     };
     let Some(oid) = name_of(&table).and_then(|name| world.find(&name)) else { return };
@@ -61,7 +61,7 @@ fn partitions(world: &World, oid: u32) -> Vec<u32> {
 
 pub(super) fn vacuum(world: &World, effect: &mut Effect, vacuum: &ast::Vacuum) {
     let Some(list) = vacuum.table_and_columns_list() else {
-        effect.note("goes through every table of the database");
+        effect.unseen("goes through every table of the database");
         return;
     };
     let tables = list.table_and_columnss().filter_map(|table| table_of(&table.table_relation_name()?));
@@ -83,7 +83,7 @@ pub(super) fn vacuum(world: &World, effect: &mut Effect, vacuum: &ast::Vacuum) {
 
 pub(super) fn analyze(world: &World, effect: &mut Effect, analyze: &ast::Analyze) {
     let Some(list) = analyze.table_and_columns_list() else {
-        effect.note("reads a part of every table of the database");
+        effect.unseen("reads a part of every table of the database");
         return;
     };
     let tables = list.table_and_columnss().filter_map(|table| table_of(&table.table_relation_name()?));

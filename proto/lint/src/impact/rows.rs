@@ -80,7 +80,7 @@ pub(super) fn functions(world: &World, effect: &mut Effect, node: &SyntaxNode) {
             world.facts.functions.iter().filter(named).any(|f| f.built_in == built_in && f.volatility == 'v')
         };
         if known(false) && !known(true) {
-            effect.note(format!("calls {name}(): what it locks and changes can't be seen from outside"));
+            effect.unseen(format!("calls {name}(): what it locks and changes can't be seen from outside"));
         }
     }
 }
