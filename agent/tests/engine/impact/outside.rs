@@ -42,9 +42,9 @@ async fn what_commits_in_between_asks_for_the_lock_that_is_predicted() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The lock that it waits for while the table belongs to somebody else.
+/// The lock that it waits for beside somebody who is in the way of all but readers and writers.
 async fn asked_for(bench: &Bench, sql: &'static str, table: &str) -> LockMode {
-    bench.execute(&format!("BEGIN; LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE")).await;
+    bench.execute(&format!("BEGIN; LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE")).await;
     let other = bench.test.client().await.unwrap();
     let pid = value(&other, "SELECT pg_backend_pid()").await;
     let running = tokio::spawn(async move { other.batch_execute(sql).await });
