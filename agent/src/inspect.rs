@@ -7,11 +7,13 @@ mod drift;
 mod health;
 pub mod impact;
 mod objects;
+mod sample;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 use stopover_model::id::MigrationId;
+use stopover_model::impact::SampleWish;
 use stopover_model::migration::Migration;
 use stopover_model::report::{
     ErrorClass, Inspection, LedgerEntry, LedgerState, Outcome, StepError, StepReport,
@@ -25,6 +27,8 @@ use crate::step::StepContext;
 #[derive(Debug, Clone)]
 pub struct InspectRequest {
     pub migrations: Vec<Migration>,
+    /// Which statements are to be tried on copies of a few rows; None: none.
+    pub sample: Option<SampleWish>,
 }
 
 /// Looks at the database.
@@ -45,7 +49,11 @@ async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Insp
         }
     };
     session.close().await;
-    looked
+    let mut inspection = looked?;
+    if let Some(wish) = &request.sample {
+        sample::fill(context, wish, &request.migrations, &mut inspection.impacts).await;
+    }
+    Ok(inspection)
 }
 
 async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection, StepError> {

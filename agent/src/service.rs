@@ -20,7 +20,9 @@ use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, Environ
 use stopover_model::migration::{Check, Migration};
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
-use stopover_proto::convert::field::{enumeration, message, optional_enumeration, or_default};
+use stopover_proto::convert::field::{
+    enumeration, message, optional_enumeration, optional_message, or_default,
+};
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -162,7 +164,8 @@ impl Agent for AgentService {
         let request = request.into_inner();
         let command = self.check(request.command, &[StepKind::Inspect])?;
         let migrations = command::migrations(request.migrations)?;
-        self.attach(command, Job::Inspect(InspectRequest { migrations }))
+        let sample = optional_message::read(request.sample, "sample").map_err(|e| invalid(&e))?;
+        self.attach(command, Job::Inspect(InspectRequest { migrations, sample }))
     }
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Updates>, Status> {

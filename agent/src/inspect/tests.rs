@@ -7,7 +7,7 @@ use super::*;
 use crate::testing::{context, migration, prepared};
 
 async fn inspection(url: &str, migrations: Vec<Migration>) -> Inspection {
-    match run(&context(url, StepKind::Inspect), &InspectRequest { migrations }).await {
+    match run(&context(url, StepKind::Inspect), &InspectRequest { migrations, sample: None }).await {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
         other => panic!("{other:?}"),
     }
@@ -142,8 +142,10 @@ async fn an_invalid_index_is_worth_a_word() {
 async fn a_table_name_that_is_none_is_shown_with_its_file() {
     let database = prepared("").await;
     let toml = "table = 'users; DROP TABLE x'";
-    let request =
-        InspectRequest { migrations: vec![migration(&[("up.sql", "SELECT 1"), ("migration.toml", toml)])] };
+    let request = InspectRequest {
+        migrations: vec![migration(&[("up.sql", "SELECT 1"), ("migration.toml", toml)])],
+        sample: None,
+    };
     let outcome = run(&context(database.url(), StepKind::Inspect), &request).await;
     let error = outcome.error().unwrap();
     assert!(error.message.starts_with("001_x/migration.toml: `table`:"), "{}", error.message);

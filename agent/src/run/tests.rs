@@ -191,8 +191,11 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
     let migration_digest = migration.digest.as_bytes().to_vec();
     let locks = Some(v1::LockSettings::from(LockSettings::default()));
 
-    let request =
-        v1::InspectRequest { command: step(StepKind::Inspect, 1), migrations: vec![bundle.clone()] };
+    let request = v1::InspectRequest {
+        command: step(StepKind::Inspect, 1),
+        migrations: vec![bundle.clone()],
+        sample: None,
+    };
     let StepReport::Inspected(found) = succeeded(client.inspect(request).await).await else { panic!() };
     assert_eq!((found.tables[0].rows, &found.existing[..]), (3_000, &[][..]));
     let system_identifier = found.system_identifier;

@@ -14,7 +14,12 @@ use stopover_model::report::{ErrorClass, Inspection, Outcome, StepReport};
 use crate::support::*;
 
 async fn inspected(bench: &Bench) -> Inspection {
-    match inspect::run(&bench.context(StepKind::Inspect), &InspectRequest { migrations: vec![] }).await {
+    match inspect::run(
+        &bench.context(StepKind::Inspect),
+        &InspectRequest { migrations: vec![], sample: None },
+    )
+    .await
+    {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
         other => panic!("{other:#?}"),
     }

@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use stopover_model::deployment::Deployment;
-use stopover_model::duration::human;
 use stopover_model::event::{Event, Record, StepKey};
-use stopover_model::plan::Action;
 use stopover_model::report::{LogLine, Progress, ProgressUnit, Session};
 use stopover_model::sql::notice_progress;
 
 use super::backfill;
 use super::bar::{self, Meter};
-use crate::render::View;
 use crate::render::event::summary;
 use crate::render::line::{Line, Tone};
 use crate::render::number::{between, ticking};
+use crate::render::{View, estimate};
 
 /// Of all running steps.
 #[derive(Debug, Default)]
@@ -148,12 +146,9 @@ impl LockWait {
     }
 }
 
-/// Before anything is measured here, what was measured elsewhere.
+/// Before anything is measured here, what the plan says.
 fn expected(deployment: &Deployment, key: &StepKey) -> Option<Line> {
     let target = deployment.stage(key.stage)?.target(&key.database)?;
-    let Action::Apply { estimate: Some(estimate), .. } = target.action(key.migration.as_ref()?)? else {
-        return None;
-    };
-    (key.kind == stopover_model::event::StepKind::Migrate)
-        .then(|| Line::new().dim(format!("about {} expected: {}", human(estimate.duration), estimate.basis)))
+    let estimate = estimate::of(target, key)?;
+    Some(Line::new().dim(format!("{} expected: {}", estimate.words(), estimate.basis)))
 }

@@ -10,7 +10,7 @@ use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
-use super::{View, check, error, impact, step, waiting};
+use super::{View, check, error, estimate, impact, step, waiting};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -150,7 +150,10 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
     let place = place(deployment, key);
     let (mut lines, report) = match outcome {
         Outcome::Succeeded { report } => {
-            (vec![place.with(Tone::Good, " done").plain(": ").then(step::found(report))], Some(report))
+            let line = place.with(Tone::Good, " done").plain(": ").then(step::found(report));
+            let target = deployment.stage(key.stage).and_then(|stage| stage.target(&key.database));
+            let beside = target.and_then(|target| estimate::afterwards(target, key, target.step(key)?));
+            (vec![beside.into_iter().fold(line, Line::then)], Some(report))
         }
         Outcome::Failed { report, .. } => (vec![place.with(Tone::Bad, " failed")], report.as_ref()),
         Outcome::Unknown { .. } => (vec![place.with(Tone::Warn, " ended with an UNKNOWN outcome")], None),
@@ -178,10 +181,10 @@ fn planned(deployment: &Deployment, index: StageIndex, plan: &TargetPlan) -> Vec
             let line = Line::new().plain(&place).strong("plan").plain(format!(" {}: ", m.id));
             match &m.action {
                 Action::Skip => line.plain(format!("nothing to do, {}", m.reason)),
-                Action::Apply { variant, estimate } => {
+                Action::Apply { variant, estimate, .. } => {
                     let line = line.plain(format!("{}, because {}", variant.file(), m.reason));
                     match estimate {
-                        Some(e) => line.plain(format!("; about {} ({})", human(e.duration), e.basis)),
+                        Some(e) => line.plain(format!("; {} ({})", e.words(), e.basis)),
                         None => line,
                     }
                 }

@@ -1,12 +1,16 @@
 //! A deployment's state for programs. The keys are a promise: none is renamed or dropped.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
-use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
+use stopover_model::deployment::{Deployment, Stage, StageStatus, StatementRun, Step, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKind, Waiting};
-use stopover_model::plan::TargetPlan;
+use stopover_model::plan::{Estimate, TargetPlan};
 use stopover_model::report::{StepError, StepReport};
+
+use super::estimate;
 
 #[derive(Debug, Serialize)]
 pub struct Status<'a> {
@@ -61,6 +65,21 @@ struct StepView<'a> {
     ended: Option<Timestamp>,
     report: Option<&'a StepReport>,
     error: Option<&'a StepError>,
+    /// How long the plan said that it would take; for migrate steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<&'a Estimate>,
+    /// What its statements took, those that ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    statements: Vec<StatementView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StatementView {
+    /// From 0.
+    index: u32,
+    rows: u64,
+    #[serde(with = "stopover_model::duration")]
+    took: Duration,
 }
 
 impl<'a> Status<'a> {
@@ -99,7 +118,8 @@ fn stage_view(index: StageIndex, stage: &Stage) -> StageView<'_> {
 fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
     let steps = target.keys(index).into_iter().filter_map(|key| {
         let migration = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref());
-        Some(step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?))
+        let estimate = estimate::of(target, &key);
+        Some(step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?, estimate))
     });
     DatabaseView {
         database: target.database.as_str(),
@@ -109,7 +129,14 @@ fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
     }
 }
 
-fn step_view<'a>(kind: StepKind, migration: Option<&'a str>, step: &'a Step) -> StepView<'a> {
+fn step_view<'a>(
+    kind: StepKind,
+    migration: Option<&'a str>,
+    step: &'a Step,
+    estimate: Option<&'a Estimate>,
+) -> StepView<'a> {
+    let statement =
+        |(index, run): (&u32, &StatementRun)| StatementView { index: *index, rows: run.rows, took: run.took };
     let (state, since, ended) = match &step.state {
         StepState::Pending => ("pending", None, None),
         StepState::Running { since, .. } => ("running", Some(*since), None),
@@ -127,6 +154,8 @@ fn step_view<'a>(kind: StepKind, migration: Option<&'a str>, step: &'a Step) -> 
         ended,
         report: step.report(),
         error: step.error(),
+        estimate,
+        statements: step.statements.iter().map(statement).collect(),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod adoption;
 pub mod check;
 pub mod drift;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod impact;
 pub mod json;

@@ -4,7 +4,6 @@ pub mod findings;
 mod impact;
 mod script;
 
-use stopover_model::duration::human;
 use stopover_model::migration::Check;
 use stopover_model::pipeline::{DriftPolicy, DriftSettings, OnFailure, StageSpec};
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
@@ -13,7 +12,7 @@ use stopover_model::report::{Inspection, TableInspection};
 use super::View;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
-use super::{error, step};
+use super::{error, estimate, step};
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
 /// The whole plan.
@@ -208,15 +207,8 @@ fn plan_lines(plan: &TargetPlan, inspection: Option<&Inspection>, view: View) ->
             }
         };
         lines.extend(labelled("runs", &line, view));
-        if let Action::Apply { estimate, .. } = &migration.action {
-            let line = match estimate {
-                Some(e) => {
-                    Line::new().strong(format!("about {}", human(e.duration))).plain(format!(": {}", e.basis))
-                }
-                None => Line::new().dim("not known yet: an earlier stage measures it"),
-            };
-            lines.extend(labelled("takes", &line, view));
-        }
+        let takes = estimate::takes(&migration.action);
+        lines.extend(takes.iter().flat_map(|(label, line)| labelled(label, line, view)));
     }
     // What the inspection's lines above have shown is not said twice.
     let shown = inspection.map_or(0, |i| i.existing.len() + i.long_running.len() + i.locks.len());

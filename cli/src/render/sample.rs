@@ -135,13 +135,13 @@ impl Story {
     /// The stage with its inspection and plan.
     pub(crate) fn planned(self, stage: u32) -> Self {
         let story = self.stage(stage).done(stage, "inspect", StepReport::Inspected(inspection(stage)));
-        let measured = story.deployment.measured_before(StageIndex(stage));
+        let known = story.deployment.known(StageIndex(stage), &[]);
         let database = "app".parse().unwrap();
         let plan = TargetPlan::make(
             &database,
             &story.deployment.migrations,
             &inspection(stage),
-            &measured,
+            &known,
             OutOfOrder::Refuse,
             &DriftSettings::default(),
         )

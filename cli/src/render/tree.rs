@@ -8,7 +8,7 @@ use stopover_model::report::StepReport;
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{View, check, error, impact, step, waiting};
+use super::{View, check, error, estimate, impact, step, waiting};
 
 /// How much of each step is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,7 @@ pub fn stage_lines(
             lines.push(row(deployment, &key, step, view));
             let below = view.width.saturating_sub(6);
             let mut inner = below_step(step, below, depth);
+            inner.extend(estimate::beside(target, &key, step, depth).into_iter().map(|l| l.cut(below)));
             if step.is_running() {
                 inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
             }

@@ -108,6 +108,18 @@ pub struct Sample {
     pub rows: u64,
     #[serde(with = "crate::duration")]
     pub took: Duration,
+    /// The part of it that does not grow with the rows.
+    #[serde(default, with = "crate::duration")]
+    pub fixed: Duration,
+}
+
+/// Which statements are to be tried on a copy of a few rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SampleWish {
+    /// Of these migrations: the others have been measured as they are.
+    pub migrations: Vec<MigrationId>,
+    /// Statements that only do work of these kinds are left out: how fast they go in the database is known.
+    pub measured: Vec<WorkKind>,
 }
 
 impl LockMode {

@@ -67,6 +67,9 @@ pub struct StageSpec {
     pub lint: LintSettings,
     #[serde(default, skip_serializing_if = "DriftSettings::is_default")]
     pub drift: DriftSettings,
+    /// The plan does not try statements on a copy of a few rows, in a transaction that is rolled back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_sample: bool,
 }
 
 /// How far a backup is proven before the first statement.
@@ -174,6 +177,7 @@ struct RawStage {
     drift: Option<toml::Spanned<String>>,
     #[serde(default)]
     drift_ignore: Vec<toml::Spanned<String>>,
+    sample: Option<bool>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -242,6 +246,7 @@ impl RawStage {
             locks,
             backfill: self.backfill.read(file, text)?,
             lint: self.lint.read(file, text, rules)?,
+            no_sample: self.sample == Some(false),
         })
     }
 
@@ -304,6 +309,7 @@ mod tests {
             ("oldest_transaction = \"10ms\"", "`oldest_transaction` is less than 1 s"),
             ("lock_retry_for = \"10\"", "`10` is not a duration"),
             ("show_queries = \"yes\"", "expected a boolean"),
+            ("sample = \"no\"", "expected a boolean"),
             ("databases = [\"eu\", \"us\", \"eu\"]", "pipeline.toml:4:26: the database eu is named twice"),
             ("soak = \"soon\"", "pipeline.toml:4:8: `soon` is not a duration"),
             ("sock = \"1h\"", "did you mean `soak`?"),
@@ -326,6 +332,17 @@ mod tests {
         let json = serde_json::to_value(with("").unwrap()).unwrap();
         assert!(json.get("out_of_order").is_none(), "{json}");
         assert_eq!(serde_json::from_value::<Pipeline>(json).unwrap(), with("").unwrap());
+    }
+
+    #[test]
+    fn statements_are_tried_on_a_sample_unless_that_is_switched_off() {
+        let with =
+            |line: &str| parse(&format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{line}\n")).unwrap();
+        assert!(!with("").stages[0].no_sample && !with("sample = true").stages[0].no_sample);
+        assert!(with("sample = false").stages[0].no_sample);
+        // A log from before the key, and its digest, stay what they were.
+        let json = serde_json::to_value(with("")).unwrap();
+        assert!(json["stages"][0].get("no_sample").is_none(), "{json}");
     }
 
     #[test]

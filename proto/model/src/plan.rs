@@ -1,13 +1,21 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
 mod drift;
+mod estimate;
 mod gap;
 mod linted;
-
-use std::time::Duration;
+mod measured;
+mod rates;
+mod span;
+mod wish;
 
 use serde::{Deserialize, Serialize};
 
+use self::estimate::Subject;
+pub use self::estimate::{Estimate, Spread, StatementEstimate, has_run};
+pub use self::measured::{
+    Known, LEAST_ROWS, LEAST_TIME, Measured, MeasuredKind, Measurement, main_work, size_of,
+};
 use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
 pub use crate::migration::Variant;
@@ -54,26 +62,12 @@ pub enum Action {
     Apply {
         variant: Variant,
         estimate: Option<Estimate>,
+        /// What is missing for one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<String>,
     },
     /// It is there already, with the same content.
     Skip,
-}
-
-/// How long it should take, and what that is based on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Estimate {
-    #[serde(with = "crate::duration")]
-    pub duration: Duration,
-    pub basis: String,
-}
-
-/// What an earlier stage really took for a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured<'a> {
-    pub environment: &'a str,
-    pub migration: &'a MigrationId,
-    pub rows: u64,
-    pub took: Duration,
 }
 
 impl MigrationSummary {
@@ -110,7 +104,7 @@ impl TargetPlan {
         database: &DatabaseName,
         migrations: &[MigrationSummary],
         inspection: &Inspection,
-        measured: &[Measured<'_>],
+        known: &Known<'_>,
         out_of_order: OutOfOrder,
         drift: &DriftSettings,
     ) -> Result<Self, StepError> {
@@ -122,7 +116,7 @@ impl TargetPlan {
         }
         let plans = migrations
             .iter()
-            .map(|m| plan_one(m, inspection, measured))
+            .map(|m| plan_one(database, m, inspection, known))
             .collect::<Result<Vec<_>, StepError>>()?;
         if out_of_order == OutOfOrder::Refuse {
             gap::refuse(database, migrations, inspection)?;
@@ -141,21 +135,18 @@ impl TargetPlan {
 }
 
 fn plan_one(
+    database: &DatabaseName,
     migration: &MigrationSummary,
     inspection: &Inspection,
-    measured: &[Measured<'_>],
+    known: &Known<'_>,
 ) -> Result<MigrationPlan, StepError> {
     let entry = inspection.ledger.iter().find(|e| e.migration == migration.id);
     let other = entry.filter(|e| e.digest != migration.digest && e.state == LedgerState::Applied);
     if let Some(entry) = other.filter(|_| migration.manifest.is_repeatable()) {
-        let (variant, rows, _) = pick_variant(migration, inspection)?;
-        let estimate = estimate(migration, rows, measured);
+        let (variant, table_rows, _) = pick_variant(migration, inspection)?;
         let reason = format!("its content is not what ran on {}: it runs again", date(entry.at));
-        return Ok(MigrationPlan {
-            id: migration.id.clone(),
-            action: Action::Apply { variant, estimate },
-            reason,
-        });
+        let action = apply(Subject { database, migration, variant, table_rows, inspection, known });
+        return Ok(MigrationPlan { id: migration.id.clone(), action, reason });
     }
     if let Some(entry) = entry.filter(|e| e.digest != migration.digest) {
         let message = format!(
@@ -176,19 +167,28 @@ fn plan_one(
             plan(Action::Skip, format!("{already}{}", whence(e)))
         }
         Some(e) => {
-            let estimate = None;
             let reason = format!(
                 "deployment {} began it, {}; it goes on from its last statement",
                 e.deployment,
                 date(e.at)
             );
-            plan(Action::Apply { variant: e.variant, estimate }, reason)
+            let missing = Some("how far it got is seen when it goes on".to_owned());
+            plan(Action::Apply { variant: e.variant, estimate: None, missing }, reason)
         }
         None => {
-            let (variant, rows, reason) = pick_variant(migration, inspection)?;
-            plan(Action::Apply { variant, estimate: estimate(migration, rows, measured) }, reason)
+            let (variant, table_rows, reason) = pick_variant(migration, inspection)?;
+            plan(apply(Subject { database, migration, variant, table_rows, inspection, known }), reason)
         }
     }
+}
+
+/// With the estimate, or with what is missing for one.
+fn apply(subject: Subject<'_>) -> Action {
+    let (estimate, missing) = match subject.estimate() {
+        Ok(estimate) => (Some(estimate), None),
+        Err(missing) => (None, Some(missing)),
+    };
+    Action::Apply { variant: subject.variant, estimate, missing }
 }
 
 /// Whose row it is, and since when.
@@ -224,28 +224,6 @@ fn pick_variant(
         None => (Variant::Standard, format!("{name} has {rows} rows; the migration has one variant")),
     };
     Ok((variant, Some(table.rows), reason))
-}
-
-/// Scales what the last earlier stage took by the number of rows.
-fn estimate(migration: &MigrationSummary, rows: Option<u64>, measured: &[Measured<'_>]) -> Option<Estimate> {
-    let last = measured.iter().rev().find(|m| *m.migration == migration.id)?;
-    let (duration, basis) = match rows.filter(|_| last.rows > 0) {
-        Some(rows) => {
-            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            let factor = (rows as f64 / last.rows as f64).max(0.01);
-            let basis = format!(
-                "{} rows took {} in {}",
-                grouped(last.rows),
-                crate::duration::human(last.took),
-                last.environment
-            );
-            (last.took.mul_f64(factor), basis)
-        }
-        None => (last.took, format!("it took {} in {}", crate::duration::human(last.took), last.environment)),
-    };
-    // A figure of more than a millisecond's precision would pretend to know.
-    let duration = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1));
-    Some(Estimate { duration, basis })
 }
 
 fn warnings(inspection: &Inspection, drifted: Option<String>) -> Vec<String> {

@@ -136,6 +136,19 @@ pub mod enumeration {
     }
 }
 
+/// Several values of an enum.
+pub mod enumerations {
+    use super::{InvalidWire, WireEnum};
+
+    pub fn write<T: WireEnum>(values: Vec<T>) -> Vec<i32> {
+        values.into_iter().map(WireEnum::to_wire).collect()
+    }
+
+    pub fn read<T: WireEnum>(values: Vec<i32>, field: &str) -> Result<Vec<T>, InvalidWire> {
+        super::each(values, field, T::from_wire)
+    }
+}
+
 /// A value of an enum that is the wire's zero when there is none.
 pub mod optional_enumeration {
     use super::{InvalidWire, WireEnum, enumeration};

@@ -1,11 +1,13 @@
 //! What a script's statements would do to a database.
 
 use stopover_model::impact::{
-    FiringTrigger, LockMode, LockTaken, Sample, ScriptImpact, StatementImpact, Work, WorkKind,
+    FiringTrigger, LockMode, LockTaken, Sample, SampleWish, ScriptImpact, StatementImpact, Work, WorkKind,
 };
 
 use super::error::InvalidWire;
-use super::field::{duration, enumeration, messages, name, optional_message, optional_text, plain};
+use super::field::{
+    duration, enumeration, enumerations, messages, name, names, optional_message, optional_text, plain,
+};
 use crate::v1;
 
 wire_message!(ScriptImpact { migration: name, variant: enumeration, statements: messages });
@@ -18,6 +20,8 @@ wire_message!(StatementImpact {
     notes: plain,
     sample: optional_message,
 });
+
+wire_message!(SampleWish { migrations: names, measured: enumerations });
 
 wire_message!(LockTaken { relation: plain, mode: enumeration, why: optional_text });
 
@@ -39,8 +43,8 @@ wire_enum!(WorkKind { Rewrite, Scan, BuildIndex, ChangeRows });
 wire_message!(FiringTrigger { name: plain, table: plain, for_each_row: plain, function: plain });
 
 impl From<Sample> for v1::WorkSample {
-    fn from(sample: Sample) -> Self {
-        Self { rows: sample.rows, took: duration::write(sample.took) }
+    fn from(Sample { rows, took, fixed }: Sample) -> Self {
+        Self { rows, took: duration::write(took), fixed: duration::write(fixed) }
     }
 }
 
@@ -48,6 +52,7 @@ impl TryFrom<v1::WorkSample> for Sample {
     type Error = InvalidWire;
 
     fn try_from(wire: v1::WorkSample) -> Result<Self, InvalidWire> {
-        Ok(Self { rows: wire.rows, took: duration::read(wire.took, "took")? })
+        let (took, fixed) = (duration::read(wire.took, "took")?, duration::read(wire.fixed, "fixed")?);
+        Ok(Self { rows: wire.rows, took, fixed })
     }
 }

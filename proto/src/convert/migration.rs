@@ -79,6 +79,7 @@ wire_message!(StatementSummary {
     text: plain,
     own_transaction: optional_text,
     block: optional_from_one,
+    backfill: optional_message,
 });
 
 impl From<Manifest> for v1::Manifest {

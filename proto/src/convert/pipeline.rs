@@ -21,6 +21,7 @@ wire_message!(StageSpec {
     backfill: or_default,
     lint: or_default,
     drift: or_default,
+    no_sample: plain,
 });
 
 wire_message!(LockSettings {

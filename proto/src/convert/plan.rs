@@ -1,20 +1,23 @@
 //! Plans: what will happen to a database.
 
-use stopover_model::plan::{Action, Estimate, MigrationPlan, TargetPlan};
+use stopover_model::plan::{Action, Estimate, MigrationPlan, Spread, StatementEstimate, TargetPlan};
 
 use super::error::{InField, InvalidWire};
-use super::field::{duration, enumeration, messages, name, optional_message, plain};
+use super::field::{duration, enumeration, messages, name, optional_message, optional_text, plain};
 use crate::v1;
 
 wire_message!(TargetPlan { database: name, migrations: messages, warnings: plain });
-wire_message!(Estimate { duration: duration, basis: plain });
+wire_message!(Estimate { duration: duration, basis: plain, spread: optional_message, statements: messages });
+wire_message!(StatementEstimate { index: plain, duration: duration, spread: optional_message, basis: plain });
+wire_message!(Spread { low: duration, high: duration });
 
 impl From<MigrationPlan> for v1::MigrationPlan {
     fn from(plan: MigrationPlan) -> Self {
         let action = match plan.action {
-            Action::Apply { variant, estimate } => {
+            Action::Apply { variant, estimate, missing } => {
                 let (variant, estimate) = (enumeration::write(variant), optional_message::write(estimate));
-                v1::migration_plan::Action::Apply(v1::migration_plan::Apply { variant, estimate })
+                let missing = optional_text::write(missing);
+                v1::migration_plan::Action::Apply(v1::migration_plan::Apply { variant, estimate, missing })
             }
             Action::Skip => v1::migration_plan::Action::Skip(true),
         };
@@ -41,5 +44,6 @@ fn read_apply(wire: v1::migration_plan::Apply) -> Result<Action, InvalidWire> {
     Ok(Action::Apply {
         variant: enumeration::read(wire.variant, "variant")?,
         estimate: optional_message::read(wire.estimate, "estimate")?,
+        missing: optional_text::read(wire.missing, "missing")?,
     })
 }

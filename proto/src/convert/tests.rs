@@ -9,7 +9,7 @@ use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
 };
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
-use stopover_model::impact::{LockMode, WorkKind};
+use stopover_model::impact::{LockMode, SampleWish, WorkKind};
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::pipeline::{BackupLevel, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
@@ -123,6 +123,7 @@ fn pipelines_migrations_and_plans() {
 fn commands() {
     come_back::<AgentCommand, v1::Command>(samples::commands());
     come_back::<AgentAct, v1::Act>(samples::acts());
+    come_back::<SampleWish, v1::SampleWish>(samples::sample_wishes());
 }
 
 #[test]

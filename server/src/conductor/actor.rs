@@ -9,6 +9,7 @@ use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
 use stopover_model::id::{Attempt, DeploymentId, EnvironmentName, OperatorName, Seq};
+use stopover_model::plan::Measurement;
 use tokio::sync::mpsc;
 
 use super::dispatch::{self, Call, Calling};
@@ -70,6 +71,8 @@ struct Actor {
     stale: bool,
     /// In the state, and not in the log yet: nobody has heard of them, and nobody acts on them.
     unsaved: Vec<Record>,
+    /// What statements took, of steps that are among those.
+    measured: Vec<Measurement>,
     /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
     due: Vec<(StepKey, Attempt, bool)>,
     around: Around,
@@ -104,6 +107,7 @@ impl Actor {
             deployment,
             stale: false,
             unsaved: Vec::new(),
+            measured: Vec::new(),
             due: Vec::new(),
             around: Around::default(),
             calls: BTreeMap::new(),
@@ -120,7 +124,8 @@ impl Actor {
         self.refresh().await?;
         loop {
             let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
-            let world = self.around.look(&self.shared, &self.deployment.id, in_flight).await?;
+            let history = self.history().await?;
+            let world = self.around.look(&self.shared, &self.deployment.id, in_flight, history).await?;
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;
@@ -139,6 +144,14 @@ impl Actor {
             self.call(step, attempt, first);
         }
         Ok(())
+    }
+
+    /// What earlier deployments measured, where a plan is to be made from it.
+    async fn history(&self) -> Result<Vec<Measurement>, StoreError> {
+        let stage = self.deployment.stage_to_plan().and_then(|index| self.deployment.stage(index));
+        let Some(stage) = stage else { return Ok(Vec::new()) };
+        let digests = self.deployment.digests_to_apply(stage);
+        self.shared.store.measurements(&stage.spec.environment, &digests).await
     }
 
     /// Whether the state has changed, so that the commands after this one no longer count.
@@ -197,7 +210,12 @@ impl Actor {
             let (deployment, at) = (self.deployment.id.clone(), (self.shared.clock)());
             let record = Record { deployment, seq: self.deployment.seq.next(), at, event };
             match self.deployment.apply(&record) {
-                Ok(()) => self.unsaved.push(record),
+                Ok(()) => {
+                    if let Event::StepFinished { step, .. } = &record.event {
+                        self.measured.extend(self.deployment.telling(step));
+                    }
+                    self.unsaved.push(record);
+                }
                 // A line that a call brought again is in the log already.
                 Err(IllegalEvent::DuplicateLine { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -221,6 +239,7 @@ impl Actor {
     /// Puts what is new into the log, then before the watchers' eyes.
     async fn save_with(&mut self, hold: Hold<'_>) -> Result<(), Upset> {
         let records = std::mem::take(&mut self.unsaved);
+        let measured = std::mem::take(&mut self.measured);
         if records.is_empty() {
             return Ok(());
         }
@@ -228,7 +247,8 @@ impl Actor {
             Hold::Take(environment) => Some(self.shared.acts.enter(environment).await?),
             Hold::Keep | Hold::Release(_) => None,
         };
-        self.shared.store.append(&records, &projection::of(&self.deployment), hold).await?;
+        let projection = projection::of(&self.deployment);
+        self.shared.store.append_measured(&records, &projection, hold, &measured).await?;
         for record in records {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");
             self.shared.hub.publish(&self.deployment.id, WatchItem::Record(Arc::new(record)));
@@ -347,6 +367,7 @@ impl Actor {
         // Lines that were not stored come again with the next call.
         self.calls.clear();
         self.unsaved.clear();
+        self.measured.clear();
         self.due.clear();
         self.around.forget();
         if let Upset::Append(AppendError::Held { by }) = upset {

@@ -10,10 +10,11 @@ use stopover_model::deployment::Deployment;
 use stopover_model::digest::Digest;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
+use stopover_model::impact::SampleWish;
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{OutOfOrder, Pipeline, StageSpec};
-use stopover_model::plan::{MigrationSummary, TargetPlan};
+use stopover_model::plan::{Known, MigrationSummary, TargetPlan};
 use stopover_model::report::{ErrorClass, Inspection, Outcome, StepError, StepReport};
 use stopover_proto::convert::AgentCommand;
 use stopover_proto::v1;
@@ -143,9 +144,19 @@ impl Conductor {
         spec: &StageSpec,
         database: DatabaseName,
     ) -> TargetResult {
+        let digests: Vec<_> = look.summaries.iter().map(|m| m.digest).collect();
+        // A plan without estimates is better than none.
+        let history = self.shared.store.measurements(&spec.environment, &digests).await.unwrap_or_default();
+        let known = Known {
+            environment: spec.environment.as_str(),
+            history: &history,
+            stage: spec.backfill.throttle.clone(),
+            ..Known::default()
+        };
         let found = match self.shared.registry.agent_of(&spec.environment, &database) {
             Some(link) => {
-                let inspect = look.inspect(&link, stage, spec, &database, (self.shared.clock)());
+                let wish = look.sample_wish(&known, spec);
+                let inspect = look.inspect(&link, stage, spec, &database, wish, (self.shared.clock)());
                 tokio::time::timeout(look.longest, inspect).await.unwrap_or_else(|_| Err(too_slow(&database)))
             }
             None => Err(nobody_serves(&database)),
@@ -154,7 +165,7 @@ impl Conductor {
             Ok(inspection) => {
                 let (summaries, out_of_order) = (&look.summaries, look.out_of_order);
                 let plan =
-                    TargetPlan::make(&database, summaries, &inspection, &[], out_of_order, &spec.drift);
+                    TargetPlan::make(&database, summaries, &inspection, &known, out_of_order, &spec.drift);
                 TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }
             Err(error) => TargetResult { database, inspection: None, plan: Err(error), lint_refusal: None },
@@ -175,12 +186,22 @@ struct Look {
 }
 
 impl Look {
+    /// A look that is in a hurry tries nothing.
+    fn sample_wish(&self, known: &Known<'_>, spec: &StageSpec) -> Option<SampleWish> {
+        if spec.no_sample || self.longest < LONGEST {
+            return None;
+        }
+        let migrations: Vec<_> = self.summaries.iter().map(|m| (m.id.clone(), m.digest)).collect();
+        known.sample_wish(&migrations)
+    }
+
     async fn inspect(
         &self,
         link: &AgentLink,
         stage: StageIndex,
         spec: &StageSpec,
         database: &DatabaseName,
+        wish: Option<SampleWish>,
         now: Timestamp,
     ) -> Result<Inspection, StepError> {
         let command = AgentCommand {
@@ -194,7 +215,11 @@ impl Look {
             not_after: now.checked_add(LONGEST).unwrap_or(Timestamp::MAX),
             resume: None,
         };
-        let request = v1::InspectRequest { command: Some(command.into()), migrations: self.bundles.clone() };
+        let request = v1::InspectRequest {
+            command: Some(command.into()),
+            migrations: self.bundles.clone(),
+            sample: wish.map(Into::into),
+        };
         let outcome = outcome_of(link, request).await.map_err(|status| {
             let message = format!("the agent {} could not be asked: {}", link.agent, status.message());
             StepError::new(ErrorClass::Transient, message)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::event::StepKey;
 use stopover_model::id::DeploymentId;
+use stopover_model::plan::Measurement;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -29,6 +30,7 @@ impl Around {
         shared: &Shared,
         of: &DeploymentId,
         in_flight: BTreeSet<StepKey>,
+        history: Vec<Measurement>,
     ) -> Result<&World, StoreError> {
         let known = self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK);
         let (mut world, at) = if let Some(seen) = known {
@@ -38,6 +40,7 @@ impl Around {
             (shared.world(of).await?, at)
         };
         world.in_flight = in_flight;
+        world.history = history;
         Ok(&self.seen.insert((world, at)).0)
     }
 

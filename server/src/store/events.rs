@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use stopover_model::event::{DeploymentOutcome, Record};
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
+use stopover_model::plan::Measurement;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
 use super::outcome::text_of;
-use super::{AppendError, Store, StoreError};
+use super::{AppendError, Store, StoreError, measurements};
 
 /// What the list of deployments shows of one after an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,17 @@ impl Store {
         projection: &Projection,
         hold: Hold<'_>,
     ) -> Result<(), AppendError> {
+        self.append_measured(records, projection, hold, &[]).await
+    }
+
+    /// The same, and keeps what the deployment has measured meanwhile.
+    pub async fn append_measured(
+        &self,
+        records: &[Record],
+        projection: &Projection,
+        hold: Hold<'_>,
+        measured: &[Measurement],
+    ) -> Result<(), AppendError> {
         let Some((first, rest)) = records.split_first() else {
             return Err(AppendError::Malformed("there are none"));
         };
@@ -57,7 +69,7 @@ impl Store {
             return Err(AppendError::Malformed("they are not one deployment's, in order and without a gap"));
         }
         let deployment = &first.deployment;
-        self.append_all(records, projection, hold).await.map_err(|refusal| match refusal {
+        self.append_all(records, projection, hold, measured).await.map_err(|refusal| match refusal {
             Refusal::Conflict(found) => AppendError::Conflict { deployment: deployment.clone(), found },
             Refusal::Held(by) => AppendError::Held { by },
             Refusal::Cause(cause) => {
@@ -118,6 +130,7 @@ impl Store {
         records: &[Record],
         projection: &Projection,
         hold: Hold<'_>,
+        measured: &[Measurement],
     ) -> Result<(), Refusal> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
         let mut tx = self.db.begin().await?;
@@ -126,6 +139,7 @@ impl Store {
         for record in records {
             insert(&mut tx, record).await?;
         }
+        measurements::insert(&mut tx, &first.deployment, measured).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -13,6 +13,7 @@ mod deployments;
 mod environments;
 mod error;
 mod events;
+mod measurements;
 mod open;
 mod operators;
 mod outcome;

@@ -6,6 +6,7 @@ mod adopt;
 mod backfill;
 mod dev;
 mod drift;
+mod estimates;
 mod faults;
 mod histories;
 mod identity;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use stopover_model::deployment::Deployment;
 use stopover_model::pipeline::{DriftSettings, OutOfOrder};
-use stopover_model::plan::Measured;
+use stopover_model::plan::{Known, Measured};
 use stopover_model::report::{ErrorClass, ExistingObject, Session, StepError, TableLock};
 
 use super::super::line::text;
@@ -17,13 +17,14 @@ fn target(stage: u32, inspection: Inspection) -> TargetAnswer {
     let id = migration_id();
     let measured =
         [Measured { environment: "staging", migration: &id, rows: 20_000, took: Duration::from_millis(400) }];
-    let measured = if stage == 0 { &measured[..0] } else { &measured[..] };
+    let runs = if stage == 0 { Vec::new() } else { measured.to_vec() };
+    let known = Known { runs, ..Known::default() };
     let database = "app".parse().unwrap();
     let result = match TargetPlan::make(
         &database,
         &[migration()],
         &inspection,
-        measured,
+        &known,
         OutOfOrder::Refuse,
         &DriftSettings::default(),
     ) {
@@ -71,7 +72,8 @@ fn the_guides_migration() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known yet: an earlier stage measures it
+         takes   not known: nothing is known of the work of its statements, and no
+                 earlier stage has measured it
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m
@@ -182,7 +184,8 @@ fn what_is_in_the_way_is_shown_with_who_it_is() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known yet: an earlier stage measures it
+         takes   not known: nothing is known of the work of its statements, and no
+                 earlier stage has measured it
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m
@@ -225,7 +228,8 @@ fn a_refusal_and_an_absent_agent_are_told_apart() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known yet: an earlier stage measures it
+         takes   not known: nothing is known of the work of its statements, and no
+                 earlier stage has measured it
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m

@@ -90,6 +90,7 @@ fn everything_went_well() {
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
           restore  pg_restore --clean --dbname app /var/lib/stopover/backups/app-1.dump
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
+          estimated about 27 s: 20,000 rows took 1.8 s in staging
         ✓ verify     2 checks hold                                             1.0 s
           ✓ every existing user is complete  0
           ✓ every existing user is complete  0
@@ -234,6 +235,7 @@ fn a_failed_verification_rolls_back() {
                      strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
+          estimated about 27 s: 20,000 rows took 1.8 s in staging
         ✗ verify     1 of 2 checks does not hold                               1.0 s
           ✗ every existing user is complete
               expected  0
@@ -275,6 +277,7 @@ fn a_failed_verification_rolls_back() {
                      strongest lock ACCESS EXCLUSIVE on users
         ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
+          estimated about 27 s: 20,000 rows took 1.8 s in staging
         ✗ verify     1 of 2 checks does not hold                               1.0 s
           ✗ every existing user is complete
               expected  0

@@ -80,11 +80,11 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let Some(inspection) = target.inspection() else {
         return;
     };
-    let measured = next.deployment.measured_before(index);
+    let known = next.deployment.known(index, &next.world.history);
     let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
     let migrations = &next.deployment.migrations;
     let drift = &stage.spec.drift;
-    let plan = TargetPlan::make(database, migrations, inspection, &measured, out_of_order, drift);
+    let plan = TargetPlan::make(database, migrations, inspection, &known, out_of_order, drift);
     match plan.and_then(|plan| plan.linted(&stage.spec.environment, &next.deployment.lint)) {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {

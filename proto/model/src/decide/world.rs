@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::StepKey;
 use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
+use crate::plan::Measurement;
 
 /// The surroundings of a deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,6 +13,9 @@ pub struct World {
     pub environments: BTreeMap<EnvironmentName, EnvironmentView>,
     /// Steps of this deployment that are being listened to.
     pub in_flight: BTreeSet<StepKey>,
+    /// What earlier deployments' statements took: of the same migrations, and in the environment that is planned for.
+    /// Looked up only where a plan is due.
+    pub history: Vec<Measurement>,
 }
 
 /// One environment.

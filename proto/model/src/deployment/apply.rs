@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::legal::{IllegalEvent, illegal_in};
-use super::step::{Step, StepState};
+use super::step::{StatementRun, Step, StepState};
 use super::target::Target;
 use super::{Deployment, Pause, Stage, StageStatus};
 use crate::event::{
@@ -11,7 +11,7 @@ use crate::event::{
 };
 use crate::id::{Attempt, DatabaseName, RunId};
 use crate::plan::{Action, TargetPlan};
-use crate::report::{Outcome, StepReport};
+use crate::report::{LogLine, Outcome, StepReport};
 
 impl Deployment {
     /// Folds one more event into the state, or says why it has no place there and changes nothing.
@@ -40,8 +40,13 @@ impl Deployment {
                 self.step_mut(step)?.start(*attempt, *epoch, agent.clone(), at);
                 Ok(())
             }
-            Event::StepLogged { step, attempt, run, line_number, .. } => {
-                self.log(step, *attempt, run, *line_number)
+            Event::StepLogged { step, attempt, run, line_number, line } => {
+                self.log(step, *attempt, run, *line_number)?;
+                if let LogLine::StatementFinished { index, rows, took } = line {
+                    let ended = StatementRun { rows: *rows, took: *took };
+                    self.step_mut(step)?.statements.insert(*index, ended);
+                }
+                Ok(())
             }
             Event::StepFinished { step, attempt, outcome } => self.finish_step(step, *attempt, outcome, at),
             Event::Planned { stage, plan } => self.take_plan(*stage, plan),

@@ -3,13 +3,14 @@
 mod apply;
 mod fold;
 mod legal;
+mod measured;
 mod step;
 mod target;
 
 use jiff::Timestamp;
 
 pub use legal::IllegalEvent;
-pub use step::{Step, StepState};
+pub use step::{StatementRun, Step, StepState};
 pub use target::{MigrationSteps, Target};
 
 use crate::backfill::Throttle;
@@ -18,7 +19,7 @@ use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, 
 use crate::id::{DatabaseName, DeploymentId, OperatorName, Seq};
 use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
-use crate::plan::{Measured, MigrationSummary};
+use crate::plan::MigrationSummary;
 
 /// All that is known of a deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,17 +116,6 @@ impl Deployment {
     #[must_use]
     pub fn last_stage_with_effects(&self) -> Option<StageIndex> {
         self.indexed_stages().rev().find(|(_, s)| s.has_effects()).map(|(index, _)| index)
-    }
-
-    /// What the stages before this one really took.
-    #[must_use]
-    pub fn measured_before(&self, stage: StageIndex) -> Vec<Measured<'_>> {
-        self.indexed_stages()
-            .take_while(|(index, _)| *index < stage)
-            .flat_map(|(_, s)| {
-                s.targets.iter().flat_map(|t| t.measured(s.spec.environment.as_str(), &self.migrations))
-            })
-            .collect()
     }
 }
 

@@ -1,5 +1,8 @@
 //! A step and its attempts.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::event::Resolution;
@@ -19,6 +22,16 @@ pub struct Step {
     pub left_behind: bool,
     /// What a person said of an UNKNOWN outcome; the next attempt carries it.
     pub resolution: Option<Resolution>,
+    /// What its statements took, those that ended; by their place in the script, from 0.
+    pub statements: BTreeMap<u32, StatementRun>,
+}
+
+/// What a statement took when it last ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementRun {
+    /// That it said it touched.
+    pub rows: u64,
+    pub took: Duration,
 }
 
 /// Each state has its own facts.

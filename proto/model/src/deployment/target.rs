@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::id::{DatabaseName, MigrationId};
-use crate::plan::{Action, Measured, MigrationSummary, TargetPlan};
+use crate::plan::{Action, MigrationSummary, TargetPlan};
 use crate::report::{Inspection, StepError, StepReport};
 
 /// One database of a stage.
@@ -139,26 +139,6 @@ impl Target {
     #[must_use]
     pub fn applies_anything(&self) -> bool {
         self.plan.as_ref().is_some_and(TargetPlan::applies_anything)
-    }
-
-    pub(super) fn measured<'a>(
-        &'a self,
-        environment: &'a str,
-        migrations: &'a [MigrationSummary],
-    ) -> impl Iterator<Item = Measured<'a>> {
-        self.migrations.iter().filter_map(move |steps| {
-            let Some(StepReport::Migrated(report)) = steps.migrate.report() else {
-                return None;
-            };
-            if report.already_applied {
-                return None;
-            }
-            let table = migrations.iter().find(|m| m.id == steps.id)?.manifest.table.as_ref();
-            let rows = table
-                .and_then(|name| self.inspection()?.tables.iter().find(|t| t.table == *name))
-                .map_or(0, |t| t.rows);
-            Some(Measured { environment, migration: &steps.id, rows, took: report.took })
-        })
     }
 }
 

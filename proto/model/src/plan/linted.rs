@@ -102,7 +102,10 @@ mod tests {
             database: "users".parse().unwrap(),
             migrations: vec![
                 migration("001_a", Action::Skip),
-                migration("002_b", Action::Apply { variant: Variant::Batched, estimate: None }),
+                migration(
+                    "002_b",
+                    Action::Apply { variant: Variant::Batched, estimate: None, missing: None },
+                ),
             ],
             warnings: vec!["as before".into()],
         }

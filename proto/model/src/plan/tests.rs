@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::deployment::tests::{at, inspection, migration};
 use crate::id::DeploymentId;
@@ -9,11 +11,12 @@ fn database() -> DatabaseName {
 }
 
 fn plan(inspection: &Inspection, measured: &[Measured<'_>]) -> Result<MigrationPlan, StepError> {
+    let known = Known { runs: measured.to_vec(), ..Known::default() };
     let plan = TargetPlan::make(
         &database(),
         &[migration("001_a", true, false)],
         inspection,
-        measured,
+        &known,
         OutOfOrder::Refuse,
         &DriftSettings::default(),
     )?;
@@ -123,7 +126,7 @@ fn a_long_transaction_is_worth_a_warning() {
         &database(),
         &[migration("001_a", true, false)],
         &inspection,
-        &[],
+        &Known::default(),
         OutOfOrder::Refuse,
         &DriftSettings::default(),
     )
@@ -143,7 +146,14 @@ fn drift_is_refused_warned_of_or_allowed() {
         let ignore = ignore.iter().map(|glob| glob.parse().unwrap()).collect();
         let settings = DriftSettings { policy, ignore };
         let migrations = [migration("001_a", true, false)];
-        TargetPlan::make(&database(), &migrations, inspection, &[], OutOfOrder::Refuse, &settings)
+        TargetPlan::make(
+            &database(),
+            &migrations,
+            inspection,
+            &Known::default(),
+            OutOfOrder::Refuse,
+            &settings,
+        )
     };
     let warned = plan(&drifted, DriftPolicy::Warn, &["partman.*"]).unwrap().warnings;
     assert_eq!(warned.len(), 1, "{warned:?}");
@@ -190,7 +200,14 @@ fn series(
         ..in_ledger(migrations[*at].digest, LedgerState::Applied).ledger.remove(0)
     };
     let inspection = Inspection { ledger: there.iter().map(entry).collect(), ..inspection() };
-    TargetPlan::make(&database(), migrations, &inspection, &[], out_of_order, &DriftSettings::default())
+    TargetPlan::make(
+        &database(),
+        migrations,
+        &inspection,
+        &Known::default(),
+        out_of_order,
+        &DriftSettings::default(),
+    )
 }
 
 fn numbered(ids: &[&str]) -> Vec<MigrationSummary> {
@@ -249,7 +266,7 @@ fn a_repeatable_script_runs_again_when_its_content_is_not_what_ran_last() {
         let mut inspection = in_ledger(ran, state);
         inspection.ledger[0].migration = now.id.clone();
         let now = std::slice::from_ref(now);
-        TargetPlan::make(&database(), now, &inspection, &[], OutOfOrder::Refuse, &settings)
+        TargetPlan::make(&database(), now, &inspection, &Known::default(), OutOfOrder::Refuse, &settings)
     };
     let again = plan(&one, two.digest, LedgerState::Applied).unwrap().migrations.remove(0);
     assert!(

@@ -20,7 +20,9 @@ use stopover_model::pipeline::{
     BackfillSettings, BackupLevel, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure,
     OutOfOrder, Pipeline, StageSpec, VacuumAfter,
 };
-use stopover_model::plan::{Action, Estimate, MigrationPlan, MigrationSummary, TargetPlan, Variant};
+use stopover_model::plan::{
+    Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
+};
 use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
@@ -29,7 +31,7 @@ mod history;
 mod reports;
 
 pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
-pub(super) use reports::{drifts, inspections, log_lines, outcomes, step_reports};
+pub(super) use reports::{drifts, inspections, log_lines, outcomes, sample_wishes, step_reports};
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()
@@ -176,6 +178,7 @@ pub(super) fn pipeline() -> Pipeline {
             vacuum: VacuumAfter::Percent(7),
         },
         lint: LintSettings { refuse: vec!["all".into(), "ban-drop-table".into()], ..LintSettings::default() },
+        no_sample: on_failure == OnFailure::Pause,
     };
     Pipeline {
         name: id("default"),
@@ -263,12 +266,14 @@ pub(super) fn migration_summaries() -> Vec<MigrationSummary> {
                 text: "ALTER TABLE t ADD a int".into(),
                 own_transaction: None,
                 block: Some(1),
+                backfill: Some(Throttle { max_rate: Some(7), ..Throttle::default() }),
             },
             StatementSummary {
                 line: 9,
                 text: "CREATE INDEX CONCURRENTLY i ON t (a)".into(),
                 own_transaction: Some("CREATE INDEX CONCURRENTLY".into()),
                 block: None,
+                backfill: None,
             },
         ],
     };
@@ -285,11 +290,29 @@ pub(super) fn migration_summaries() -> Vec<MigrationSummary> {
 }
 
 pub(super) fn target_plan() -> TargetPlan {
-    let estimate = Estimate { duration: Duration::from_millis(1), basis: "300 rows took 1 ms".into() };
+    let spread = Spread { low: Duration::ZERO, high: Duration::from_secs(7) };
+    let statement = |spread| StatementEstimate {
+        index: 0,
+        duration: Duration::from_secs(1),
+        spread,
+        basis: "rewrites ran at 60 MB/s here".into(),
+    };
+    let bare = Estimate::new(Duration::from_millis(1), "300 rows took 1 ms");
+    let full = Estimate {
+        spread: Some(spread),
+        statements: vec![statement(None), statement(Some(spread))],
+        ..bare.clone()
+    };
+    let apply = |variant, estimate, missing: Option<&str>| Action::Apply {
+        variant,
+        estimate,
+        missing: missing.map(str::to_owned),
+    };
     let actions = [
         Action::Skip,
-        Action::Apply { variant: Variant::Standard, estimate: None },
-        Action::Apply { variant: Variant::Batched, estimate: Some(estimate) },
+        apply(Variant::Standard, None, Some("nothing was measured")),
+        apply(Variant::Standard, Some(bare), None),
+        apply(Variant::Batched, Some(full), None),
     ];
     // A new action stops the compiler here: give it a sample above.
     let plan = |action| match &action {

@@ -7,9 +7,10 @@ use stopover_model::decide::due_monitors;
 use stopover_model::deployment::{Deployment, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{StepKey, StepKind};
-use stopover_model::id::{MigrationId, RunId};
+use stopover_model::id::{EnvironmentName, MigrationId, RunId};
+use stopover_model::impact::SampleWish;
 use stopover_model::migration::Check;
-use stopover_model::plan::{Action, MigrationSummary};
+use stopover_model::plan::{Action, Known, Measurement, MigrationSummary};
 use stopover_proto::convert::{AgentCommand, field};
 use stopover_proto::v1;
 use tonic::{Status, Streaming};
@@ -22,11 +23,18 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// A call that is ready but for the migrations' files.
 pub(super) enum Ask {
-    Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>),
+    Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>, Option<SampleFor>),
     Backup(v1::BackupRequest),
     Migrate(v1::MigrateRequest, (MigrationId, Digest)),
     Verify(v1::VerifyRequest),
     Rollback(v1::RollbackRequest, (MigrationId, Digest)),
+}
+
+/// For whom statements may be tried on a sample.
+pub(super) struct SampleFor {
+    environment: EnvironmentName,
+    /// By the deployment itself.
+    measured: Vec<Measurement>,
 }
 
 /// None where the step is not running, or its deployment lacks what the step is about.
@@ -48,7 +56,13 @@ pub(super) fn ask(
     Some(match key.kind {
         StepKind::Inspect => {
             let migrations = deployment.migrations.iter().map(|m| (m.id.clone(), m.digest)).collect();
-            Ask::Inspect(v1::InspectRequest { command, migrations: Vec::new() }, migrations)
+            let sample_for = || SampleFor {
+                environment: stage.spec.environment.clone(),
+                measured: deployment.known(key.stage, &[]).own,
+            };
+            let sample_for = (!stage.spec.no_sample).then(sample_for);
+            let request = v1::InspectRequest { command, migrations: Vec::new(), sample: None };
+            Ask::Inspect(request, migrations, sample_for)
         }
         StepKind::Backup | StepKind::RollbackBackup => {
             let level = field::enumeration::write(stage.spec.backup);
@@ -105,9 +119,12 @@ impl Ask {
     ) -> Result<Streaming<v1::StepUpdate>, Status> {
         let mut client = link.client();
         let updates = match self {
-            Self::Inspect(mut request, migrations) => {
-                for (id, digest) in migrations {
-                    request.migrations.push(bundle(store, &id, &digest).await?);
+            Self::Inspect(mut request, migrations, sample_for) => {
+                for (id, digest) in &migrations {
+                    request.migrations.push(bundle(store, id, digest).await?);
+                }
+                if let Some(sample_for) = sample_for {
+                    request.sample = sample_for.wish(store, &migrations).await?.map(Into::into);
                 }
                 client.inspect(request).await
             }
@@ -123,6 +140,21 @@ impl Ask {
             }
         };
         updates.map(tonic::Response::into_inner)
+    }
+}
+
+impl SampleFor {
+    async fn wish(
+        self,
+        store: &Store,
+        migrations: &[(MigrationId, Digest)],
+    ) -> Result<Option<SampleWish>, Status> {
+        let digests: Vec<_> = migrations.iter().map(|(_, digest)| *digest).collect();
+        let history = store.measurements(&self.environment, &digests).await;
+        let history = history.map_err(|e| Status::unavailable(e.to_string()))?;
+        let environment = self.environment.as_str();
+        let known = Known { environment, own: self.measured, history: &history, ..Known::default() };
+        Ok(known.sample_wish(migrations))
     }
 }
 

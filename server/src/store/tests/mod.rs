@@ -4,6 +4,7 @@ mod catalogue;
 mod deployments;
 mod enrolment;
 mod log;
+mod measurements;
 
 use std::collections::BTreeMap;
 

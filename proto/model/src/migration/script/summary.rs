@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Transactions, directives};
+use crate::backfill::Throttle;
 use crate::sql::{Statement, Transactionality, uses_new_enum_value};
 
 const LONGEST: usize = 120;
@@ -28,21 +29,31 @@ pub struct StatementSummary {
     /// statements run in one transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<u32>,
+    /// What its author says of its speed, where it runs in batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Throttle>,
 }
 
 pub(super) fn of(statements: &[Statement<'_>], transactions: &Transactions) -> ScriptSummary {
     let new_value = uses_new_enum_value(statements).filter(|_| transactions.blocks.is_empty());
     let one = |(index, statement): (usize, &Statement<'_>)| {
+        let backfill = directives::of(statement).map(|directive| Throttle::from(&directive));
         let own_transaction = match statement.transactionality() {
             Transactionality::OwnTransaction { reason } => Some(reason),
             Transactionality::InTransaction => {
-                let batched = directives::of(statement).map(|_| directives::REASON.to_owned());
+                let batched = backfill.as_ref().map(|_| directives::REASON.to_owned());
                 let used = new_value.as_ref().filter(|used| used.used == index);
                 batched.or_else(|| used.map(|used| used.reason(statements)))
             }
         };
         let block = transactions.block_number(index).and_then(|number| u32::try_from(number).ok());
-        StatementSummary { line: statement.line, text: shortened(statement.text), own_transaction, block }
+        StatementSummary {
+            line: statement.line,
+            text: shortened(statement.text),
+            own_transaction,
+            block,
+            backfill,
+        }
     };
     ScriptSummary {
         one_transaction: transactions.whole.is_some(),

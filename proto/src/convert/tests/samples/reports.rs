@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stopover_model::drift::{Drift, DriftedObject, ObjectChange};
 use stopover_model::impact::{
-    FiringTrigger, LockMode, LockTaken, Sample, ScriptImpact, StatementImpact, Work, WorkKind,
+    FiringTrigger, LockMode, LockTaken, Sample, SampleWish, ScriptImpact, StatementImpact, Work, WorkKind,
 };
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
@@ -155,7 +155,11 @@ fn impact() -> ScriptImpact {
         work: vec![work],
         triggers: vec![trigger],
         notes: vec!["what the function does can't be seen".into()],
-        sample: Some(Sample { rows: 1_000, took: Duration::from_micros(17) }),
+        sample: Some(Sample {
+            rows: 1_000,
+            took: Duration::from_micros(17),
+            fixed: Duration::from_micros(3),
+        }),
     };
     let bare = StatementImpact { index: 7, ..StatementImpact::default() };
     ScriptImpact { migration: id("001_x"), variant: Variant::Batched, statements: vec![full, bare] }
@@ -182,6 +186,12 @@ fn drift(origin: Option<String>) -> Drift {
         more: 3,
         partitions: 2,
     }
+}
+
+pub(in crate::convert::tests) fn sample_wishes() -> Vec<SampleWish> {
+    let wish =
+        SampleWish { migrations: vec![id("001_x")], measured: vec![WorkKind::Rewrite, WorkKind::Scan] };
+    vec![SampleWish::default(), wish]
 }
 
 pub(in crate::convert::tests) fn log_lines() -> Vec<LogLine> {
