@@ -21,6 +21,14 @@ async fn the_guides_migration_travels_to_production_and_back() {
 
     let plan = stack.cli.ok(&["plan", &sample()]).await;
     assert!(plan.contains("120,000 rows"), "{plan}");
+    for said in [
+        "ACCESS EXCLUSIVE on users: blocks reads and writes",
+        "while line 14",
+        "SHARE on users: blocks writes; builds an index over it (",
+        "SHARE UPDATE EXCLUSIVE on users: blocks neither reads nor writes",
+    ] {
+        assert!(plan.contains(said), "{said} is not in\n{plan}");
+    }
     assert_eq!(
         number(&live, "SELECT count(*) FROM pg_namespace WHERE nspname = 'stopover'").await,
         0,
