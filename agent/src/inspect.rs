@@ -77,7 +77,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         ledger.iter().find(same).is_some_and(|entry| entry.state == LedgerState::Applied)
     };
     let open: Vec<&Migration> = migrations.iter().filter(|migration| !applied(migration)).collect();
-    let impacts = impact::predicted(session, &open, &mut warnings).await?;
+    let impacts = impact::predicted(session, &open, &tables, &mut warnings).await?;
     let inspection = Inspection {
         server_version: identity.version,
         server_version_num: u32::try_from(identity.version_num).unwrap_or(0),

@@ -3,6 +3,7 @@
 //! A few questions, whatever the number of migrations; what can't be answered (a table that is locked, a view that is not
 //! the agent's to see) makes the prediction poorer and never the inspection fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use stopover_lint::impact::{Facts, Questions, ScriptToPredict, predict, questions};
 use stopover_model::impact::ScriptImpact;
 use stopover_model::migration::{Migration, Variant};
-use stopover_model::report::StepError;
+use stopover_model::report::{StepError, TableInspection};
 use stopover_model::sql::Name;
 use tokio_postgres::types::{Json, ToSql};
 
@@ -26,6 +27,7 @@ const FOR_AT_MOST: Duration = Duration::from_secs(10);
 pub(super) async fn predicted(
     session: &Session,
     migrations: &[&Migration],
+    counted: &[TableInspection],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<ScriptImpact>, StepError> {
     let migrations: Arc<[Migration]> = migrations.iter().map(|migration| (*migration).clone()).collect();
@@ -42,7 +44,7 @@ pub(super) async fn predicted(
     let undone = session.client().batch_execute("RESET statement_timeout; RESET jit").await;
     undone.map_err(|error| step_error("could not end the look at what the migrations touch", error))?;
     let facts = match looked.map_err(|error| session.error(error)) {
-        Ok(facts) => facts,
+        Ok(facts) => with_counts(facts, counted),
         Err(error) if error.is_lost() => {
             return Err(error.into_step_error("could not look at what the migrations touch"));
         }
@@ -60,6 +62,22 @@ pub(super) async fn predicted(
         ));
     }
     Ok(prediction.impacts)
+}
+
+/// What was counted is better known than the statistics' estimate.
+fn with_counts(mut facts: Facts, counted: &[TableInspection]) -> Facts {
+    let parents: BTreeSet<u32> = facts.relations.iter().flat_map(|r| r.parents.clone()).collect();
+    for table in counted.iter().filter(|table| table.exists && table.rows_counted) {
+        let Ok(name) = table.table.parse::<Name>() else { continue };
+        let path = name.schema.clone().map_or_else(|| facts.search_path.clone(), |schema| vec![schema]);
+        let named =
+            |schema: &String| facts.relations.iter().position(|r| r.name == name.name && r.schema == *schema);
+        let found = path.iter().find_map(named).and_then(|at| facts.relations.get_mut(at));
+        if let Some(relation) = found.filter(|r| r.has_storage() && !parents.contains(&r.oid)) {
+            relation.rows = table.rows;
+        }
+    }
+    facts
 }
 
 /// Beside what the agent does otherwise; a fault in the reading of odd SQL ends nothing but that.

@@ -24,7 +24,7 @@ async fn the_guides_migration_travels_to_production_and_back() {
     for said in [
         "ACCESS EXCLUSIVE on users: blocks reads and writes",
         "while line 14",
-        "SHARE on users: blocks writes; builds an index over it (",
+        "SHARE on users: blocks writes; builds an index over it (2,000 rows",
         "SHARE UPDATE EXCLUSIVE on users: blocks neither reads nor writes",
     ] {
         assert!(plan.contains(said), "{said} is not in\n{plan}");
