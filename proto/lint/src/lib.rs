@@ -1,9 +1,9 @@
 //! Stopover's linter: what a migration would do to a database that people are using, and the way that does less.
 //!
-//! It looks at the text alone: [squawk](https://squawkhq.com)'s rules, and ours where squawk has none. Nothing is known
+//! The linter looks at the text alone: [squawk](https://squawkhq.com)'s rules, and ours where squawk has none. Nothing is known
 //! here of how large a table is, and whether a statement is valid is left to PostgreSQL: what can't be read is passed
 //! over, and said to be. This crate never opens a file or talks to anything. Nobody else knows squawk's crates, whose
-//! interfaces move.
+//! interfaces move. That is why [`impact`] lives here as well, which knows the facts about one database besides.
 //!
 //! ```text
 //! Migration -> ScriptToLint -> reading (statements, and their trees by squawk)
