@@ -91,6 +91,7 @@ async fn whatever_is_killed_each_row_is_touched_once() {
         assert_eq!(value(&client, &rows).await, size.rows.to_string(), "round {round}");
         let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'stopover/%'";
         until("no session of ours is left", || async { value(&client, left).await == "0" }).await;
+        eprintln!("round {} of {}: each of {} rows once", round + 1, size.rounds, size.rows);
     }
 }
 
@@ -117,7 +118,10 @@ async fn reached(bench: &Bench, id: &str, rows: u64, running: &Running) -> bool 
     let there = "SELECT to_regclass('stopover.backfill') IS NOT NULL";
     let done =
         format!("SELECT coalesce(sum(rows), 0) >= {rows} FROM stopover.backfill WHERE migration = '{id}'");
-    until("some of the rows are done", || async {
+    let what = std::fmt::from_fn(|f| {
+        write!(f, "{rows} rows of {id} are done; it says {:?}", shown(&running.reporter))
+    });
+    until_within(LONG, what, || async {
         running.outcome.is_finished()
             || value(&client, there).await == "t" && value(&client, &done).await == "t"
     })

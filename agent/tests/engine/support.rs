@@ -1,6 +1,7 @@
 //! A database of the test's own, and steps to run on it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const DEPLOYMENT: &str = "0123456789";
 const DEADLINE: Duration = Duration::from_secs(30);
+/// What a whole step may take on a machine that has other things to do.
+pub(crate) const LONG: Duration = Duration::from_mins(3);
 
 /// A database, and the agent's way to it.
 pub(crate) struct Bench {
@@ -169,7 +172,9 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn end(self) -> Outcome {
-        tokio::time::timeout(DEADLINE, self.outcome).await.expect("the step ends in time").unwrap()
+        let Self { outcome, reporter, .. } = self;
+        let ended = tokio::time::timeout(LONG, outcome).await;
+        ended.unwrap_or_else(|_| panic!("the step does not end; it says {:?}", shown(&reporter))).unwrap()
     }
 
     /// Waits for a line that holds this text.
@@ -287,10 +292,19 @@ pub(crate) async fn value(client: &Client, sql: &str) -> String {
         .unwrap_or_else(|| "no row".to_owned())
 }
 
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    until_within(DEADLINE, what, condition).await;
+}
+
+/// The same for what takes long on a machine that has other things to do.
+pub(crate) async fn until_within<F: Future<Output = bool>>(
+    deadline: Duration,
+    what: impl Display,
+    mut condition: impl FnMut() -> F,
+) {
     let began = Instant::now();
     while !condition().await {
-        assert!(began.elapsed() < DEADLINE, "waited too long until {what}");
+        assert!(began.elapsed() < deadline, "waited too long until {what}");
         sleep(Duration::from_millis(5)).await;
     }
 }
