@@ -12,7 +12,7 @@ use stopover_model::digest::{Digest, Digester};
 
 use tokio_postgres::Row;
 
-pub use local::{Counts, Looked, Reach, Seen, look_locally};
+pub use local::{Counts, Looked, Reach, Seen, look_locally, stop_looking};
 
 use crate::postgres::{QueryError, Session};
 

@@ -19,30 +19,32 @@ WITH ns AS (
                CASE WHEN relkind = 'p' THEN pg_get_partkeydef(oid) END,
                CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END,
                ARRAY(SELECT inhparent::regclass::text FROM pg_catalog.pg_inherits WHERE inhrelid = rel.oid ORDER BY inhseqno),
-               obj_description(oid, 'pg_class'))::text
+               (SELECT description FROM pg_catalog.pg_description WHERE objoid = oid AND classoid = 'pg_catalog.pg_class'::regclass AND objsubid = 0))::text
     FROM rel WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
     UNION ALL
     SELECT 'sequence ' || name,
            ROW(relpersistence, seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle,
-               obj_description(oid, 'pg_class'))::text
+               (SELECT description FROM pg_catalog.pg_description WHERE objoid = oid AND classoid = 'pg_catalog.pg_class'::regclass AND objsubid = 0))::text
     FROM rel JOIN pg_catalog.pg_sequence ON seqrelid = oid
     UNION ALL
     SELECT 'column ' || name || '.' || quote_ident(attname),
            ROW(format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, attstorage, attoptions,
                (SELECT collname FROM pg_catalog.pg_collation c WHERE c.oid = attcollation),
-               pg_get_expr(adbin, adrelid), col_description(attrelid, attnum))::text
+               pg_get_expr(adbin, adrelid),
+               (SELECT description FROM pg_catalog.pg_description WHERE objoid = attrelid AND classoid = 'pg_catalog.pg_class'::regclass AND objsubid = attnum))::text
     FROM rel JOIN pg_catalog.pg_attribute ON attrelid = rel.oid
          LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relkind IN ('r', 'p', 'f', 'c') AND attnum > 0 AND NOT attisdropped
     UNION ALL
     SELECT 'index ' || t.name || '.' || quote_ident(i.relname),
            ROW(pg_get_indexdef(indexrelid), indisvalid, indisready, indisprimary, indisclustered, indisreplident,
-               obj_description(indexrelid, 'pg_class'))::text
+               (SELECT description FROM pg_catalog.pg_description WHERE objoid = indexrelid AND classoid = 'pg_catalog.pg_class'::regclass AND objsubid = 0))::text
     FROM pg_catalog.pg_index JOIN rel t ON t.oid = indrelid JOIN pg_catalog.pg_class i ON i.oid = indexrelid
     UNION ALL
     -- NOT NULL stands at the column.
     SELECT 'constraint ' || name || '.' || quote_ident(conname),
-           ROW(pg_get_constraintdef(c.oid), convalidated, obj_description(c.oid, 'pg_constraint'))::text
+           ROW(pg_get_constraintdef(c.oid), convalidated,
+               (SELECT description FROM pg_catalog.pg_description WHERE objoid = c.oid AND classoid = 'pg_catalog.pg_constraint'::regclass AND objsubid = 0))::text
     FROM pg_catalog.pg_constraint c JOIN rel ON rel.oid = conrelid WHERE contype <> 'n'
     UNION ALL
     SELECT 'constraint ' || prefix || quote_ident(typname) || '.' || quote_ident(conname),

@@ -5,6 +5,7 @@
 
 mod act;
 mod command;
+mod in_turn;
 mod job;
 mod stream;
 #[cfg(test)]
@@ -19,7 +20,6 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::migration::{Check, Migration};
 use stopover_model::pipeline::BackupLevel;
-use stopover_model::plan::Variant;
 use stopover_proto::convert::field::{
     enumeration, message, optional_enumeration, optional_message, or_default,
 };
@@ -31,12 +31,12 @@ use tonic::{Request, Response, Status};
 
 use crate::backup::{BackupRequest, BackupSettings};
 use crate::inspect::InspectRequest;
-use crate::migrate::{Limits, MigrateWork, Parking};
+use crate::migrate::{Limits, Parking};
 use crate::postgres::Database;
 use crate::rollback::RollbackWork;
 use crate::step::StepContext;
 use crate::verify::VerifyRequest;
-use crate::work::{Refused, Registry, WorkKey};
+use crate::work::{Place, Refused, Registry, Work, WorkKey};
 use job::Job;
 use stream::Updates;
 
@@ -93,15 +93,26 @@ impl AgentService {
         Ok(attached)
     }
 
-    fn attach(&self, command: AgentCommand, job: Job) -> Result<Response<Updates>, Status> {
+    fn attach(&self, mut command: AgentCommand, job: Job) -> Result<Response<Updates>, Status> {
+        let resume = command.resume.take();
+        let work = self.work_of(command, job, &Place::First)?.map_err(|refused| status_of(&refused))?;
+        Ok(Response::new(stream::follow(vec![(work, resume)])))
+    }
+
+    fn work_of(
+        &self,
+        command: AgentCommand,
+        job: Job,
+        place: &Place,
+    ) -> Result<Result<Arc<Work>, Refused>, Status> {
         let Some(database) = self.settings.databases.get(&command.step.database).cloned() else {
             return Err(Status::internal("the database went away between two looks at it"));
         };
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let settings = self.settings.clone();
-        let AgentCommand { deployment, step, attempt, epoch, not_after, resume, .. } = command;
-        let work = self.work.start_or_attach(&key, attempt, not_after, |begin| {
-            tracing::info!(%deployment, %step, %attempt, run = %begin.run, "a step begins");
+        let AgentCommand { deployment, step, attempt, epoch, not_after, .. } = command;
+        Ok(self.work.start_in_place(&key, attempt, not_after, place, |begin| {
+            tracing::info!(%deployment, %step, %attempt, run = %begin.run, ?place, "a step was asked for");
             let context = StepContext {
                 agent: settings.agent,
                 environment: settings.environment,
@@ -117,9 +128,7 @@ impl AgentService {
             };
             let backup = settings.backup;
             job.run(context, backup).boxed()
-        });
-        let work = work.map_err(|refused| status_of(&refused))?;
-        Ok(Response::new(stream::follow(work, resume)))
+        }))
     }
 }
 
@@ -157,6 +166,7 @@ impl Agent for AgentService {
             environment: self.settings.environment.to_string(),
             databases: self.names.iter().map(ToString::to_string).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            queues: true,
         }))
     }
 
@@ -181,23 +191,7 @@ impl Agent for AgentService {
     }
 
     async fn migrate(&self, request: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
-        let request = request.into_inner();
-        let command = self.check(request.command, &[StepKind::Migrate])?;
-        let migration = command::migration(request.migration, &request.migration_digest, &command)?;
-        let variant: Variant = enumeration::read(request.variant, "variant").map_err(|e| invalid(&e))?;
-        command::check_variant(&migration, variant)?;
-        let job = MigrateWork {
-            migration,
-            variant,
-            locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
-            system_identifier: pinned(request.system_identifier),
-            resolution: optional_enumeration::read(request.resolution, "resolution")
-                .map_err(|e| invalid(&e))?,
-            backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
-            limits: Limits::default(),
-            parking: self.parking.get(&command.step.database).cloned().unwrap_or_default(),
-        };
-        self.attach_throttled(command, Job::Migrate(job), request.throttle)
+        self.migrate_in_turn(request.into_inner()).map(Response::new)
     }
 
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
@@ -248,8 +242,10 @@ impl Agent for AgentService {
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let request = request.into_inner();
         let (key, attempt) = work_key(&request.deployment, request.step, request.attempt)?;
-        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, "asked to cancel");
-        let was_running = self.work.cancel(&key, attempt);
+        let only_behind = request.only_behind;
+        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, only_behind, "asked to cancel");
+        let was_running =
+            if only_behind { self.work.leave(&key, attempt) } else { self.work.cancel(&key, attempt) };
         Ok(Response::new(v1::CancelResponse { was_running }))
     }
 

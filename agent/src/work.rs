@@ -2,8 +2,8 @@
 //!
 //! Work belongs to nobody: a caller attaches to it, goes away and comes back. It ends by itself, by a wish to cancel it, or
 //! because a newer attempt of its step came. On one database one step runs at a time, so that a backup's snapshot and an
-//! index that waits for all snapshots never meet. Nothing here is kept on disk: after a restart the database itself says
-//! what took effect.
+//! index that waits for all snapshots never meet. Work may stand behind other work: it begins by itself when that has
+//! succeeded, and never otherwise. Nothing here is kept on disk: after a restart the database itself says what took effect.
 
 mod history;
 #[cfg(test)]
@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -43,7 +44,34 @@ pub struct Work {
     cancel: CancellationToken,
     throttle: watch::Sender<Throttle>,
     outcome: watch::Sender<Option<Outcome>>,
+    turn: watch::Sender<Turn>,
+    /// Callers who follow it now.
+    followers: AtomicUsize,
 }
+
+/// Whether work may begin, or has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Behind,
+    Has,
+    /// It never begins.
+    Left,
+}
+
+/// When work begins.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// As soon as nothing else runs on its database.
+    First,
+    /// Once this attempt of a step has succeeded.
+    Behind(WorkKey, Attempt),
+    /// It only looks. What stands behind other work is left by it.
+    Look,
+}
+
+/// Somebody who follows a piece of work, until this is dropped.
+#[derive(Debug)]
+pub struct Following(Arc<Work>);
 
 /// What the work of an attempt is given.
 #[derive(Debug, Clone)]
@@ -87,9 +115,24 @@ impl Registry {
         not_after: Timestamp,
         start: impl FnOnce(Begin) -> BoxFuture<'static, Outcome>,
     ) -> Result<Arc<Work>, Refused> {
+        self.start_in_place(key, attempt, not_after, &Place::First, start)
+    }
+
+    /// The same for work that may have to wait for its turn.
+    pub fn start_in_place(
+        &self,
+        key: &WorkKey,
+        attempt: Attempt,
+        not_after: Timestamp,
+        place: &Place,
+        start: impl FnOnce(Begin) -> BoxFuture<'static, Outcome>,
+    ) -> Result<Arc<Work>, Refused> {
         let mut history = self.history();
         if let Some(known) = history.get(key) {
             if known.attempt == attempt {
+                if matches!(place, Place::Look) {
+                    known.leave();
+                }
                 return Ok(Arc::clone(known));
             }
             if known.attempt > attempt {
@@ -105,12 +148,35 @@ impl Registry {
         if let Some(older) = history.get(key) {
             older.cancel.cancel();
         }
-        let work = Arc::new(Work::new(attempt));
+        let before = match place {
+            Place::Behind(before, of) => match history.get(before).filter(|work| work.attempt == *of) {
+                Some(work) => Some(Arc::clone(work)),
+                None => {
+                    let why = format!("{}, which it is to follow, is not known to this agent", before.step);
+                    return Ok(Work::over(attempt, Outcome::NotBegun { why }));
+                }
+            },
+            Place::First | Place::Look => None,
+        };
+        let work = Arc::new(Work::new(attempt, if before.is_some() { Turn::Behind } else { Turn::Has }));
         history.insert(key.clone(), Arc::clone(&work));
         drop(history);
-        let turn = self.turn_on(&key.step.database);
-        self.tasks.spawn(perform(Arc::clone(&work), key.step.kind, turn, start(work.begin())));
+        let performance = Performance {
+            work: Arc::clone(&work),
+            key: key.clone(),
+            not_after,
+            tasks: self.tasks.clone(),
+            database: self.turn_on(&key.step.database),
+        };
+        self.tasks.spawn(performance.run(before, start(work.begin())));
         Ok(work)
+    }
+
+    /// Leaves an attempt that stands behind other work; whether it was running.
+    pub fn leave(&self, key: &WorkKey, attempt: Attempt) -> bool {
+        let history = self.history();
+        let running = history.get(key).filter(|work| work.attempt == attempt && !work.has_ended());
+        running.inspect(|work| work.leave()).is_some()
     }
 
     /// Asks an attempt to stop; whether it was running.
@@ -167,7 +233,7 @@ impl Registry {
 }
 
 impl Work {
-    fn new(attempt: Attempt) -> Self {
+    fn new(attempt: Attempt, turn: Turn) -> Self {
         let run = uuid::Uuid::new_v4().to_string();
         Self {
             // A UUID in lower case is a name by every rule.
@@ -177,7 +243,39 @@ impl Work {
             cancel: CancellationToken::new(),
             throttle: watch::Sender::default(),
             outcome: watch::Sender::new(None),
+            turn: watch::Sender::new(turn),
+            followers: AtomicUsize::new(0),
         }
+    }
+
+    /// Work that is over before it began, and that nobody remembers.
+    #[must_use]
+    pub fn over(attempt: Attempt, outcome: Outcome) -> Arc<Self> {
+        let work = Self::new(attempt, Turn::Left);
+        work.outcome.send_replace(Some(outcome));
+        Arc::new(work)
+    }
+
+    fn leave(&self) {
+        self.take_turn(Turn::Left);
+    }
+
+    /// Whether it may begin. This is decided once.
+    fn take_turn(&self, turn: Turn) -> bool {
+        self.turn.send_if_modified(|now| {
+            let undecided = *now == Turn::Behind;
+            if undecided {
+                *now = turn;
+            }
+            undecided
+        });
+        *self.turn.borrow() == Turn::Has
+    }
+
+    #[must_use]
+    pub fn follow(self: &Arc<Self>) -> Following {
+        self.followers.fetch_add(1, Ordering::Relaxed);
+        Following(Arc::clone(self))
     }
 
     fn begin(&self) -> Begin {
@@ -201,21 +299,73 @@ impl Work {
     }
 }
 
-async fn perform(
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Following {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.0
+    }
+}
+
+/// Work on its way from being asked for to its outcome.
+struct Performance {
     work: Arc<Work>,
-    kind: StepKind,
-    turn: Arc<tokio::sync::Mutex<()>>,
-    step: BoxFuture<'static, Outcome>,
-) {
-    let turn = wait_for_turn(&work, turn).await;
-    let outcome = match turn {
-        None => cancelled_before_it_began(),
-        Some(_turn) => match AssertUnwindSafe(step).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(panic) => outcome_of_panic(kind, panic.as_ref()),
-        },
-    };
-    work.outcome.send_replace(Some(outcome));
+    key: WorkKey,
+    not_after: Timestamp,
+    tasks: TaskTracker,
+    database: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Performance {
+    async fn run(self, before: Option<Arc<Work>>, step: BoxFuture<'static, Outcome>) {
+        let outcome = match before {
+            Some(before) => self.after(&before, step).await,
+            None => self.perform(step).await,
+        };
+        self.work.outcome.send_replace(Some(outcome));
+    }
+
+    /// Waits until the work before has succeeded. Whoever asked may have been away since: then nothing new is begun.
+    async fn after(&self, before: &Work, step: BoxFuture<'static, Outcome>) -> Outcome {
+        let not_begun = |why: &str| Outcome::NotBegun { why: why.to_owned() };
+        let (mut ended, mut turn) = (before.watch_outcome(), self.work.turn.subscribe());
+        let left = turn.wait_for(|turn| *turn == Turn::Left);
+        let succeeded = tokio::select! {
+            biased;
+            () = self.work.cancel.cancelled() => return not_begun("it was cancelled before its turn came"),
+            _ = left => return not_begun("it was withdrawn before its turn came"),
+            ended = ended.wait_for(Option::is_some) => {
+                ended.is_ok_and(|outcome| matches!(*outcome, Some(Outcome::Succeeded { .. })))
+            }
+        };
+        if !succeeded {
+            return not_begun("the migration before it did not succeed");
+        }
+        let asked_for = self.work.followers.load(Ordering::Relaxed) > 0 || Timestamp::now() <= self.not_after;
+        if !asked_for || self.tasks.is_closed() {
+            return not_begun("when its turn came, nobody asked for it any more");
+        }
+        if !self.work.take_turn(Turn::Has) {
+            return not_begun("it was withdrawn before its turn came");
+        }
+        self.perform(step).await
+    }
+
+    async fn perform(&self, step: BoxFuture<'static, Outcome>) -> Outcome {
+        match wait_for_turn(&self.work, Arc::clone(&self.database)).await {
+            None => cancelled_before_it_began(),
+            Some(_turn) => match AssertUnwindSafe(step).catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(panic) => outcome_of_panic(self.key.step.kind, panic.as_ref()),
+            },
+        }
+    }
 }
 
 async fn wait_for_turn(

@@ -23,6 +23,8 @@ pub struct AgentLink {
     pub environment: EnvironmentName,
     pub databases: Vec<DatabaseName>,
     pub version: String,
+    /// It takes migrations behind others.
+    pub queues: bool,
     pub channel: AgentChannel,
 }
 

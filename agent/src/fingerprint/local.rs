@@ -7,6 +7,7 @@
 //! look.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use stopover_model::sql::{AlterAction, StatementKind};
 use tokio_postgres::Row;
@@ -91,7 +92,8 @@ impl Reach {
 impl Counts {
     /// Counts what the session has written so far.
     pub async fn take(session: &Session) -> Result<Self, QueryError> {
-        let row = session.client().query_typed_one(COUNTS, &[]).await.map_err(|e| session.error(e))?;
+        let rows = session.query(COUNTS, &[]).await?;
+        let row = rows.first().ok_or_else(|| QueryError::Answer("the counts of changes".to_owned()))?;
         Ok(Self { known: row.get(0), tables: row.get(1), new_types: row.get(2), others: row.get(3) })
     }
 }
@@ -106,16 +108,26 @@ pub async fn look_locally(
     if *reach == Reach::Anything || !before.known {
         return Ok(None);
     }
-    let now = Counts::take(session).await?;
+    let (set, now, tables) =
+        tokio::join!(session.client().batch_execute(FOR_LOOKING), Counts::take(session), async {
+            match reach {
+                Reach::Tables(_) => session.query(CHANGED, &[]).await,
+                Reach::Rows | Reach::Anything => Ok(Vec::new()),
+            }
+        });
+    set.map_err(|e| session.error(e))?;
+    let now = now?;
     if now == *before {
         return Ok(Some(Looked::new()));
     }
     let Reach::Tables(names) = reach else { return Ok(None) };
-    let has_event_triggers = known.objects.keys().any(|object| object.starts_with("event trigger "));
+    let has_event_triggers = known.objects.range("event trigger ".to_owned()..).next();
+    let has_event_triggers =
+        has_event_triggers.is_some_and(|(object, _)| object.starts_with("event trigger "));
     if !now.known || now.others != before.others || has_event_triggers {
         return Ok(None);
     }
-    let tables = session.client().query_typed(CHANGED, &[]).await.map_err(|e| session.error(e))?;
+    let tables = tables?;
     let expected = |row: &Row| row.get::<_, bool>("plain") && names.contains(row.get::<_, &str>("name"));
     let new = tables.iter().filter(|row| row.get("new")).count();
     // A table brings two types: of its rows, and of arrays of them.
@@ -124,27 +136,46 @@ pub async fn look_locally(
         return Ok(None);
     }
     let oids: Vec<u32> = tables.iter().map(|row| row.get("oid")).collect();
-    let sql = of_tables();
-    let rows = session.client().query_typed(&sql, &[(&oids, Type::OID_ARRAY)]).await;
-    let rows = rows.map_err(|e| session.error(e))?;
+    let rows = session.query(&OF_TABLES, &[(&oids, Type::OID_ARRAY)]).await?;
     let seen = |row: &Row| (row.get(0), Seen { hash: row.get(1), definition: row.get(2) });
     Ok(Some(rows.iter().map(seen).collect()))
 }
 
+/// What is set for looking must not be in force when the COMMIT lets deferred triggers run.
+pub async fn stop_looking(session: &Session) -> Result<(), QueryError> {
+    session.client().batch_execute(NO_MORE_LOOKING).await.map_err(|e| session.error(e))
+}
+
 /// The branches of the whole look that are about tables, for the tables $1 and their sequences.
-fn of_tables() -> String {
+static OF_TABLES: LazyLock<String> = LazyLock::new(|| {
     let whole = include_str!("../fingerprint.sql");
-    let (start, rest) = whole.split_once("), item (object, definition) AS (").unwrap_or((whole, ""));
+    let (start, _) = whole.split_once("), extension_member AS (").unwrap_or((whole, ""));
+    let (_, rest) = whole.split_once("), item (object, definition) AS (").unwrap_or((whole, ""));
     let (items, end) = rest.split_once("\n)\nSELECT object").unwrap_or((rest, ""));
     let wanted = |item: &&str| ABOUT_TABLES.iter().any(|table| item.contains(table));
     let items: Vec<&str> = items.split("    UNION ALL\n").filter(wanted).collect();
     format!(
-        "{start} AND (c.oid = ANY ($1) OR c.oid IN (SELECT objid FROM pg_catalog.pg_depend \
-         WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass \
-         AND refobjid = ANY ($1) AND deptype IN ('a', 'i')))\n), item (object, definition) AS (\n{}\n)\nSELECT object{end}",
+        "{start}{REL_OF_TABLES}\n), item (object, definition) AS (\n{}\n)\nSELECT object{end}",
         items.join("    UNION ALL\n")
     )
-}
+});
+
+/// The whole look's `rel`, found by its number.
+const REL_OF_TABLES: &str = "), rel AS (
+    SELECT c.*, ns.prefix || quote_ident(c.relname) AS name
+    FROM pg_catalog.pg_class c JOIN ns ON ns.oid = c.relnamespace
+    WHERE c.oid = ANY ($1 || ARRAY(SELECT objid FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass
+                                   AND refclassid = 'pg_catalog.pg_class'::regclass AND refobjid = ANY ($1)
+                                   AND deptype IN ('a', 'i')))
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')";
+
+const NO_MORE_LOOKING: &str = "SET LOCAL plan_cache_mode TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT; \
+    SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL jit TO DEFAULT";
+
+/// Few objects are looked for by their numbers, however large the schema. These plans are kept, for what comes.
+const FOR_LOOKING: &str = "SET LOCAL search_path = ''; SET LOCAL plan_cache_mode = force_generic_plan; \
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
 const ABOUT_TABLES: [&str; 5] = [
     "'table ' END || name",

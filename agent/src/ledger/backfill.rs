@@ -4,8 +4,8 @@ use stopover_model::backfill::KeyValues;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::write::{Parameters, StatementKey, execute};
-use crate::postgres::{QueryError, Session};
+use super::write::{StatementKey, execute};
+use crate::postgres::{Parameters, QueryError, Session};
 
 /// A range of the key, and how much of it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]

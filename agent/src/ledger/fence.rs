@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 
 use super::Author;
-use crate::postgres::{QueryError, Session};
+use crate::postgres::{Parameters, QueryError, Session};
 
 /// Makes the author's run the one that may write; false when a newer epoch is there. Take the session lock first: an
 /// orphan's transaction holds the row, and this waits for it.
@@ -11,17 +11,15 @@ pub async fn take_fence(session: &Session, author: &Author) -> Result<bool, Quer
     let sql = "INSERT INTO stopover.fence AS fence (epoch, run) VALUES ($1, $2) \
                ON CONFLICT (only_row) DO UPDATE SET epoch = $1, run = $2, taken_at = clock_timestamp() \
                WHERE fence.epoch <= $1 RETURNING fence.epoch";
-    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
-        &[(&author.epoch(), Type::INT8), (&author.run.as_str(), Type::TEXT)];
-    let rows = session.client().query_typed(sql, parameters).await.map_err(|e| session.error(e))?;
+    let parameters: Parameters<'_> = &[(&author.epoch(), Type::INT8), (&author.run.as_str(), Type::TEXT)];
+    let rows = session.query(sql, parameters).await?;
     Ok(!rows.is_empty())
 }
 
 /// Inside a work transaction: whether the author's run may still write. True holds until the transaction's end.
 pub async fn hold_fence(session: &Session, author: &Author) -> Result<bool, QueryError> {
     let sql = "SELECT 1 FROM stopover.fence WHERE epoch = $1 AND run = $2 FOR SHARE";
-    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
-        &[(&author.epoch(), Type::INT8), (&author.run.as_str(), Type::TEXT)];
-    let rows = session.client().query_typed(sql, parameters).await.map_err(|e| session.error(e))?;
+    let parameters: Parameters<'_> = &[(&author.epoch(), Type::INT8), (&author.run.as_str(), Type::TEXT)];
+    let rows = session.query(sql, parameters).await?;
     Ok(!rows.is_empty())
 }

@@ -120,8 +120,8 @@ pub(super) const COLUMNS: &str = "digest, state, variant, deployment, run, \
 /// A migration's row; the ledger must be there.
 pub async fn migration(session: &Session, id: &MigrationId) -> Result<Option<MigrationRow>, QueryError> {
     let sql = format!("SELECT {COLUMNS}, origin FROM stopover.migration WHERE id = $1");
-    let row = session.client().query_typed_opt(&sql, &[(&id.as_str(), Type::TEXT)]).await;
-    row.map_err(|e| session.error(e))?.as_ref().map(MigrationRow::read).transpose()
+    let rows = session.query(&sql, &[(&id.as_str(), Type::TEXT)]).await?;
+    rows.first().map(MigrationRow::read).transpose()
 }
 
 /// The rows of a script's statements by their index.

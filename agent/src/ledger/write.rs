@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use stopover_model::digest::Digest;
 use stopover_model::id::MigrationId;
 use stopover_model::plan::Variant;
-use tokio_postgres::types::{Json, ToSql, Type};
+use tokio_postgres::types::{Json, Type};
 
 use super::remembered::{Changed, alone, change_ended};
 use super::{Author, Direction, MigrationState};
 use crate::fingerprint::{Changes, Fingerprint};
-use crate::postgres::{QueryError, Session};
-
-pub(super) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+use crate::postgres::{Parameters, QueryError, Session};
 
 /// What a migration's row says besides who wrote it.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +35,8 @@ pub struct Words<'a> {
     pub objects_before: Option<&'a BTreeMap<String, String>>,
 }
 
-/// Adds a migration's row. 23505: it is there already; 55P03: an orphan's transaction has not ended.
+/// Adds a migration's row, in a transaction that has the fence and nowhere else: it may be sent together with what opens
+/// that. 23505: it is there already; 55P03: an orphan's transaction has not ended.
 pub async fn insert_migration(
     session: &Session,
     author: &Author,
@@ -50,11 +49,12 @@ pub async fn insert_migration(
     }
     let sql = "INSERT INTO stopover.migration \
                (id, digest, state, variant, deployment, attempt, epoch, run, agent, statements, fingerprint_before, \
-                objects_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                objects_before) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 \
+               WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL";
     let statements = i32::try_from(new.statements).unwrap_or(i32::MAX);
     let fingerprint = new.before.map(|b| b.digest.to_string());
     let objects = new.before.filter(|_| new.with_objects).map(|b| Json(&b.objects));
-    execute(
+    let added = execute(
         session,
         sql,
         &[
@@ -73,37 +73,41 @@ pub async fn insert_migration(
         ],
     )
     .await?;
-    Ok(())
+    if added == 1 {
+        Ok(())
+    } else {
+        Err(QueryError::Answer("the transaction of the migration's row".to_owned()))
+    }
 }
 
-/// Says that the migration has taken effect; false when its row is not there as this run knows it.
+/// Says that the migration has taken effect; false when its row is not there as this run knows it. Then the transaction is
+/// over: a COMMIT that was sent together with this rolls it back.
 pub async fn mark_applied(
     session: &Session,
     author: &Author,
     id: &MigrationId,
     words: Words<'_>,
 ) -> Result<bool, QueryError> {
-    let sql = "UPDATE stopover.migration SET state = 'applied', applied_at = clock_timestamp(), deployment = $2, \
+    let sql = "WITH marked AS (UPDATE stopover.migration SET state = 'applied', applied_at = clock_timestamp(), deployment = $2, \
                attempt = $3, epoch = $4, run = $5, agent = $6, fingerprint_after = coalesce($7, fingerprint_after), \
                changes = coalesce($8, changes), objects_before = coalesce($9, objects_before) \
-               WHERE id = $1 AND state IN ('running', 'applied')";
-    let changed = execute(
-        session,
-        sql,
-        &[
-            (&id.as_str(), Type::TEXT),
-            (&author.deployment.as_str(), Type::TEXT),
-            (&author.attempt(), Type::INT8),
-            (&author.epoch(), Type::INT8),
-            (&author.run.as_str(), Type::TEXT),
-            (&author.agent.as_str(), Type::TEXT),
-            (&words.fingerprint_after.map(|d| d.to_string()), Type::TEXT),
-            (&words.changes.as_ref().map(Json), Type::JSONB),
-            (&words.objects_before.map(Json), Type::JSONB),
-        ],
-    )
-    .await?;
-    Ok(changed == 1)
+               WHERE id = $1 AND state IN ('running', 'applied') RETURNING 1) SELECT 1 / count(*) FROM marked";
+    let parameters: Parameters<'_> = &[
+        (&id.as_str(), Type::TEXT),
+        (&author.deployment.as_str(), Type::TEXT),
+        (&author.attempt(), Type::INT8),
+        (&author.epoch(), Type::INT8),
+        (&author.run.as_str(), Type::TEXT),
+        (&author.agent.as_str(), Type::TEXT),
+        (&words.fingerprint_after.map(|d| d.to_string()), Type::TEXT),
+        (&words.changes.as_ref().map(Json), Type::JSONB),
+        (&words.objects_before.map(Json), Type::JSONB),
+    ];
+    match session.query(sql, parameters).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.sqlstate() == Some("22012") => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says that a rollback has begun statement by statement.
@@ -334,5 +338,5 @@ pub(super) async fn execute(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<u64, QueryError> {
-    session.client().execute_typed(sql, parameters).await.map_err(|e| session.error(e))
+    session.execute(sql, parameters).await
 }

@@ -19,20 +19,24 @@ const SLOWEST: Duration = Duration::from_secs(1);
 /// The same company is told of again after this time.
 const BETWEEN_LINES: Duration = Duration::from_mins(1);
 
-/// Returns when the session finds nobody like that in its database; `before` says what waits for it.
+/// Returns when the session finds nobody like that in its database; `before` says what waits for it. Who was just `seen`
+/// is not looked for once more.
 pub(super) async fn wait(
     context: &StepContext,
     locks: &LockSettings,
     session: &Session,
     before: &str,
     effect: Effect,
+    mut seen: Option<Vec<Company>>,
 ) -> Result<(), Stop> {
     let began = Instant::now();
     let mut pause = QUICKEST;
     let mut said: Option<(Vec<i32>, Instant)> = None;
     loop {
-        let there = company(session, locks.oldest_transaction).await;
-        let there = there.map_err(|e| Stop::query(e, "look for dumps and old transactions"))?;
+        let there = match seen.take() {
+            Some(seen) => seen,
+            None => look(session, locks).await?,
+        };
         if there.is_empty() {
             if said.is_some() {
                 context.reporter.message(format!("nobody is in the way any more: goes on with {before}"));
@@ -57,6 +61,11 @@ pub(super) async fn wait(
         }
         pause = (pause * 2).min(SLOWEST);
     }
+}
+
+pub(super) async fn look(session: &Session, locks: &LockSettings) -> Result<Vec<Company>, Stop> {
+    let there = company(session, locks.oldest_transaction).await;
+    there.map_err(|e| Stop::query(e, "look for dumps and old transactions"))
 }
 
 /// Says once what could not be seen, rather than pretending that nobody is there.

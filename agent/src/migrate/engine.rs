@@ -10,6 +10,7 @@ use super::observer::Observer;
 use super::tally::Tally;
 use crate::fingerprint::{Changes, Fingerprint, Looked, Reach};
 use crate::ledger::{Author, Direction, MigrationRow, RolledBack};
+use crate::postgres::Company;
 use crate::step::StepContext;
 
 pub(crate) struct Engine<'a> {
@@ -38,6 +39,10 @@ pub(crate) struct Engine<'a> {
     pub(super) effect: Effect,
     /// This call has sent the script's first statement.
     pub(super) ran: bool,
+    /// The migration's row behind the COMMIT, where it was asked for together with that.
+    pub(super) observed: Option<Option<MigrationRow>>,
+    /// Who was found in the database together with the ledger's word.
+    pub(super) company: Option<Vec<Company>>,
 }
 
 /// What was seen in the database at the end.
@@ -76,6 +81,8 @@ impl<'a> Engine<'a> {
             settings: Vec::new(),
             effect: Effect::None,
             ran: false,
+            observed: None,
+            company: None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::parked::close;
 use super::stop::Stop;
 use super::{company, stepwise, transaction};
-use crate::fingerprint::{self, Fingerprint, changes};
+use crate::fingerprint::{self, Fingerprint, Reach, changes};
 use crate::ledger::exclusion::{Patience, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
 use crate::postgres::{Purpose, Session, SessionName};
@@ -94,7 +94,9 @@ impl Engine<'_> {
     async fn leave(&self, session: Session, found: &Found) {
         match self.job.parking {
             Some(parking) if self.ran && self.job.one_transaction => {
-                parking.park(&SessionName::of(self.context), session, found.after.clone()).await;
+                // Of these kinds of statements none prepares anything.
+                let prepared = self.reach != Reach::Anything;
+                parking.park(&SessionName::of(self.context), session, found.after.clone(), prepared).await;
             }
             _ => close(session).await,
         }
@@ -164,7 +166,18 @@ impl Engine<'_> {
             self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
                 .await?;
         }
-        let row = ledger::migration(session, &self.job.migration.id).await;
+        let row = ledger::migration(session, &self.job.migration.id);
+        let row = if self.warm {
+            // Whoever waits for the lock must see whose the session is from here on.
+            let rename = format!("SET application_name = '{}'", SessionName::of(self.context));
+            let rename = session.client().batch_execute(&rename);
+            let (renamed, row, company) = tokio::join!(rename, row, company::look(session, &self.job.locks));
+            renamed.map_err(|e| Stop::query(session.error(e), "name the session"))?;
+            self.company = Some(company?);
+            row
+        } else {
+            row.await
+        };
         let row = row.map_err(|e| Stop::query(e, "read the ledger"))?;
         // The orphans are gone and the ledger is read: what it says now is true.
         *loss = None;
@@ -193,6 +206,10 @@ impl Engine<'_> {
                 MigrationState::Reverting => return Err(self.half_rolled_back()),
             }
         }
+        if self.job.only_look {
+            let why = format!("the ledger does not show {}", self.job.file);
+            return Err(Stop::Ended(Box::new(Outcome::NotBegun { why })));
+        }
         self.row = row;
         if !self.warm {
             self.take_fence(session).await?;
@@ -203,9 +220,7 @@ impl Engine<'_> {
         }
         self.ran = true;
         self.run_script(session).await?;
-        let (reset, row) = tokio::join!(reset(session), ledger::migration(session, &self.job.migration.id));
-        reset?;
-        match row.map_err(|e| Stop::query(e, "look whether the migration is in the ledger"))? {
+        match self.observe(session).await? {
             Some(row) if row.state == MigrationState::Applied && row.run == self.author.run.as_str() => {
                 Ok(self.applied(session, row).await)
             }
@@ -234,9 +249,7 @@ impl Engine<'_> {
             .or_else(|| Some(changes(row.objects_before.as_ref()?, &self.before.as_ref()?.objects)));
         self.ran = true;
         self.run_script(session).await?;
-        reset(session).await?;
-        let left = ledger::migration(session, &self.job.migration.id).await;
-        if left.map_err(|e| Stop::query(e, "look whether the migration has left the ledger"))?.is_some() {
+        if self.observe(session).await?.is_some() {
             return Err(self.not_observed());
         }
         let after = self.look(session).await;
@@ -248,8 +261,23 @@ impl Engine<'_> {
         Ok(Found { already: false, row: Some(row), rolled_back: None, after })
     }
 
+    /// What the ledger says behind the script.
+    async fn observe(&mut self, session: &Session) -> Result<Option<MigrationRow>, Stop> {
+        match self.observed.take() {
+            Some(row) => Ok(row),
+            None => self.look_behind(session).await,
+        }
+    }
+
+    /// The same, asked in the agent's own role and with its own settings.
+    pub(super) async fn look_behind(&self, session: &Session) -> Result<Option<MigrationRow>, Stop> {
+        let (reset, row) = tokio::join!(reset(session), ledger::migration(session, &self.job.migration.id));
+        reset?;
+        row.map_err(|e| Stop::query(e, "look whether the migration is in the ledger"))
+    }
+
     /// Waits until nobody is there beside whom the script should not begin.
-    async fn alone(&self, session: &Session) -> Result<(), Stop> {
+    async fn alone(&mut self, session: &Session) -> Result<(), Stop> {
         if !self.warm {
             company::say_what_is_hidden(self.context, session).await?;
         }
@@ -261,7 +289,8 @@ impl Engine<'_> {
             _ => false,
         };
         let effect = if begun { Effect::Partial } else { Effect::None };
-        company::wait(self.context, &self.job.locks, session, &self.job.file, effect).await
+        let seen = self.company.take();
+        company::wait(self.context, &self.job.locks, session, &self.job.file, effect, seen).await
     }
 
     async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {

@@ -58,6 +58,8 @@ pub(crate) struct Job<'a> {
     pub(super) limits: Limits,
     /// None: the session is closed at the end.
     pub(super) parking: Option<&'a Parking>,
+    /// The script is not to run.
+    pub(super) only_look: bool,
 }
 
 /// A statement of the script.
@@ -89,6 +91,7 @@ impl<'a> Job<'a> {
         job.system_identifier = work.system_identifier.as_deref();
         job.resolution = work.resolution;
         job.parking = Some(&work.parking);
+        job.only_look = work.only_look;
         Ok(job)
     }
 
@@ -154,6 +157,7 @@ impl<'a> Job<'a> {
             resolution: None,
             limits,
             parking: None,
+            only_look: false,
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct MigrateWork {
     pub limits: Limits,
     /// Where the session waits for the deployment's next migration.
     pub parking: Parking,
+    /// Whether it took effect before is all that is asked: it does not begin.
+    pub only_look: bool,
 }
 
 /// Applies the migration, or finds that it is applied.

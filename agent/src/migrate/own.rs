@@ -92,7 +92,7 @@ async fn alone(engine: &mut Engine<'_>, session: &Session, step: &ScriptStep<'_>
     let (context, locks, effect) = (engine.context, engine.job.locks, engine.effect);
     // The script may have taken on a role that sees less.
     let looking = engine.observer.session(context).await.unwrap_or(session);
-    company::wait(context, &locks, looking, &step.name(), effect).await
+    company::wait(context, &locks, looking, &step.name(), effect, None).await
 }
 
 /// Resolves an intent that has no end, or an end in failure, by looking; where nothing can be seen, a person must.

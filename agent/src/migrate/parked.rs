@@ -44,7 +44,7 @@ impl std::fmt::Debug for Parking {
     }
 }
 
-/// What the next migration takes over.
+/// What the next migration takes over; it still has the name of the one before.
 pub(super) struct Warm {
     pub(super) session: Session,
     /// As the migration before has left it.
@@ -59,13 +59,20 @@ impl Parking {
     }
 
     /// Leaves the session here, or closes it where nothing is kept.
-    pub(super) async fn park(&self, name: &SessionName, session: Session, schema: Option<Arc<Fingerprint>>) {
+    /// `prepared`: nothing but what the product has prepared is prepared in it, and that is kept.
+    pub(super) async fn park(
+        &self,
+        name: &SessionName,
+        session: Session,
+        schema: Option<Arc<Fingerprint>>,
+        prepared: bool,
+    ) {
         if self.kept_for.is_zero() {
             return close(session).await;
         }
         let parked = Parked {
             deployment: name.deployment.clone(),
-            ready: tokio::spawn(made_new(session, Purpose::writing(name))),
+            ready: tokio::spawn(made_new(session, Purpose::writing(name), prepared)),
             schema,
         };
         let number = {
@@ -96,12 +103,6 @@ impl Parking {
             }
         };
         let session = parked.ready.await.ok().flatten()?;
-        // Whoever waits for the lock must see whose the session is from here on.
-        let rename = format!("SET application_name = '{name}'");
-        if session.client().batch_execute(&rename).await.is_err() {
-            session.close().await;
-            return None;
-        }
         Some(Warm { session, schema: parked.schema })
     }
 
@@ -124,9 +125,14 @@ pub(super) async fn close(session: Session) {
 }
 
 /// Takes away what a script may have left in the session. That lets the lock go as well, so it is taken anew.
-async fn made_new(session: Session, purpose: Purpose) -> Option<Session> {
+async fn made_new(session: Session, purpose: Purpose, prepared: bool) -> Option<Session> {
     let lock = format!("SELECT pg_catalog.pg_try_advisory_lock({}, {})", LOCK_KEYS.0, LOCK_KEYS.1);
-    let (renewed, locked) = tokio::join!(session.renew(&purpose), session.client().simple_query(&lock));
+    let (renewed, locked, ()) =
+        tokio::join!(session.renew(&purpose, prepared), session.client().simple_query(&lock), async {
+            if prepared {
+                session.prepare_known().await;
+            }
+        });
     let locked = locked.is_ok_and(|answer| {
         answer
             .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::stop::Stop;
 use super::transaction::own_settings;
-use crate::fingerprint::{Counts, Fingerprint, Reach, look_locally};
+use crate::fingerprint::{Counts, Fingerprint, Looked, Reach, look_locally};
 use crate::ledger::{self, Words};
 use crate::postgres::{QueryError, Session};
 
@@ -29,20 +29,17 @@ impl Engine<'_> {
         counts.map(Some).map_err(|e| Stop::query(e, "count what is written to the catalogs"))
     }
 
-    /// Behind its last one, in the same transaction.
-    pub(super) async fn see(&mut self, session: &Session, counts: Option<Counts>) -> Result<(), Stop> {
-        self.seen = None;
-        let (Some(counts), Some(before)) = (counts, &self.before) else { return Ok(()) };
-        let (set, qualified, looked) = tokio::join!(
-            own_settings(session),
-            session.client().batch_execute("SET LOCAL search_path = ''"),
-            look_locally(session, &self.reach, &counts, before),
-        );
+    /// Behind its last one, in the same transaction. None: that can't be seen from so near.
+    pub(super) async fn see(
+        &self,
+        session: &Session,
+        counts: Option<Counts>,
+    ) -> Result<Option<Looked>, Stop> {
+        let (Some(counts), Some(before)) = (counts, &self.before) else { return Ok(None) };
+        let (set, looked) =
+            tokio::join!(own_settings(session), look_locally(session, &self.reach, &counts, before),);
         set?;
-        let doing = "look at the tables that were changed";
-        qualified.map_err(|e| Stop::query(session.error(e), doing))?;
-        self.seen = looked.map_err(|e| Stop::query(e, doing))?;
-        Ok(())
+        looked.map_err(|e| Stop::query(e, "look at the tables that were changed"))
     }
 
     /// What the ledger's last words say of the schema.

@@ -9,7 +9,7 @@ use stopover_model::report::Effect;
 use super::Engine;
 use super::job::ScriptStep;
 use super::stop::Stop;
-use super::transaction::{begin, commit, finish};
+use super::transaction::{begin, commit, last_words};
 use super::writes::{ended, write};
 use super::{backfill, own, together};
 use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementRow};
@@ -151,7 +151,7 @@ async fn open(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
 async fn close(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
     let closed = async {
         begin(engine, session).await?;
-        finish(engine, session).await?;
+        last_words(engine, session).await?;
         commit(engine, session).await
     };
     ended(session, closed.await).await

@@ -15,7 +15,7 @@ use super::locks::LockBudget;
 use super::place::statement_error;
 use super::stop::Stop;
 use super::waits::Waits;
-use crate::fingerprint::Reach;
+use crate::fingerprint::{Counts, Reach, stop_looking};
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
 use crate::postgres::{DatabaseError, QueryError, Session};
 
@@ -71,26 +71,54 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
 
 async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
     let modes = engine.job.modes;
-    let role = begin_as(engine, session, modes).await?;
-    let mut counts = None;
-    if !modes.one_snapshot() {
-        claim(engine, session).await?;
-        counts = engine.count(session).await?;
-    }
+    let Opened { role, counts, watch } = open(engine, session, modes).await?;
     role.take_on(session).await?;
-    let watch = Watch::over(session, modes).await?;
+    if engine.reach == Reach::Anything {
+        session.forget_prepared();
+    }
     let steps = std::mem::take(&mut engine.job.steps);
     let run = run_all(engine, session, &steps, watch).await;
     engine.job.steps = steps;
     run?;
     if modes.one_snapshot() {
+        still_inside(engine, session, watch).await?;
         own_settings(session).await?;
         hold_late_fence(engine, session, modes, engine.job.last()).await?;
         claim(engine, session).await?;
+    } else {
+        engine.seen = None;
+        let (inside, seen) = tokio::join!(still_inside(engine, session, watch), engine.see(session, counts));
+        inside?;
+        engine.seen = seen?;
     }
-    engine.see(session, counts).await?;
-    finish(engine, session).await?;
-    commit(engine, session).await
+    finish(engine, session).await
+}
+
+/// A transaction before the script's first statement.
+struct Opened {
+    role: ScriptRole,
+    counts: Option<Counts>,
+    watch: Watch,
+}
+
+/// Opens the script's transaction with the ledger's row inside; in one round trip where nothing of it can be done without
+/// the transaction: the row alone is added only where the fence is held.
+async fn open(engine: &Engine<'_>, session: &Session, modes: TransactionModes) -> Result<Opened, Trouble> {
+    if modes.one_snapshot() {
+        let role = begin_as(engine, session, modes).await?;
+        return Ok(Opened { role, counts: None, watch: Watch::over(session, modes).await? });
+    }
+    let rest =
+        async { tokio::join!(claim(engine, session), engine.count(session), Watch::over(session, modes)) };
+    let only_the_row = engine.reach != Reach::Anything && engine.replaces.is_none();
+    let (role, (claimed, counts, watch)) = if only_the_row {
+        let (role, rest) = tokio::join!(begin_as(engine, session, modes), rest);
+        (role?, rest)
+    } else {
+        (begin_as(engine, session, modes).await?, rest.await)
+    };
+    claimed?;
+    Ok(Opened { role, counts: counts?, watch: watch? })
 }
 
 async fn run_all(
@@ -107,7 +135,7 @@ async fn run_all(
         let rows = guarded(engine, session, step, &mut waits, watch).await?;
         engine.tally.rows += rows;
     }
-    still_inside(engine, session, watch).await.map_err(Trouble::from)
+    Ok(())
 }
 
 /// How it is seen that the script has not ended the transaction that it runs in.
@@ -295,10 +323,50 @@ async fn write_row(engine: &Engine<'_>, session: &Session) -> Result<bool, Query
     }
 }
 
+/// The ledger's last words, the COMMIT and a look at what it has left. Where each word is one statement, all of it is one
+/// round trip: when a word fails, the COMMIT takes everything back.
+async fn finish(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    if engine.reach != Reach::Anything && engine.seen.is_none() {
+        last_words(engine, session).await?;
+        return commit(engine, session).await;
+    }
+    let deadline = engine.job.limits.commit_deadline;
+    let all = async {
+        tokio::join!(
+            last_words(engine, session),
+            commit_at(engine, session, engine.job.last()),
+            engine.look_behind(session)
+        )
+    };
+    let Ok((words, committed, row)) = tokio::time::timeout(deadline, all).await else {
+        return Err(no_answer_to_commit(deadline));
+    };
+    // Whatever else went wrong, nobody knows what became of a COMMIT without an answer.
+    if let Err(Trouble::Stop(Stop::LookAgain { in_doubt: true, .. })) = &committed {
+        return committed;
+    }
+    words?;
+    committed?;
+    engine.observed = Some(row?);
+    Ok(())
+}
+
 /// The last words in the ledger before the COMMIT.
-pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+pub(super) async fn last_words(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    let (own, forgotten, marked, added) = tokio::join!(
+        own_settings(session),
+        stop_looking(session),
+        mark(engine, session),
+        add_history(engine, session)
+    );
+    own?;
+    forgotten.map_err(|e| Stop::query(e, "write the ledger"))?;
+    marked?;
+    added
+}
+
+async fn mark(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
     let job = &engine.job;
-    own_settings(session).await?;
     let written = match job.direction {
         Direction::Up => {
             ledger::mark_applied(session, &engine.author, &job.migration.id, engine.words()).await
@@ -311,6 +379,11 @@ pub(super) async fn finish(engine: &Engine<'_>, session: &Session) -> Result<(),
         let why = "the migration's row in the ledger is gone".to_owned();
         return Err(Stop::LookAgain { why, in_doubt: false }.into());
     }
+    Ok(())
+}
+
+async fn add_history(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    let job = &engine.job;
     let row = engine.row.as_ref();
     let entry = HistoryEntry {
         what: match job.direction {
@@ -362,11 +435,13 @@ pub(super) async fn commit_at(engine: &Engine<'_>, session: &Session, index: u32
                 Err(Stop::failed(error.into_step_error(&doing)).into())
             }
         },
-        Err(_) => {
-            let time = stopover_model::duration::human(deadline);
-            Err(in_doubt(format!("the COMMIT got no answer within {time}; is a synchronous standby gone?")))
-        }
+        Err(_) => Err(no_answer_to_commit(deadline)),
     }
+}
+
+fn no_answer_to_commit(deadline: Duration) -> Trouble {
+    let why = format!("the COMMIT got no answer within {}; is a synchronous standby gone?", human(deadline));
+    Stop::LookAgain { why, in_doubt: true }.into()
 }
 
 /// Ends the transaction after trouble. A session to look again from is given up whole: it may never answer.

@@ -29,8 +29,7 @@ pub(crate) enum Why {
 pub(crate) async fn company(session: &Session, oldest: Duration) -> Result<Vec<Company>, QueryError> {
     let sql = SQL.replace("{columns}", &columns("false")).replace("{prepared}", &prepared_columns());
     let oldest = oldest.as_secs_f64();
-    let rows =
-        session.client().query_typed(&sql, &[(&oldest, Type::FLOAT8)]).await.map_err(|e| session.error(e))?;
+    let rows = session.query(&sql, &[(&oldest, Type::FLOAT8)]).await?;
     let read = |row: &tokio_postgres::Row| Company {
         session: others::read(row),
         why: if row.get(COLUMNS) { Why::Dump } else { Why::Old },

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connect_error::ConnectError;
 use super::error::{QueryError, source_text};
 use super::pooler::started_process_id;
+use super::prepared::Known;
 use super::purpose::Purpose;
 use super::text::shown;
 use crate::step::Reporter;
@@ -31,6 +32,7 @@ pub struct Session {
     shared: Arc<Shared>,
     driver: JoinHandle<()>,
     tls: MakeRustlsConnect,
+    known: Known,
 }
 
 /// Who answered.
@@ -70,7 +72,8 @@ impl Session {
     ) -> Result<Self, ConnectError> {
         let shared = Arc::new(Shared::default());
         let driver = tokio::spawn(drive(connection, shared.clone()));
-        let mut session = Self { client, identity: ServerIdentity::unknown(), shared, driver, tls };
+        let (identity, known) = (ServerIdentity::unknown(), Known::default());
+        let mut session = Self { client, identity, shared, driver, tls, known };
         match session.check_and_set(purpose).await {
             Ok(()) => Ok(session),
             Err(error) => {
@@ -127,10 +130,18 @@ impl Session {
     }
 
     /// Makes the session as good as a new one for this purpose: whatever was set, prepared, locked or made temporarily is gone.
-    pub async fn renew(&self, purpose: &Purpose) -> Result<(), QueryError> {
-        let (discarded, made) =
-            tokio::join!(self.client.batch_execute("DISCARD ALL"), self.make_settings(purpose));
+    /// `prepared`: nobody but the product can have prepared anything, which then stays.
+    pub async fn renew(&self, purpose: &Purpose, prepared: bool) -> Result<(), QueryError> {
+        if !prepared {
+            self.known.forget();
+        }
+        let discard = if prepared { DISCARD_BUT_PREPARED } else { "DISCARD ALL" };
+        let (discarded, made) = tokio::join!(self.client.batch_execute(discard), self.make_settings(purpose));
         discarded.map_err(|e| self.error(e)).and(made)
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
     }
 
     fn end_reason(&self) -> Option<String> {
@@ -162,6 +173,10 @@ impl Session {
         set.map_err(|e| self.error(e))
     }
 }
+
+/// What DISCARD ALL is, by the manual, less what it does to prepared statements and to plans.
+const DISCARD_BUT_PREPARED: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// Servers before 14, and on systems that can't look at a socket, refuse it. TCP keepalives are there as well.
 const CHECK_CONNECTION: &str = "SET client_connection_check_interval = '1s'";

@@ -209,6 +209,9 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
     let StepReport::BackedUp(_) = succeeded(client.backup(request).await).await else { panic!() };
 
     let request = v1::MigrateRequest {
+        behind: None,
+        only_look: false,
+        then: vec![],
         command: step(StepKind::Migrate, 3),
         migration: Some(bundle.clone()),
         migration_digest: migration_digest.clone(),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::work::Work;
+use crate::work::{Following, Work};
 
 /// Nobody sees more than ten a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -20,19 +20,26 @@ const AHEAD: usize = 32;
 
 pub(super) type Updates = ReceiverStream<Result<v1::StepUpdate, Status>>;
 
-/// Follows the work from behind the line that the caller has, or from its beginning when that line is of another run.
-pub(super) fn follow(work: Arc<Work>, resume: Option<(RunId, u64)>) -> Updates {
+/// Follows pieces of work, one after the other, each from behind the line that the caller has, or from its beginning when
+/// that line is of another run.
+pub(super) fn follow(works: Vec<(Arc<Work>, Option<(RunId, u64)>)>) -> Updates {
     let (updates, receiver) = mpsc::channel(AHEAD);
-    let seen = resume.filter(|(run, _)| *run == work.run).map_or(0, |(_, line)| line);
+    let works: Vec<_> = works.into_iter().map(|(work, resume)| (work.follow(), resume)).collect();
     tokio::spawn(async move {
-        // An error says that the caller is gone; the work goes on.
-        let _ = Follower { work, updates, seen }.run().await;
+        for (place, (work, resume)) in (0..).zip(works) {
+            let seen = resume.filter(|(run, _)| *run == work.run).map_or(0, |(_, line)| line);
+            // An error says that the caller is gone; the work goes on.
+            if (Follower { work, place, updates: updates.clone(), seen }).run().await.is_err() {
+                return;
+            }
+        }
     });
     ReceiverStream::new(receiver)
 }
 
 struct Follower {
-    work: Arc<Work>,
+    work: Following,
+    place: u32,
     updates: mpsc::Sender<Result<v1::StepUpdate, Status>>,
     seen: u64,
 }
@@ -77,7 +84,7 @@ impl Follower {
     }
 
     async fn send(&self, kind: Kind) -> Result<(), Gone> {
-        let update = v1::StepUpdate { run: self.work.run.to_string(), kind: Some(kind) };
+        let update = v1::StepUpdate { run: self.work.run.to_string(), place: self.place, kind: Some(kind) };
         self.updates.send(Ok(update)).await.map_err(|_| Gone)
     }
 }

@@ -56,6 +56,9 @@ fn verify(command: AgentCommand, sql: &str) -> Request<v1::VerifyRequest> {
 
 fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Request<v1::MigrateRequest> {
     Request::new(v1::MigrateRequest {
+        behind: None,
+        only_look: false,
+        then: vec![],
         command: Some(command.into()),
         migration: Some(migration.into()),
         migration_digest: digest.as_bytes().to_vec(),
@@ -174,6 +177,7 @@ async fn cancelling_reaches_the_database_and_says_whether_there_was_anything() {
     let command = command(StepKind::Verify);
     let cancel = || {
         Request::new(v1::CancelRequest {
+            only_behind: false,
             deployment: command.deployment.to_string(),
             step: Some(command.step.clone().into()),
             attempt: 1,

@@ -146,3 +146,92 @@ async fn old_outcomes_are_forgotten_beyond_a_number() {
     }
     assert!(registry.history().all().count() <= 258);
 }
+
+fn migrate(id: &str) -> WorkKey {
+    let mut key = key(StepKind::Migrate);
+    key.step.migration = Some(id.parse().unwrap());
+    key
+}
+
+fn behind(id: &str) -> Place {
+    Place::Behind(migrate(id), Attempt(1))
+}
+
+fn is_not_begun(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotBegun { .. })
+}
+
+#[tokio::test]
+async fn what_stands_behind_begins_when_the_one_before_has_succeeded() {
+    let registry = Registry::new();
+    let (finish, finished) = oneshot::channel();
+    let start = |_: Begin| async move { finished.await.unwrap() }.boxed();
+    let first = registry.start_or_attach(&migrate("001_a"), Attempt(1), later(), start).unwrap();
+    let seen = Arc::clone(&first);
+    let next = |_: Begin| {
+        async move {
+            assert!(seen.has_ended(), "it began too early");
+            done()
+        }
+        .boxed()
+    };
+    let second =
+        registry.start_in_place(&migrate("002_b"), Attempt(1), later(), &behind("001_a"), next).unwrap();
+    let third = registry.start_in_place(&migrate("003_c"), Attempt(1), later(), &behind("002_b"), |_| {
+        async { done() }.boxed()
+    });
+    finish.send(done()).unwrap();
+    assert_eq!(outcome(&second).await, done());
+    assert_eq!(outcome(&third.unwrap()).await, done());
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_failure_or_behind_what_nobody_knows_does_not_begin() {
+    let registry = Registry::new();
+    let never = |_: Begin| -> BoxFuture<'static, Outcome> { async { panic!("it must not begin") }.boxed() };
+    let stranger =
+        registry.start_in_place(&migrate("002_b"), Attempt(1), later(), &behind("001_a"), never).unwrap();
+    assert!(is_not_begun(&outcome(&stranger).await));
+
+    registry.start_or_attach(&migrate("001_a"), Attempt(1), later(), until_cancelled).unwrap();
+    let second =
+        registry.start_in_place(&migrate("002_b"), Attempt(1), later(), &behind("001_a"), never).unwrap();
+    let third =
+        registry.start_in_place(&migrate("003_c"), Attempt(1), later(), &behind("002_b"), never).unwrap();
+    assert!(registry.cancel(&migrate("001_a"), Attempt(1)));
+    assert!(is_not_begun(&outcome(&second).await));
+    assert!(is_not_begun(&outcome(&third).await));
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_does_not_begin_and_what_has_begun_goes_on() {
+    let registry = Registry::new();
+    let (finish, finished) = oneshot::channel();
+    let start = |_: Begin| async move { finished.await.unwrap() }.boxed();
+    let never = |_: Begin| -> BoxFuture<'static, Outcome> { async { panic!("it must not begin") }.boxed() };
+    let first = registry.start_or_attach(&migrate("001_a"), Attempt(1), later(), start).unwrap();
+    let second =
+        registry.start_in_place(&migrate("002_b"), Attempt(1), later(), &behind("001_a"), never).unwrap();
+    assert!(registry.leave(&migrate("001_a"), Attempt(1)));
+    assert!(registry.leave(&migrate("002_b"), Attempt(1)));
+    assert!(is_not_begun(&outcome(&second).await));
+    finish.send(done()).unwrap();
+    assert_eq!(outcome(&first).await, done());
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_any_more_does_not_begin_when_its_turn_comes() {
+    let registry = Registry::new();
+    let (finish, finished) = oneshot::channel();
+    let start = |_: Begin| async move { finished.await.unwrap() }.boxed();
+    registry.start_or_attach(&migrate("001_a"), Attempt(1), later(), start).unwrap();
+    let soon = Timestamp::now() + Duration::from_millis(200);
+    let never = |_: Begin| -> BoxFuture<'static, Outcome> { async { panic!("it must not begin") }.boxed() };
+    let alone =
+        registry.start_in_place(&migrate("002_b"), Attempt(1), soon, &behind("001_a"), never).unwrap();
+    while Timestamp::now() <= soon {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    finish.send(done()).unwrap();
+    assert!(is_not_begun(&outcome(&alone).await));
+}

@@ -197,6 +197,7 @@ fn show(line: &LogLine) -> String {
 
 pub(crate) fn work(migration: &Migration) -> MigrateWork {
     MigrateWork {
+        only_look: false,
         migration: migration.clone(),
         variant: Variant::Standard,
         locks: locks(),

@@ -91,7 +91,10 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         }
         Event::StepStarted { step, attempt, agent, .. } => {
             let try_ = if attempt.0 > 1 { format!(", attempt {attempt}") } else { String::new() };
-            one(place(deployment, step).plain(format!(" begins at {agent}{try_}")))
+            // The deployment is as it was just behind this event.
+            let behind = deployment.step(step).is_some_and(stopover_model::deployment::Step::is_behind);
+            let word = if behind { "is next" } else { "begins" };
+            one(place(deployment, step).plain(format!(" {word} at {agent}{try_}")))
         }
         Event::StepLogged { step, line, .. } if names_a_check(deployment, step, line) => Vec::new(),
         Event::StepLogged { step, line, .. } => {
@@ -157,6 +160,7 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
         }
         Outcome::Failed { report, .. } => (vec![place.with(Tone::Bad, " failed")], report.as_ref()),
         Outcome::Unknown { .. } => (vec![place.with(Tone::Warn, " ended with an UNKNOWN outcome")], None),
+        Outcome::NotBegun { why } => (vec![place.plain(format!(" was not begun: {why}"))], None),
     };
     match report {
         Some(StepReport::Verified(report)) => lines.extend(report.checks.iter().flat_map(check::lines)),

@@ -20,7 +20,7 @@ pub const NAME_WIDTH: usize = 9;
 #[must_use]
 pub fn mark(step: &Step) -> Line {
     let (tone, mark) = match &step.state {
-        StepState::Pending => (Tone::Dim, "·"),
+        StepState::Pending | StepState::Running { behind: true, .. } => (Tone::Dim, "·"),
         StepState::Running { .. } => (Tone::Busy, "▸"),
         StepState::Succeeded { .. } => (Tone::Good, "✓"),
         StepState::Failed { .. } => (Tone::Bad, "✗"),
@@ -69,7 +69,7 @@ pub fn detail(deployment: &Deployment, key: &StepKey, step: &Step) -> Line {
 #[must_use]
 pub fn time(step: &Step, view: View) -> Line {
     match &step.state {
-        StepState::Pending | StepState::Skipped => Line::new(),
+        StepState::Pending | StepState::Skipped | StepState::Running { behind: true, .. } => Line::new(),
         StepState::Running { since, .. } => Line::of(Tone::Busy, ticking(between(*since, view.now))),
         StepState::Succeeded { since, at, report } => {
             Line::new().dim(human(took(report).unwrap_or_else(|| between(*since, *at))))
@@ -115,7 +115,9 @@ fn again(step: &Step) -> Line {
         (StepState::Running { attempt, .. }, _) if attempt.0 > 1 => {
             Line::of(Tone::Warn, format!("  attempt {attempt}"))
         }
-        (StepState::Pending, 1..) => Line::of(Tone::Warn, "  to be tried again"),
+        (StepState::Pending, 1..) if step.attempts > step.not_begun => {
+            Line::of(Tone::Warn, "  to be tried again")
+        }
         _ => Line::new(),
     }
 }

@@ -66,7 +66,7 @@ pub fn stage_lines(
             let below = view.width.saturating_sub(6);
             let mut inner = below_step(step, below, depth);
             inner.extend(estimate::beside(target, &key, step, depth).into_iter().map(|l| l.cut(below)));
-            if step.is_running() {
+            if step.is_running() && !step.is_behind() {
                 inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
             }
             lines.extend(inner.into_iter().map(|l| l.indented(6)));
@@ -167,7 +167,7 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
 }
 
 fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line {
-    let pending = step.is_pending();
+    let pending = step.is_pending() || step.is_behind();
     let name = format!("{:NAME_WIDTH$}  ", step::name(key.kind));
     let left = Line::new().plain("    ").then(step::mark(step)).plain(" ");
     let left = left.with(if pending { Tone::Dim } else { Tone::Plain }, name);

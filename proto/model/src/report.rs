@@ -40,6 +40,9 @@ pub enum Outcome {
     },
     /// Nobody can say whether the effect is there until somebody looks.
     Unknown { error: StepError },
+    /// It was not begun, and nothing of it is there: the one that it was to follow did not succeed, say. It can be
+    /// started again.
+    NotBegun { why: String },
 }
 
 /// Why a step did not succeed.
@@ -363,7 +366,7 @@ impl Outcome {
     #[must_use]
     pub fn error(&self) -> Option<&StepError> {
         match self {
-            Self::Succeeded { .. } => None,
+            Self::Succeeded { .. } | Self::NotBegun { .. } => None,
             Self::Failed { error, .. } | Self::Unknown { error } => Some(error),
         }
     }

@@ -15,6 +15,7 @@ wire_choice!(Outcome, outcome {
     "succeeded" Succeeded { report = direct },
     "failed" Failed { error: message, report: optional_message },
     "unknown" Unknown { error = direct },
+    "not_begun" NotBegun { why: plain },
 });
 
 wire_choice!(StepReport, step_report {

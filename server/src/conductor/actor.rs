@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
-use stopover_model::id::{Attempt, DeploymentId, EnvironmentName, OperatorName, Seq};
+use stopover_model::id::{DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::plan::Measurement;
 use tokio::sync::mpsc;
 
-use super::dispatch::{self, Call, Calling};
+use super::dispatch::{self, Call, Calling, Due};
 use super::load::{LoadError, load};
 use super::message::{CallId, Message, Update};
 use super::world::Around;
@@ -74,7 +74,7 @@ struct Actor {
     /// What statements took, of steps that are among those.
     measured: Vec<Measurement>,
     /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
-    due: Vec<(StepKey, Attempt, bool)>,
+    due: Vec<Due>,
     around: Around,
     /// The steps that are being listened to.
     calls: BTreeMap<StepKey, Call>,
@@ -129,19 +129,22 @@ impl Actor {
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;
+            let mut starting = false;
             for command in commands {
-                changed |= self.carry_out(command).await?;
-                if changed {
+                let starts = matches!(command, Command::Start { .. });
+                if changed && !(starting && starts) {
                     break;
                 }
+                starting = starts;
+                changed |= self.carry_out(command).await?;
             }
             if !changed {
                 break;
             }
         }
         self.save().await?;
-        for (step, attempt, first) in std::mem::take(&mut self.due) {
-            self.call(step, attempt, first);
+        for steps in dispatch::together(&self.deployment, std::mem::take(&mut self.due)) {
+            self.call(steps);
         }
         Ok(())
     }
@@ -178,6 +181,12 @@ impl Actor {
                 }
                 Ok(false)
             }
+            Command::Withdraw { step, .. } => {
+                if let Some(call) = self.calls.get_mut(&step) {
+                    call.withdraw(&self.shared, &self.deployment, &step);
+                }
+                Ok(false)
+            }
             Command::WakeAt(at) => {
                 self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
                 Ok(false)
@@ -185,18 +194,16 @@ impl Actor {
         }
     }
 
-    fn call(&mut self, step: StepKey, attempt: Attempt, first: bool) {
-        self.last_call = CallId(self.last_call.0 + 1);
-        let calling = Calling {
-            actor: self.own.clone(),
-            step: step.clone(),
-            attempt,
-            id: self.last_call,
-            first,
-            lost: self.lost.get(&step).copied().unwrap_or(0),
-        };
-        let call = dispatch::call(&self.shared, &self.deployment, calling);
-        self.calls.insert(step, call);
+    /// One call for all of them.
+    fn call(&mut self, steps: Vec<Due>) {
+        let mut calling = Vec::with_capacity(steps.len());
+        for (step, attempt, first) in steps {
+            self.last_call = CallId(self.last_call.0 + 1);
+            let (actor, id) = (self.own.clone(), self.last_call);
+            let lost = self.lost.get(&step).copied().unwrap_or(0);
+            calling.push(Calling { actor, step, attempt, id, first, lost });
+        }
+        self.calls.extend(dispatch::call(&self.shared, &self.deployment, calling));
     }
 
     /// Puts events into the state. They reach the log with [`Self::save`], all at once, and the watchers' eyes after that.

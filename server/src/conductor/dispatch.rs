@@ -1,4 +1,4 @@
-//! A step's call to its agent, and what comes back.
+//! A step's call to its agent, and what comes back. Migrations that follow one another may share a call.
 
 mod build;
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use stopover_model::deployment::{Deployment, StepState};
+use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{Attempt, EnvironmentName, RunId};
 use stopover_model::report::{Effect, ErrorClass, LogLine, Outcome, Progress, StepError, StepReport};
@@ -24,9 +24,13 @@ use crate::registry::Registry;
 pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) attempt: Attempt,
-    _listening: AbortOnDropHandle<()>,
+    _listening: Arc<AbortOnDropHandle<()>>,
     cancelling: Option<AbortOnDropHandle<()>>,
+    withdrawing: Option<AbortOnDropHandle<()>>,
 }
+
+/// A step to call, its attempt, and whether nobody can have asked for it before.
+pub(super) type Due = (StepKey, Attempt, bool);
 
 /// What is known before a call is made.
 pub(super) struct Calling {
@@ -49,25 +53,46 @@ const MANY_LOST: u32 = 5;
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 const CANCEL_AGAIN_AT_MOST: Duration = Duration::from_secs(8);
 
-/// Asks the agent for a running step, and listens.
-pub(super) fn call(shared: &Arc<Shared>, deployment: &Deployment, calling: Calling) -> Call {
-    // What the log has of this attempt already is not sent again.
-    let resume = match deployment.step(&calling.step).map(|s| &s.state) {
-        Some(StepState::Running { logged: Some((run, line)), .. }) => Some((run.clone(), *line)),
-        _ => None,
-    };
-    let ask = build::ask(deployment, &calling.step, (shared.clock)(), resume);
-    let environment = environment_of(deployment, &calling.step);
-    let (id, attempt, shared) = (calling.id, calling.attempt, Arc::clone(shared));
+/// Puts the migrations of one database that an agent is to have together into one call each; they come in their order.
+pub(super) fn together(deployment: &Deployment, due: Vec<Due>) -> Vec<Vec<Due>> {
+    let mut calls: Vec<Vec<Due>> = Vec::new();
+    for next in due {
+        let behind = deployment.step(&next.0).is_some_and(Step::is_behind);
+        let before = calls.iter_mut().find(|call| {
+            let follows = |(step, ..): &Due| step.stage == next.0.stage && step.database == next.0.database;
+            behind && call.last().is_some_and(|last| last.0.kind == StepKind::Migrate && follows(last))
+        });
+        match before {
+            Some(call) => call.push(next),
+            None => calls.push(vec![next]),
+        }
+    }
+    calls
+}
+
+/// Asks the agent for running steps, and listens.
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    deployment: &Deployment,
+    calling: Vec<Calling>,
+) -> Vec<(StepKey, Call)> {
+    let Some(first) = calling.first() else { return Vec::new() };
+    let asks: Option<Vec<_>> = calling.iter().map(|one| ask_for(shared, deployment, one)).collect();
+    let ask = asks.and_then(build::in_one);
+    let environment = environment_of(deployment, &first.step);
+    let database = first.step.database.clone();
+    let about: Vec<_> = calling.iter().map(|one| (one.step.clone(), one.id, one.attempt)).collect();
+    let shared = Arc::clone(shared);
     let listening = tokio::spawn(async move {
-        let link = environment.and_then(|e| shared.registry.agent_of(&e, &calling.step.database));
+        let link = environment.and_then(|e| shared.registry.agent_of(&e, &database));
         // An agent that was asked before may have acted, whatever it says now.
-        let mut may_have_acted = !calling.first;
+        let mut was_taken = false;
+        let mut left = calling.as_slice();
         let ended = match (ask, link) {
             (Some(ask), Some(link)) => match ask.send(&shared.store, &link).await {
                 Ok(updates) => {
-                    may_have_acted = true;
-                    listen(&calling, updates).await
+                    was_taken = true;
+                    listen(&mut left, updates).await
                 }
                 Err(status) => Err(status),
             },
@@ -75,10 +100,47 @@ pub(super) fn call(shared: &Arc<Shared>, deployment: &Deployment, calling: Calli
             (_, None) => Err(Status::unavailable("the agent has just gone")),
         };
         if let Err(status) = ended {
-            calling.tell_status(&shared.registry, &status, may_have_acted).await;
+            tell_all(left, &shared.registry, &status, was_taken).await;
         }
     });
-    Call { id, attempt, _listening: AbortOnDropHandle::new(listening), cancelling: None }
+    let listening = Arc::new(AbortOnDropHandle::new(listening));
+    let call = |(step, id, attempt)| {
+        let _listening = Arc::clone(&listening);
+        (step, Call { id, attempt, _listening, cancelling: None, withdrawing: None })
+    };
+    about.into_iter().map(call).collect()
+}
+
+fn ask_for(shared: &Shared, deployment: &Deployment, calling: &Calling) -> Option<build::Ask> {
+    // What the log has of this attempt already is not sent again.
+    let resume = match deployment.step(&calling.step).map(|s| &s.state) {
+        Some(StepState::Running { logged: Some((run, line)), .. }) => Some((run.clone(), *line)),
+        _ => None,
+    };
+    build::ask(deployment, &calling.step, (shared.clock)(), resume)
+}
+
+/// Passes on how a call ended to those that it has left without an outcome. The actor hears of a lost call at once of all
+/// of them.
+async fn tell_all(left: &[Calling], registry: &Registry, status: &Status, was_taken: bool) {
+    let Some((first, behind)) = left.split_first() else { return };
+    if refusal(status).is_none() {
+        first.say_lost(status);
+        first.pause(registry).await;
+        for calling in left {
+            calling.tell(Update::Lost).await;
+        }
+        return;
+    }
+    first.tell_refusal(status, was_taken || !first.first).await;
+    for calling in behind {
+        if was_taken || !calling.first {
+            calling.tell_refusal(status, true).await;
+        } else {
+            let why = format!("the agent refused: {}", status.message());
+            calling.tell(Update::Outcome(Box::new(Outcome::NotBegun { why }))).await;
+        }
+    }
 }
 
 fn environment_of(deployment: &Deployment, step: &StepKey) -> Option<EnvironmentName> {
@@ -88,17 +150,34 @@ fn environment_of(deployment: &Deployment, step: &StepKey) -> Option<Environment
 impl Call {
     /// Asks the agent to stop the step, until it has heard: the wish may come before the work that it is about.
     pub(super) fn cancel(&mut self, shared: &Shared, deployment: &Deployment, step: &StepKey) {
-        if self.cancelling.is_some() {
-            return;
+        if self.cancelling.is_none() {
+            self.cancelling = self.asking(shared, deployment, step, false);
         }
-        let Some(environment) = environment_of(deployment, step) else { return };
+    }
+
+    /// Asks the agent to leave the step, if its turn has not come.
+    pub(super) fn withdraw(&mut self, shared: &Shared, deployment: &Deployment, step: &StepKey) {
+        if self.withdrawing.is_none() {
+            self.withdrawing = self.asking(shared, deployment, step, true);
+        }
+    }
+
+    fn asking(
+        &self,
+        shared: &Shared,
+        deployment: &Deployment,
+        step: &StepKey,
+        only_behind: bool,
+    ) -> Option<AbortOnDropHandle<()>> {
+        let environment = environment_of(deployment, step)?;
         let request = v1::CancelRequest {
             deployment: deployment.id.to_string(),
             step: Some(step.clone().into()),
             attempt: self.attempt.0,
+            only_behind,
         };
         let asking = ask_to_cancel(shared.registry.clone(), environment, step.clone(), request);
-        self.cancelling = Some(AbortOnDropHandle::new(tokio::spawn(asking)));
+        Some(AbortOnDropHandle::new(tokio::spawn(asking)))
     }
 }
 
@@ -152,18 +231,18 @@ impl Calling {
         }
     }
 
-    /// What the end of a call without an outcome means.
-    async fn tell_status(&self, registry: &Registry, status: &Status, may_have_acted: bool) {
-        let Some(class) = refusal(status) else {
-            if self.lost < MANY_LOST {
-                tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
-            } else {
-                tracing::warn!(step = %self.step, %status, lost = self.lost,
-                    "the agent takes no call although it is connected; look at its log, and start it again");
-            }
-            self.pause(registry).await;
-            return self.tell(Update::Lost).await;
-        };
+    fn say_lost(&self, status: &Status) {
+        if self.lost < MANY_LOST {
+            tracing::info!(step = %self.step, %status, "the call to the agent was lost; its work may go on");
+        } else {
+            tracing::warn!(step = %self.step, %status, lost = self.lost,
+                "the agent takes no call although it is connected; look at its log, and start it again");
+        }
+    }
+
+    /// What a refusal means for the step. A call that was lost is none.
+    async fn tell_refusal(&self, status: &Status, may_have_acted: bool) {
+        let Some(class) = refusal(status) else { return self.tell(Update::Lost).await };
         let mut error = StepError::new(class, format!("the agent refused: {}", status.message()));
         if status.code() == Code::DeadlineExceeded {
             error = error.with_hint("compare the clocks of the agent's machine and of the server's");
@@ -209,9 +288,14 @@ fn refusal(status: &Status) -> Option<ErrorClass> {
     }
 }
 
-async fn listen(calling: &Calling, mut updates: tonic::Streaming<v1::StepUpdate>) -> Result<(), Status> {
+/// Passes on what is said of each of them, the first one first; `left` are those that have no outcome yet.
+async fn listen(left: &mut &[Calling], mut updates: tonic::Streaming<v1::StepUpdate>) -> Result<(), Status> {
+    let mut place = 0;
     while let Some(update) = updates.next().await {
         let update = update?;
+        let Some((calling, behind)) = left.split_first().filter(|_| update.place == place) else {
+            return Err(nonsense("an update about another migration than the one whose turn it is"));
+        };
         let run = update.run;
         match update.kind {
             Some(v1::step_update::Kind::Line(numbered)) => {
@@ -229,7 +313,11 @@ async fn listen(calling: &Calling, mut updates: tonic::Streaming<v1::StepUpdate>
                     return Err(nonsense("the report is another step's"));
                 }
                 calling.tell(Update::Outcome(Box::new(outcome))).await;
-                return Ok(());
+                *left = behind;
+                place += 1;
+                if left.is_empty() {
+                    return Ok(());
+                }
             }
             None => return Err(nonsense("an update without content")),
         }
@@ -241,7 +329,7 @@ fn report_of(outcome: &Outcome) -> Option<&StepReport> {
     match outcome {
         Outcome::Succeeded { report } => Some(report),
         Outcome::Failed { report, .. } => report.as_ref(),
-        Outcome::Unknown { .. } => None,
+        Outcome::Unknown { .. } | Outcome::NotBegun { .. } => None,
     }
 }
 

@@ -230,6 +230,7 @@ impl Look {
                 Err(StepError::new(ErrorClass::Internal, "the agent answered with another step's report"))
             }
             Outcome::Failed { error, .. } | Outcome::Unknown { error } => Err(error),
+            Outcome::NotBegun { why } => Err(StepError::new(ErrorClass::Internal, why)),
         }
     }
 }

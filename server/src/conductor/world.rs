@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::event::StepKey;
-use stopover_model::id::DeploymentId;
+use stopover_model::id::{AgentName, DatabaseName, DeploymentId};
 use stopover_model::plan::Measurement;
 use tokio::time::Instant;
 
@@ -65,15 +65,22 @@ impl Shared {
             world.environments.insert(environment, EnvironmentView::default());
         }
         for (environment, databases) in self.store.environment_databases().await? {
-            let presence = |(database, agent)| {
+            let mut queueing = BTreeSet::new();
+            let presence = |(database, agent): (DatabaseName, AgentName)| {
                 let presence = match self.registry.agent_of(&environment, &database) {
-                    Some(link) => AgentPresence::Connected(link.agent),
+                    Some(link) => {
+                        if link.queues {
+                            queueing.insert(database.clone());
+                        }
+                        AgentPresence::Connected(link.agent)
+                    }
                     None => AgentPresence::Away(agent),
                 };
                 (database, presence)
             };
             let databases = databases.into_iter().map(presence).collect();
-            world.environments.entry(environment).or_default().databases = databases;
+            let view = world.environments.entry(environment).or_default();
+            (view.databases, view.queueing) = (databases, queueing);
         }
         for (environment, holder) in self.store.holds().await? {
             if holder != *of {

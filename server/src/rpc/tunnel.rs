@@ -117,7 +117,8 @@ impl OpenTunnel {
         let (agent, now) = (&self.identity.agent, (self.services.clock)());
         let version: String = described.version.chars().take(64).collect();
         self.services.store.set_agent_databases(agent, &databases, &version, now).await?;
-        Ok(AgentLink { agent: agent.clone(), environment: environment.clone(), databases, version, channel })
+        let (agent, environment, queues) = (agent.clone(), environment.clone(), described.queues);
+        Ok(AgentLink { agent, environment, databases, version, queues, channel })
     }
 
     async fn watch_over(&self) -> Ended {

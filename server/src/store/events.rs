@@ -2,6 +2,7 @@
 //! the epochs that were drawn.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use stopover_model::event::{DeploymentOutcome, Record};
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
@@ -136,8 +137,8 @@ impl Store {
         let mut tx = self.db.begin().await?;
         advance(&mut tx, first, last, projection).await?;
         apply_hold(&mut tx, &first.deployment, hold).await?;
-        for record in records {
-            insert(&mut tx, record).await?;
+        for some in records.chunks(INSERTS.len()) {
+            insert_some(&mut tx, some).await?;
         }
         measurements::insert(&mut tx, &first.deployment, measured).await?;
         Ok(tx.commit().await?)
@@ -191,15 +192,31 @@ async fn apply_hold(tx: &mut Tx, deployment: &DeploymentId, hold: Hold<'_>) -> R
 }
 
 pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<(), Cause> {
-    let body = serde_json::to_string(&record.event).map_err(|error| Cause::row("a new event", error))?;
-    let query = sql("INSERT INTO events (deployment, seq, at, body) VALUES ($1, $2, $3, $4)")
-        .bind(record.deployment.as_str())
-        .bind(record.seq)
-        .bind(record.at)
-        .bind(body);
+    insert_some(tx, std::slice::from_ref(record)).await
+}
+
+/// One statement for all of them: each statement is a way to the store's own thread and back.
+async fn insert_some(tx: &mut Tx, records: &[Record]) -> Result<(), Cause> {
+    let Some(text) = records.len().checked_sub(1).and_then(|number| INSERTS.get(number)) else {
+        return Ok(());
+    };
+    let mut query = sql(text);
+    for record in records {
+        let body = serde_json::to_string(&record.event).map_err(|error| Cause::row("a new event", error))?;
+        query = query.bind(record.deployment.as_str()).bind(record.seq).bind(record.at).bind(body);
+    }
     tx.execute(query).await?;
     Ok(())
 }
+
+/// Of one row, of two, and so on.
+static INSERTS: LazyLock<[String; 16]> = LazyLock::new(|| {
+    std::array::from_fn(|number| {
+        let row = |n: usize| format!("(${}, ${}, ${}, ${})", 4 * n + 1, 4 * n + 2, 4 * n + 3, 4 * n + 4);
+        let rows: Vec<String> = (0..=number).map(row).collect();
+        format!("INSERT INTO events (deployment, seq, at, body) VALUES {}", rows.join(", "))
+    })
+});
 
 fn record(row: &Row) -> Result<Record, Cause> {
     Ok(Record {

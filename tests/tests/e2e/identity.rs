@@ -130,6 +130,7 @@ impl Agent for Pretender {
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
         Ok(Response::new(v1::DescribeResponse {
+            queues: true,
             environment: "production".into(),
             databases: vec!["users".into()],
             version: "0".into(),

@@ -10,6 +10,7 @@ mod estimates;
 mod faults;
 mod histories;
 mod identity;
+mod in_turn;
 mod layouts;
 mod lint;
 mod path;

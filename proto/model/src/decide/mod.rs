@@ -26,12 +26,14 @@ use crate::report::{Effect, ErrorClass, Outcome, StepError};
 pub enum Command {
     /// Append it to the log. Nothing after it in the list counts any more: ask again.
     Append(Event),
-    /// Draw an epoch, append `StepStarted`, then ask the agent.
+    /// Draw an epoch, append `StepStarted`, then ask the agent. Those that follow at once in the list count together.
     Start { step: StepKey, attempt: Attempt, agent: AgentName },
     /// The step is running according to the log, and nobody here listens to it: ask the agent again with the same attempt.
     Attach { step: StepKey, attempt: Attempt, epoch: Epoch, agent: AgentName },
     /// Ask the agent to stop it; its outcome still comes by itself.
     CancelStep { step: StepKey, attempt: Attempt },
+    /// Ask the agent to leave it, if its turn has not come; its outcome still comes by itself.
+    Withdraw { step: StepKey, attempt: Attempt },
     /// Ask again at this time at the latest.
     WakeAt(Timestamp),
 }
@@ -48,6 +50,7 @@ pub fn decide(deployment: &Deployment, world: &World, now: Timestamp) -> Vec<Com
         cancel(&mut next);
     } else if let Some(pause) = &deployment.paused {
         next.waiting = Some(Waiting::Person { cause: pause.cause.clone() });
+        withdraw(&mut next);
     } else {
         go_on(&mut next);
     }
@@ -81,7 +84,7 @@ impl Next<'_> {
     }
 
     /// Starts a step where its agent is here; says what is waited for where it isn't.
-    fn start(&mut self, stage: &Stage, step: StepKey) {
+    fn start(&mut self, stage: &Stage, step: StepKey) -> bool {
         let tries = self.deployment.step(&step).map_or(0, |s| s.attempts);
         match self.world.presence(&stage.spec.environment, &step.database) {
             Some(AgentPresence::Connected(agent)) => {
@@ -90,6 +93,7 @@ impl Next<'_> {
                     attempt: Attempt(tries + 1),
                     agent: agent.clone(),
                 });
+                return true;
             }
             Some(AgentPresence::Away(agent)) => {
                 self.waiting = Some(Waiting::AgentAway {
@@ -105,6 +109,7 @@ impl Next<'_> {
                 });
             }
         }
+        false
     }
 }
 
@@ -169,6 +174,18 @@ fn attach_running(deployment: &Deployment, world: &World) -> Vec<Command> {
         }
     };
     deployment.running_steps().into_iter().filter_map(attach).collect()
+}
+
+/// What stands behind a running migration goes no further while a person is waited for.
+fn withdraw(next: &mut Next<'_>) {
+    for step in next.deployment.running_steps() {
+        let state = next.deployment.step(&step).map(|s| &s.state);
+        if let Some(StepState::Running { attempt, behind: true, .. }) = state
+            && next.world.in_flight.contains(&step)
+        {
+            next.commands.push(Command::Withdraw { attempt: *attempt, step });
+        }
+    }
 }
 
 fn running_agent_away(deployment: &Deployment, world: &World) -> Option<Waiting> {

@@ -22,7 +22,8 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
         for steps in &target.migrations {
             if !due(next.deployment, steps, until, next.now).is_empty() {
                 let key = StepKey::migration(index, &target.database, StepKind::Monitor, &steps.id);
-                return try_step(next, stage, key, &steps.monitor);
+                try_step(next, stage, key, &steps.monitor);
+                return;
             }
         }
     }

@@ -1,14 +1,22 @@
 //! A running stage: inspect, plan, back up, migrate, verify, database by database.
+//!
+//! Of migrations that need nothing but one transaction each, and nobody's look in between, the agent gets some before their
+//! turn: it goes from one to the next while the server still writes down what came of those before.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Command, Next, failure, running_in};
-use crate::deployment::{Stage, Step, Target};
+use crate::deployment::{MigrationSteps, Stage, Step, Target};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::DatabaseName;
-use crate::plan::TargetPlan;
+use crate::plan::{Action, TargetPlan};
+
+/// So many migrations an agent has at most: the one that runs, and those behind it.
+const MOST_AHEAD: usize = 16;
+/// With more than these it gets no further ones yet: they go together, into the log and to the agent.
+const FEW_AHEAD: usize = 8;
 
 /// Begins a stage as soon as it has its environment and its databases.
 pub(super) fn begin(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
@@ -57,22 +65,55 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
 fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
     let key = |kind| StepKey::target(index, &target.database, kind);
     if !target.inspect.succeeded() {
-        return try_step(next, stage, key(StepKind::Inspect), &target.inspect);
+        try_step(next, stage, key(StepKind::Inspect), &target.inspect);
+        return;
     }
     if target.plan.is_none() {
         return plan(next, index, stage, target);
     }
     if !target.backup.is_done() {
-        return try_step(next, stage, key(StepKind::Backup), &target.backup);
+        try_step(next, stage, key(StepKind::Backup), &target.backup);
+        return;
     }
-    for steps in &target.migrations {
-        let key = |kind| StepKey::migration(index, &target.database, kind, &steps.id);
-        if !steps.migrate.is_done() {
-            return try_step(next, stage, key(StepKind::Migrate), &steps.migrate);
+    let mut undone =
+        target.migrations.iter().skip_while(|m| m.migrate.is_done() && m.verify.is_done()).peekable();
+    let Some(first) = undone.peek().copied() else { return };
+    let key = |kind, steps: &MigrationSteps| StepKey::migration(index, &target.database, kind, &steps.id);
+    if first.migrate.is_done() {
+        try_step(next, stage, key(StepKind::Verify, first), &first.verify);
+        return;
+    }
+    if !first.migrate.is_running() {
+        if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
+            return;
         }
-        if !steps.verify.is_done() {
-            return try_step(next, stage, key(StepKind::Verify), &steps.verify);
+    } else if undone.clone().filter(|m| m.migrate.is_running()).count() > FEW_AHEAD {
+        return;
+    }
+    let queueing = next
+        .world
+        .environments
+        .get(&stage.spec.environment)
+        .is_some_and(|e| e.queueing.contains(&target.database));
+    let mut before = first;
+    for steps in undone.skip(1).take(if queueing { MOST_AHEAD - 1 } else { 0 }) {
+        if !next.may_be_followed(target, before) {
+            return;
         }
+        let starts = steps.migrate.is_pending() && next.may_be_followed(target, steps);
+        if !steps.migrate.is_running() && !(starts && next.start(stage, key(StepKind::Migrate, steps))) {
+            return;
+        }
+        before = steps;
+    }
+}
+
+impl Next<'_> {
+    /// Whether the next migration needs nothing but this one's success: one transaction, and no checks.
+    fn may_be_followed(&self, target: &Target, steps: &MigrationSteps) -> bool {
+        let Some(migration) = self.deployment.migration(&steps.id) else { return false };
+        let Some(Action::Apply { variant, .. }) = target.action(&steps.id) else { return false };
+        migration.manifest.verify.is_empty() && migration.script(*variant).one_transaction
     }
 }
 
@@ -94,19 +135,19 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
 }
 
 /// Starts a step that is due, or waits for its next try. Callers have dealt with failures for good.
-pub(super) fn try_step(next: &mut Next<'_>, stage: &Stage, key: StepKey, step: &Step) {
+pub(super) fn try_step(next: &mut Next<'_>, stage: &Stage, key: StepKey, step: &Step) -> bool {
     if step.is_running() {
-        return;
+        return false;
     }
     if let Some(failed_at) = step.passing_failure() {
         let at = failed_at.checked_add(pause_before_try(step.tries)).unwrap_or(Timestamp::MAX);
         if at > next.now {
             next.waiting = Some(Waiting::Retry { step: key, at });
             next.commands.push(Command::WakeAt(at));
-            return;
+            return false;
         }
     }
-    next.start(stage, key);
+    next.start(stage, key)
 }
 
 /// 1, 2, 4, 8 … s, at most 30 s.

@@ -22,13 +22,17 @@ struct Simulation {
 
 impl Simulation {
     fn new(on_failure: &str, down: bool) -> Self {
-        let migrations =
-            vec![sample::migration("001_a", down, true), sample::migration("002_b", true, false)];
+        let migrations = vec![
+            sample::migration("001_a", down, true),
+            sample::migration("002_b", true, false),
+            sample::migration("003_c", true, false),
+        ];
         let record = sample::created(sample::pipeline(on_failure), migrations);
         let mut world = World::default();
         for (name, databases) in [("staging", &["eu", "us"][..]), ("production", &["main"][..])] {
             let view = EnvironmentView {
                 databases: databases.iter().map(|d| (d.parse().unwrap(), connected())).collect(),
+                queueing: databases.iter().map(|d| d.parse().unwrap()).collect(),
                 held_by: None,
             };
             world.environments.insert(name.parse().unwrap(), view);
@@ -54,7 +58,11 @@ impl Simulation {
         for _ in 0..200 {
             let commands = decide(&self.deployment, &self.world, self.now);
             let mut changed = false;
+            let mut starting = false;
             for command in commands {
+                if starting && !matches!(command, Command::Start { .. }) {
+                    break;
+                }
                 match command {
                     Command::Append(event) => {
                         self.apply(event);
@@ -66,14 +74,16 @@ impl Simulation {
                         let epoch = Epoch(self.epoch);
                         self.apply(Event::StepStarted { step: step.clone(), attempt, epoch, agent });
                         self.world.in_flight.insert(step);
-                        changed = true;
-                        break;
+                        (changed, starting) = (true, true);
                     }
                     Command::Attach { step, .. } => {
                         assert!(self.world.in_flight.insert(step), "attached twice");
                         changed = true;
                     }
                     Command::CancelStep { step, .. } => self.cancelled.push(step),
+                    Command::Withdraw { step, .. } => {
+                        assert!(self.step(&step).is_behind(), "{step} has its turn")
+                    }
                     Command::WakeAt(at) => self.wake = Some(at),
                 }
             }
@@ -124,7 +134,27 @@ impl Simulation {
         }
     }
 
+    fn step(&self, key: &StepKey) -> &crate::deployment::Step {
+        self.deployment.step(key).unwrap()
+    }
+
+    /// What stands behind another is not begun by a person's wish, nor when the other did not succeed; else it has to wait.
     fn answer(&mut self, key: &StepKey, choice: u8) {
+        if !self.step(key).is_behind() {
+            return self.answer_turn(key, choice);
+        }
+        let waits = self.deployment.one_before_is_running(key) && self.deployment.paused.is_none();
+        if waits && !self.cancelled.contains(key) {
+            return;
+        }
+        let attempt = Attempt(self.step(key).attempts);
+        self.cancelled.retain(|k| k != key);
+        self.world.in_flight.remove(key);
+        let outcome = Outcome::NotBegun { why: "the one before it".into() };
+        self.apply(Event::StepFinished { step: key.clone(), attempt, outcome });
+    }
+
+    fn answer_turn(&mut self, key: &StepKey, choice: u8) {
         let Some(StepState::Running { attempt, .. }) = self.deployment.step(key).map(|s| s.state.clone())
         else {
             self.world.in_flight.remove(key);
@@ -301,6 +331,15 @@ fn arbitrary_event(deployment: &Deployment, stage: u32, step: usize, attempt: u3
     }
 }
 
+fn start_keys(simulation: &Simulation) -> Vec<String> {
+    let commands = decide(&simulation.deployment, &simulation.world, simulation.now);
+    let started = |c: Command| match c {
+        Command::Start { step, .. } => step.migration.map(|m| m.to_string()),
+        _ => None,
+    };
+    commands.into_iter().filter_map(started).collect()
+}
+
 /// Heals until `stop` says so.
 fn until(simulation: &mut Simulation, stop: impl Fn(&Deployment) -> bool) {
     for _ in 0..200 {
@@ -354,6 +393,7 @@ fn an_unknown_outcome_waits_for_a_person_even_where_failures_roll_back() {
     until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
     let key = running(&simulation, StepKind::Migrate).unwrap();
     simulation.happen(12);
+    until(&mut simulation, |d| d.waiting.is_some());
     assert!(matches!(simulation.deployment.waiting, Some(Waiting::Person { .. })));
     simulation.apply(Event::Resolved { step: key.clone(), resolution: Resolution::Applied, by: person() });
     simulation.settle();
@@ -556,4 +596,57 @@ fn a_rollback_after_success_takes_the_named_stage_back_only() {
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
     assert!(simulation.deployment.stages[0].has_effects());
     assert!(!simulation.deployment.stages[1].has_effects());
+}
+
+#[test]
+fn an_agent_that_queues_gets_the_migrations_that_nobody_has_to_look_between() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    let migrates = |s: &Simulation| {
+        let keys = s.deployment.running_steps();
+        keys.into_iter().filter(|k| k.kind == StepKind::Migrate).collect::<Vec<_>>()
+    };
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    let keys = migrates(&simulation);
+    assert_eq!(keys.len(), 3);
+    let behind: Vec<_> = keys.iter().map(|k| simulation.step(k).is_behind()).collect();
+    assert_eq!(behind, [false, true, true]);
+    simulation.answer(&keys[0], 0);
+    assert!(!simulation.step(&keys[1]).is_behind(), "its turn has come");
+    assert!(simulation.step(&keys[2]).is_behind());
+
+    // What the second leaves behind is a person's; the third is not begun, and as if it had never been asked for.
+    simulation.answer(&keys[1], 8);
+    simulation.settle();
+    assert!(simulation.deployment.paused.is_none(), "the third is still to be heard of");
+    simulation.answer(&keys[2], 0);
+    simulation.settle();
+    assert!(simulation.deployment.paused.is_some());
+    let third = simulation.step(&keys[2]);
+    assert!(third.is_pending() && third.tries == 0 && third.attempts == 1);
+    let stage = simulation.deployment.stage(StageIndex(0)).unwrap();
+    assert!(!stage.targets[0].migrations[2].has_effect());
+    simulation.apply(Event::Resumed { by: person() });
+    assert_eq!(start_keys(&simulation), ["002_b", "003_c"]);
+}
+
+#[test]
+fn an_agent_that_does_not_queue_gets_one_at_a_time() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.world.environments.values_mut().for_each(|e| e.queueing.clear());
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    assert_eq!(simulation.deployment.running_steps().len(), 1);
+}
+
+#[test]
+fn a_pause_withdraws_what_has_not_its_turn() {
+    let mut simulation = Simulation::new("pause", true);
+    simulation.settle();
+    until(&mut simulation, |d| d.running_steps().iter().any(|k| k.kind == StepKind::Migrate));
+    simulation.person_pauses();
+    let commands = decide(&simulation.deployment, &simulation.world, simulation.now);
+    let withdrawn = commands.iter().filter(|c| matches!(c, Command::Withdraw { .. })).count();
+    assert_eq!(withdrawn, 2);
+    assert!(!commands.iter().any(|c| matches!(c, Command::CancelStep { .. })), "the first goes on");
 }

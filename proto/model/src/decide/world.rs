@@ -23,6 +23,8 @@ pub struct World {
 pub struct EnvironmentView {
     /// Its databases, as its agents announced them.
     pub databases: BTreeMap<DatabaseName, AgentPresence>,
+    /// Those whose agents take migrations before their turn has come.
+    pub queueing: BTreeSet<DatabaseName>,
     /// The other deployment that is in it.
     pub held_by: Option<DeploymentId>,
 }

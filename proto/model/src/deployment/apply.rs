@@ -37,7 +37,12 @@ impl Deployment {
             Event::StageStarted { stage, databases } => self.start_stage(*stage, databases, at),
             Event::StepStarted { step, attempt, epoch, agent } => {
                 self.check_step_start(step, *attempt)?;
-                self.step_mut(step)?.start(*attempt, *epoch, agent.clone(), at);
+                let behind = self.one_before_is_running(step);
+                let started = self.step_mut(step)?;
+                started.start(*attempt, *epoch, agent.clone(), at);
+                if behind {
+                    started.stand_behind();
+                }
                 Ok(())
             }
             Event::StepLogged { step, attempt, run, line_number, line } => {
@@ -234,7 +239,7 @@ impl Deployment {
         let report = match outcome {
             Outcome::Succeeded { report } => Some(report),
             Outcome::Failed { report, .. } => report.as_ref(),
-            Outcome::Unknown { .. } => None,
+            Outcome::Unknown { .. } | Outcome::NotBegun { .. } => None,
         };
         if report.is_some_and(|r| !key.kind.reports(r)) {
             return Err(IllegalEvent::Step { step: key.clone(), why: "the report is another step's" });
@@ -247,6 +252,7 @@ impl Deployment {
         step.finish(outcome.clone(), at);
         if matches!((key.kind, outcome), (StepKind::Migrate, Outcome::Succeeded { .. })) {
             self.skip_empty_verification(key)?;
+            self.give_turn_behind(key, at)?;
         }
         if let (StepKind::Monitor, Outcome::Succeeded { report: StepReport::Verified(report) }) =
             (key.kind, outcome)
@@ -269,6 +275,17 @@ impl Deployment {
         let step = self.step_mut(&verify)?;
         if no_checks && step.is_pending() {
             step.state = StepState::Skipped;
+        }
+        Ok(())
+    }
+
+    /// A migration has succeeded: the agent goes on with the one that it has behind it.
+    fn give_turn_behind(&mut self, migrate: &StepKey, at: Timestamp) -> Result<(), IllegalEvent> {
+        let target = self.target_mut(migrate)?;
+        let next =
+            target.migrations.iter_mut().skip_while(|m| Some(&m.id) != migrate.migration.as_ref()).nth(1);
+        if let Some(steps) = next.filter(|m| m.migrate.is_behind()) {
+            steps.migrate.take_turn(at);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What may follow a state, and the error of what may not.
 
 use super::step::StepState;
-use super::target::Target;
+use super::target::{MigrationSteps, Target};
 use super::{Deployment, Stage, StageStatus};
 use crate::event::{DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
 use crate::id::{Attempt, DatabaseName, DeploymentId, MigrationId, RunId, Seq};
@@ -118,11 +118,49 @@ impl Deployment {
         if !phase_fits {
             return Err(illegal_in(stage, key.kind.as_str()));
         }
-        if prerequisites_met(target, key) {
+        if self.prerequisites_met(target, key) {
             Ok(())
         } else {
             Err(IllegalEvent::Step { step: key.clone(), why: "what must be done before it is not" })
         }
+    }
+
+    fn prerequisites_met(&self, target: &Target, key: &StepKey) -> bool {
+        let this = target.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref());
+        match (key.kind, this) {
+            (StepKind::Inspect, _) => true,
+            (StepKind::Backup, _) => target.applies_anything(),
+            (StepKind::Migrate, Some(i)) => {
+                let earlier = &target.migrations[..i];
+                target.backup.succeeded()
+                    && earlier
+                        .iter()
+                        .all(|m| (m.migrate.is_done() && m.verify.is_done()) || self.may_be_followed(m))
+            }
+            (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
+            (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
+            (StepKind::RollbackBackup, _) => target.has_effects(),
+            (StepKind::Rollback, Some(i)) => {
+                let later = &target.migrations[i + 1..];
+                target.rollback_backup.succeeded()
+                    && target.migrations[i].has_effect()
+                    && later.iter().all(|m| !m.has_effect())
+            }
+            (_, None) => false,
+        }
+    }
+
+    /// Whether an agent may have the next migration already while this one runs: nobody has to look in between.
+    fn may_be_followed(&self, steps: &MigrationSteps) -> bool {
+        steps.migrate.is_running() && self.migration(&steps.id).is_some_and(|m| m.manifest.verify.is_empty())
+    }
+
+    /// Whether the migration just before this one is under way.
+    #[must_use]
+    pub fn one_before_is_running(&self, key: &StepKey) -> bool {
+        let target = self.stage(key.stage).and_then(|s| s.target(&key.database));
+        let before = target.and_then(|t| t.before(key));
+        key.kind == StepKind::Migrate && before.is_some_and(|m| m.migrate.is_running())
     }
 
     pub(super) fn check_rollback_start(&self, index: StageIndex) -> Result<(), IllegalEvent> {
@@ -193,28 +231,6 @@ impl Deployment {
             return Err(IllegalEvent::Cancelling);
         }
         Ok(())
-    }
-}
-
-fn prerequisites_met(target: &Target, key: &StepKey) -> bool {
-    let this = target.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref());
-    match (key.kind, this) {
-        (StepKind::Inspect, _) => true,
-        (StepKind::Backup, _) => target.applies_anything(),
-        (StepKind::Migrate, Some(i)) => {
-            let earlier = &target.migrations[..i];
-            target.backup.succeeded() && earlier.iter().all(|m| m.migrate.is_done() && m.verify.is_done())
-        }
-        (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
-        (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
-        (StepKind::RollbackBackup, _) => target.has_effects(),
-        (StepKind::Rollback, Some(i)) => {
-            let later = &target.migrations[i + 1..];
-            target.rollback_backup.succeeded()
-                && target.migrations[i].has_effect()
-                && later.iter().all(|m| !m.has_effect())
-        }
-        (_, None) => false,
     }
 }
 

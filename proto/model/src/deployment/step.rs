@@ -24,6 +24,8 @@ pub struct Step {
     pub resolution: Option<Resolution>,
     /// What its statements took, those that ended; by their place in the script, from 0.
     pub statements: BTreeMap<u32, StatementRun>,
+    /// Attempts that were over before they began.
+    pub not_begun: u32,
 }
 
 /// What a statement took when it last ended.
@@ -46,6 +48,8 @@ pub enum StepState {
         since: Timestamp,
         /// The agent's run and its last line that is in the log.
         logged: Option<(RunId, u64)>,
+        /// The agent begins it by itself once the migration before it has succeeded, and not otherwise.
+        behind: bool,
     },
     Succeeded {
         since: Timestamp,
@@ -71,6 +75,12 @@ impl Step {
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.state, StepState::Running { .. })
+    }
+
+    /// The agent has it, and its turn has not come.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        matches!(self.state, StepState::Running { behind: true, .. })
     }
 
     #[must_use]
@@ -122,7 +132,26 @@ impl Step {
     pub(super) fn start(&mut self, attempt: Attempt, epoch: Epoch, agent: AgentName, at: Timestamp) {
         self.attempts = attempt.0;
         self.tries += 1;
-        self.state = StepState::Running { attempt, epoch, agent, since: at, logged: None };
+        self.state = StepState::Running { attempt, epoch, agent, since: at, logged: None, behind: false };
+    }
+
+    pub(super) fn stand_behind(&mut self) {
+        if let StepState::Running { behind, .. } = &mut self.state {
+            *behind = true;
+        }
+    }
+
+    /// The migration before it has succeeded.
+    pub(super) fn take_turn(&mut self, at: Timestamp) {
+        if let StepState::Running { behind, since, .. } = &mut self.state {
+            *behind = false;
+            *since = at;
+        }
+    }
+
+    /// Whether an attempt of it may have been at work.
+    pub(super) fn was_begun(&self) -> bool {
+        self.attempts > self.not_begun
     }
 
     pub(super) fn finish(&mut self, outcome: Outcome, at: Timestamp) {
@@ -130,9 +159,15 @@ impl Step {
             StepState::Running { since, .. } => *since,
             _ => at,
         };
+        if let Outcome::NotBegun { .. } = outcome {
+            self.not_begun += 1;
+            self.tries = self.tries.saturating_sub(1);
+            self.state = StepState::Pending;
+            return;
+        }
         self.resolution = None;
         self.left_behind |= match &outcome {
-            Outcome::Succeeded { .. } => false,
+            Outcome::Succeeded { .. } | Outcome::NotBegun { .. } => false,
             Outcome::Failed { error, .. } => error.effect != Effect::None,
             Outcome::Unknown { .. } => true,
         };
@@ -144,6 +179,7 @@ impl Step {
             }
             Outcome::Failed { error, report } => StepState::Failed { since, at, error, report },
             Outcome::Unknown { error } => StepState::Unknown { since, at, error },
+            Outcome::NotBegun { .. } => StepState::Pending,
         };
     }
 

@@ -110,6 +110,13 @@ impl Target {
         before.into_iter().chain(forward).chain(monitors).chain([before_rollback]).chain(back).flatten()
     }
 
+    /// The migration just before that of a step.
+    #[must_use]
+    pub fn before(&self, key: &StepKey) -> Option<&MigrationSteps> {
+        let this = self.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref())?;
+        this.checked_sub(1).map(|before| &self.migrations[before])
+    }
+
     #[must_use]
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.inspect.report() {
@@ -174,7 +181,7 @@ impl MigrationSteps {
             StepState::Running { .. } | StepState::Unknown { .. } | StepState::Succeeded { .. } => true,
             StepState::Failed { .. } => self.migrate.left_behind,
             // Reopened after an attempt that may have left something.
-            StepState::Pending => self.migrate.attempts > 0,
+            StepState::Pending => self.migrate.was_begun(),
             StepState::Skipped => false,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use stopover_model::decide::due_monitors;
-use stopover_model::deployment::{Deployment, StepState, Target};
+use stopover_model::deployment::{Deployment, Step, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{EnvironmentName, MigrationId, RunId};
@@ -25,7 +25,8 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 pub(super) enum Ask {
     Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>, Option<SampleFor>),
     Backup(v1::BackupRequest),
-    Migrate(v1::MigrateRequest, (MigrationId, Digest)),
+    /// Each behind the one before it.
+    Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
     Rollback(v1::RollbackRequest, (MigrationId, Digest)),
 }
@@ -81,8 +82,11 @@ pub(super) fn ask(
                 resolution: field::optional_enumeration::write(step.resolution),
                 backfill,
                 throttle,
+                behind: None,
+                only_look: false,
+                then: Vec::new(),
             };
-            Ask::Migrate(request, named(migration))
+            Ask::Migrate(vec![(in_its_place(request, deployment, target, key), named(migration))])
         }
         StepKind::Verify => {
             let checks = migration?.manifest.verify.iter();
@@ -110,6 +114,39 @@ pub(super) fn ask(
     })
 }
 
+/// Several migrations in one call; anything else has its own.
+pub(super) fn in_one(asks: Vec<Ask>) -> Option<Ask> {
+    asks.into_iter().map(Some).reduce(|all, next| match (all?, next?) {
+        (Ask::Migrate(mut all), Ask::Migrate(next)) => {
+            all.extend(next);
+            Some(Ask::Migrate(all))
+        }
+        _ => None,
+    })?
+}
+
+/// A migration that the agent has behind another must not begin before that has succeeded; where that did not succeed, or
+/// the deployment does not go on, it must not begin at all.
+fn in_its_place(
+    mut request: v1::MigrateRequest,
+    deployment: &Deployment,
+    target: &Target,
+    key: &StepKey,
+) -> v1::MigrateRequest {
+    if !target.step(key).is_some_and(Step::is_behind) {
+        return request;
+    }
+    let goes_on = deployment.paused.is_none() && deployment.cancelling.is_none();
+    request.behind = target.before(key).filter(|_| goes_on).and_then(|before| match before.migrate.state {
+        StepState::Running { attempt, .. } => {
+            Some(v1::migrate_request::Behind { migration: before.id.to_string(), attempt: attempt.0 })
+        }
+        _ => None,
+    });
+    request.only_look = request.behind.is_none();
+    request
+}
+
 impl Ask {
     /// Adds the files and makes the call.
     pub(super) async fn send(
@@ -129,9 +166,21 @@ impl Ask {
                 client.inspect(request).await
             }
             Self::Backup(request) => client.backup(request).await,
-            Self::Migrate(mut request, (id, digest)) => {
-                request.migration = Some(bundle(store, &id, &digest).await?);
-                client.migrate(request).await
+            Self::Migrate(asked) => {
+                let mut requests = Vec::with_capacity(asked.len());
+                for (mut request, (id, digest)) in asked {
+                    request.migration = Some(bundle(store, &id, &digest).await?);
+                    requests.push(request);
+                }
+                let mut requests = requests.into_iter();
+                let first = requests.next().ok_or_else(|| Status::internal("nothing is asked for"))?;
+                if !link.queues && (first.behind.is_some() || first.only_look) {
+                    // It would begin at once.
+                    return Err(Status::unavailable(
+                        "this agent takes no migration before its turn; start a newer one",
+                    ));
+                }
+                client.migrate(v1::MigrateRequest { then: requests.collect(), ..first }).await
             }
             Self::Verify(request) => client.verify(request).await,
             Self::Rollback(mut request, (id, digest)) => {

@@ -32,6 +32,10 @@ const RUN: &str = "00000000-0000-4000-8000-000000000001";
 /// A call that waits for what the test says.
 pub(super) struct Asked {
     pub(super) command: v1::Command,
+    /// The migrations that came in the same call, behind this one.
+    pub(super) then: Vec<v1::MigrateRequest>,
+    /// It must not begin.
+    pub(super) only_look: bool,
     updates: mpsc::Sender<Result<v1::StepUpdate, Status>>,
     verdict: oneshot::Sender<Result<(), Status>>,
 }
@@ -45,6 +49,8 @@ pub(super) struct Recording {
 /// A call that was taken.
 pub(super) struct Working {
     kind: StepKind,
+    /// Of the migration that is spoken of.
+    pub(super) place: u32,
     updates: mpsc::Sender<Result<v1::StepUpdate, Status>>,
 }
 
@@ -60,7 +66,7 @@ impl Asked {
     pub(super) fn take(self) -> Working {
         let kind = self.kind();
         self.verdict.send(Ok(())).unwrap();
-        Working { kind, updates: self.updates }
+        Working { kind, place: 0, updates: self.updates }
     }
 
     pub(super) async fn succeed(self) {
@@ -75,7 +81,15 @@ impl Working {
     }
 
     pub(super) async fn end(self, outcome: Outcome) {
+        self.say(outcome).await;
+    }
+
+    pub(super) async fn say(&self, outcome: Outcome) {
         self.send(Kind::Outcome(outcome.into())).await;
+    }
+
+    pub(super) async fn say_success(&self) {
+        self.say(Outcome::Succeeded { report: report(self.kind) }).await;
     }
 
     pub(super) async fn succeed(self) {
@@ -85,7 +99,10 @@ impl Working {
 
     async fn send(&self, kind: Kind) {
         // Nobody may be listening any more.
-        let _ = self.updates.send(Ok(v1::StepUpdate { run: RUN.into(), kind: Some(kind) })).await;
+        let _ = self
+            .updates
+            .send(Ok(v1::StepUpdate { run: RUN.into(), place: self.place, kind: Some(kind) }))
+            .await;
     }
 }
 
@@ -154,9 +171,18 @@ impl Tunnel for Door {
 
 impl Fake {
     async fn ask(&self, command: Option<v1::Command>) -> Result<Response<Updates>, Status> {
+        self.ask_all(command, Vec::new(), false).await
+    }
+
+    async fn ask_all(
+        &self,
+        command: Option<v1::Command>,
+        then: Vec<v1::MigrateRequest>,
+        only_look: bool,
+    ) -> Result<Response<Updates>, Status> {
         let (updates, stream) = mpsc::channel(64);
         let (verdict, heard) = oneshot::channel();
-        let asked = Asked { command: command.unwrap(), updates, verdict };
+        let asked = Asked { command: command.unwrap(), then, only_look, updates, verdict };
         self.asked.send(asked).map_err(|_| Status::unavailable("the test is over"))?;
         heard.await.map_err(|_| Status::unavailable("the call was dropped"))??;
         Ok(Response::new(ReceiverStream::new(stream).boxed()))
@@ -192,7 +218,8 @@ impl Agent for Fake {
     }
 
     async fn migrate(&self, request: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
-        self.ask(request.into_inner().command).await
+        let request = request.into_inner();
+        self.ask_all(request.command, request.then, request.only_look).await
     }
 
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {

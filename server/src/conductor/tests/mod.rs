@@ -3,6 +3,7 @@
 mod acts;
 mod agent;
 mod calls;
+mod in_turn;
 mod lint;
 mod requests;
 
@@ -50,7 +51,8 @@ impl Bench {
         let agent = FakeAgent::open(hears_from).await;
         let channel = agent.channel.clone();
         let registry = Registry::default();
-        let link = AgentLink { agent: name, environment: staging, databases, version: "1".into(), channel };
+        let version = "1".into();
+        let link = AgentLink { agent: name, environment: staging, databases, version, queues: true, channel };
         let connected = registry.connect(link);
         let conductor = Conductor::start(store.clone(), registry.clone(), now).await.unwrap();
         Self { _dir: dir, store, registry, conductor, agent, _connected: connected }
@@ -67,9 +69,13 @@ impl Bench {
     }
 
     async fn create(&self, id: &str, request_id: Uuid) -> Result<DeploymentId, ConductError> {
+        self.create_of(&[id], request_id).await
+    }
+
+    async fn create_of(&self, ids: &[&str], request_id: Uuid) -> Result<DeploymentId, ConductError> {
         let new = Create {
             pipeline: pipeline("p"),
-            migrations: vec![migration(id)],
+            migrations: ids.iter().map(|id| migration(id)).collect(),
             by: person(),
             request_id,
             expected_digest: None,

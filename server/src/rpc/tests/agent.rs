@@ -19,6 +19,7 @@ impl Described {
     pub(super) fn new(environment: &str, databases: &[&str]) -> Self {
         let databases = databases.iter().map(|name| (*name).to_owned()).collect();
         Self(v1::DescribeResponse {
+            queues: true,
             environment: environment.into(),
             databases,
             version: "0.1.0-test".into(),

@@ -22,6 +22,7 @@ pub(in crate::convert::tests) fn outcomes() -> Vec<Outcome> {
         Outcome::Failed { error: step_error(), report: None },
         Outcome::Failed { error: step_error(), report: Some(verified()) },
         Outcome::Unknown { error: bare },
+        Outcome::NotBegun { why: "001_a did not succeed".into() },
     ];
     outcomes.extend(step_reports().into_iter().map(|report| Outcome::Succeeded { report }));
     outcomes
