@@ -145,7 +145,7 @@ fn plan_one(
     if let Some(entry) = other.filter(|_| migration.manifest.is_repeatable()) {
         let (variant, table_rows, _) = pick_variant(migration, inspection)?;
         let reason = format!("its content is not what ran on {}: it runs again", date(entry.at));
-        let action = apply(Subject { database, migration, variant, table_rows, inspection, known });
+        let action = apply(&Subject { database, migration, variant, table_rows, inspection, known });
         return Ok(MigrationPlan { id: migration.id.clone(), action, reason });
     }
     if let Some(entry) = entry.filter(|e| e.digest != migration.digest) {
@@ -177,13 +177,13 @@ fn plan_one(
         }
         None => {
             let (variant, table_rows, reason) = pick_variant(migration, inspection)?;
-            plan(apply(Subject { database, migration, variant, table_rows, inspection, known }), reason)
+            plan(apply(&Subject { database, migration, variant, table_rows, inspection, known }), reason)
         }
     }
 }
 
 /// With the estimate, or with what is missing for one.
-fn apply(subject: Subject<'_>) -> Action {
+fn apply(subject: &Subject<'_>) -> Action {
     let (estimate, missing) = match subject.estimate() {
         Ok(estimate) => (Some(estimate), None),
         Err(missing) => (None, Some(missing)),

@@ -178,16 +178,16 @@ fn whole(parts: Vec<Part<'_>>) -> Estimate {
 
 /// Where all statements were seen in one earlier run, that run speaks for all of them.
 fn one_run(parts: &[Part<'_>]) -> Option<String> {
-    let pasts: Vec<&Measurement> = parts.iter().map(|part| part.past).collect::<Option<_>>()?;
-    let (first, rest) = pasts.split_first()?;
+    let runs: Vec<&Measurement> = parts.iter().map(|part| part.past).collect::<Option<_>>()?;
+    let (first, rest) = runs.split_first()?;
     let alike = |m: &&Measurement| {
         m.environment == first.environment && m.database == first.database && m.at == first.at
     };
     if rest.is_empty() || !rest.iter().all(alike) {
         return None;
     }
-    let rows = pasts.iter().map(|m| m.rows).max().unwrap_or(0);
-    let took: Duration = pasts.iter().map(|m| m.took).sum();
+    let rows = runs.iter().map(|m| m.rows).max().unwrap_or(0);
+    let took: Duration = runs.iter().map(|m| m.took).sum();
     let what = if rows > 0 { format!("{} rows", grouped(rows)) } else { "it".to_owned() };
     Some(format!("{what} took {} in {}", human(in_millis(took)), first.environment))
 }

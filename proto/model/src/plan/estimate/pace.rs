@@ -18,8 +18,7 @@ pub(super) fn in_batches(answer: Answer) -> Answer {
 }
 
 /// Never less than the settings of its speed allow.
-pub(super) fn bounded(answer: Answer, rows: u64, throttle: &Throttle) -> Answer {
-    let mut basis = answer.basis.clone();
+pub(super) fn bounded(mut answer: Answer, rows: u64, throttle: &Throttle) -> Answer {
     let least =
         throttle.max_rate.map(|rate| seconds(as_f64(rows) / f64::from(rate.max(1)))).unwrap_or_default();
     let pause = throttle.pause.unwrap_or_default();
@@ -28,13 +27,14 @@ pub(super) fn bounded(answer: Answer, rows: u64, throttle: &Throttle) -> Answer 
         seconds(time.as_secs_f64() + batches * pause.as_secs_f64())
     };
     if !pause.is_zero() {
-        basis += &format!(", with {} between two batches of {}", human(pause), human(throttle.target()));
+        let target = human(throttle.target());
+        answer.basis = format!("{}, with {} between two batches of {target}", answer.basis, human(pause));
     }
     if let Some(rate) = throttle.max_rate.filter(|_| least > with_pauses(answer.duration)) {
-        basis = format!("at most {} rows/s", grouped(rate.into()));
+        answer.basis = format!("at most {} rows/s", grouped(rate.into()));
     }
-    basis += "; holds come on top";
-    each(Answer { basis, ..answer }, |time| with_pauses(time).max(least))
+    answer.basis += "; holds come on top";
+    each(answer, |time| with_pauses(time).max(least))
 }
 
 fn each(answer: Answer, change: impl Fn(Duration) -> Duration) -> Answer {

@@ -43,7 +43,7 @@ impl Copied<'_> {
         match self.impact.triggers.len() {
             0 => {}
             1 => basis += ", without the trigger that fires",
-            n => basis += &format!(", without the {n} triggers that fire"),
+            n => basis = format!("{basis}, without the {n} triggers that fire"),
         }
         Some(Answer { duration: seconds(fixed.as_secs_f64() + grows), spread: None, basis })
     }
