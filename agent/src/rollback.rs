@@ -40,7 +40,7 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
     job.resolution = work.resolution;
     job.backfill = work.backfill.clone();
     let statements = job.count();
-    match Engine::new(&context, job).run().await {
+    match Box::pin(Engine::new(&context, job).run()).await {
         Ok(done) if done.already => succeeded(RollbackReport {
             nothing_to_do: true,
             statements: 0,

@@ -149,13 +149,13 @@ impl Registry {
             older.cancel.cancel();
         }
         let before = match place {
-            Place::Behind(before, of) => match history.get(before).filter(|work| work.attempt == *of) {
-                Some(work) => Some(Arc::clone(work)),
-                None => {
+            Place::Behind(before, of) => {
+                let Some(work) = history.get(before).filter(|work| work.attempt == *of) else {
                     let why = format!("{}, which it is to follow, is not known to this agent", before.step);
                     return Ok(Work::over(attempt, Outcome::NotBegun { why }));
-                }
-            },
+                };
+                Some(Arc::clone(work))
+            }
             Place::First | Place::Look => None,
         };
         let work = Arc::new(Work::new(attempt, if before.is_some() { Turn::Behind } else { Turn::Has }));

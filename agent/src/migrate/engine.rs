@@ -13,6 +13,9 @@ use crate::ledger::{Author, Direction, MigrationRow, RolledBack};
 use crate::postgres::Company;
 use crate::step::StepContext;
 
+/// The migration's row as a look behind the COMMIT found it, or that it found none.
+pub(super) struct Observed(pub(super) Option<MigrationRow>);
+
 pub(crate) struct Engine<'a> {
     pub(super) context: &'a StepContext,
     pub(super) job: Job<'a>,
@@ -40,7 +43,7 @@ pub(crate) struct Engine<'a> {
     /// This call has sent the script's first statement.
     pub(super) ran: bool,
     /// The migration's row behind the COMMIT, where it was asked for together with that.
-    pub(super) observed: Option<Option<MigrationRow>>,
+    pub(super) observed: Option<Observed>,
     /// Who was found in the database together with the ledger's word.
     pub(super) company: Option<Vec<Company>>,
 }

@@ -7,7 +7,7 @@ use stopover_model::id::Attempt;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use tokio::time::{Instant, sleep};
 
-use super::engine::Engine;
+use super::engine::{Engine, Observed};
 use super::parked::close;
 use super::stop::Stop;
 use super::{company, stepwise, transaction};
@@ -264,7 +264,7 @@ impl Engine<'_> {
     /// What the ledger says behind the script.
     async fn observe(&mut self, session: &Session) -> Result<Option<MigrationRow>, Stop> {
         match self.observed.take() {
-            Some(row) => Ok(row),
+            Some(Observed(row)) => Ok(row),
             None => self.look_behind(session).await,
         }
     }

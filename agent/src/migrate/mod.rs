@@ -75,7 +75,7 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
         Err(error) => return Outcome::Failed { error, report: None },
     };
     let statements = job.count();
-    match Engine::new(&context, job).run().await {
+    match Box::pin(Engine::new(&context, job).run()).await {
         Ok(done) => {
             let report = MigrateReport {
                 variant: done.row.as_ref().map_or(work.variant, |row| row.variant),

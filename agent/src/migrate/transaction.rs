@@ -9,6 +9,7 @@ use stopover_model::sql::{Isolation, TransactionModes};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::Engine;
+use super::engine::Observed;
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
 use super::locks::LockBudget;
@@ -347,7 +348,7 @@ async fn finish(engine: &mut Engine<'_>, session: &Session) -> Result<(), Troubl
     }
     words?;
     committed?;
-    engine.observed = Some(row?);
+    engine.observed = Some(Observed(row?));
     Ok(())
 }
 

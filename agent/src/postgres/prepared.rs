@@ -90,6 +90,6 @@ impl Session {
     }
 }
 
-fn values<'a>(parameters: Parameters<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
+fn values(parameters: Parameters<'_>) -> Vec<&(dyn ToSql + Sync)> {
     parameters.iter().map(|(value, _)| *value).collect()
 }

@@ -3,7 +3,7 @@
 
 use stopover_model::backfill::Throttle;
 use stopover_model::event::StepKind;
-use stopover_model::id::{Attempt, MigrationId, RunId};
+use stopover_model::id::{Attempt, MigrationId};
 use stopover_model::plan::Variant;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use stopover_proto::convert::AgentCommand;
@@ -12,7 +12,7 @@ use stopover_proto::v1;
 use tonic::Status;
 
 use super::job::Job;
-use super::stream::{self, Updates};
+use super::stream::{self, Followed, Updates};
 use super::{AgentService, command, invalid, pinned, status_of};
 use crate::migrate::{Limits, MigrateWork};
 use crate::work::{Place, Refused, Work, WorkKey};
@@ -66,7 +66,7 @@ impl AgentService {
         Ok(Asked { command, work, throttle, place })
     }
 
-    fn take_up(&self, asked: Asked) -> Result<Result<Taken, Refused>, Status> {
+    fn take_up(&self, asked: Asked) -> Result<Result<Followed, Refused>, Status> {
         let Asked { mut command, work, throttle, place } = asked;
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let (attempt, resume) = (command.attempt, command.resume.take());
@@ -75,8 +75,6 @@ impl AgentService {
         Ok(taken.map(|work| (work, resume)))
     }
 }
-
-type Taken = (std::sync::Arc<Work>, Option<(RunId, u64)>);
 
 fn place(
     command: &AgentCommand,

@@ -33,7 +33,7 @@ impl Job {
                 tracing::warn!(%deployment, %step, %attempt, "a step failed: {}", error.message);
             }
             Outcome::NotBegun { why } => {
-                tracing::info!(%deployment, %step, %attempt, "a step was not begun: {why}")
+                tracing::info!(%deployment, %step, %attempt, "a step was not begun: {why}");
             }
             Outcome::Unknown { error } => {
                 tracing::warn!(%deployment, %step, %attempt, "a step's outcome is UNKNOWN: {}", error.message);

@@ -20,9 +20,12 @@ const AHEAD: usize = 32;
 
 pub(super) type Updates = ReceiverStream<Result<v1::StepUpdate, Status>>;
 
+/// Work to follow, and the run and line of it that the caller has already.
+pub(super) type Followed = (Arc<Work>, Option<(RunId, u64)>);
+
 /// Follows pieces of work, one after the other, each from behind the line that the caller has, or from its beginning when
 /// that line is of another run.
-pub(super) fn follow(works: Vec<(Arc<Work>, Option<(RunId, u64)>)>) -> Updates {
+pub(super) fn follow(works: Vec<Followed>) -> Updates {
     let (updates, receiver) = mpsc::channel(AHEAD);
     let works: Vec<_> = works.into_iter().map(|(work, resume)| (work.follow(), resume)).collect();
     tokio::spawn(async move {

@@ -138,8 +138,7 @@ fn step_view<'a>(
     let statement =
         |(index, run): (&u32, &StatementRun)| StatementView { index: *index, rows: run.rows, took: run.took };
     let (state, since, ended) = match &step.state {
-        StepState::Pending => ("pending", None, None),
-        StepState::Running { behind: true, .. } => ("pending", None, None),
+        StepState::Pending | StepState::Running { behind: true, .. } => ("pending", None, None),
         StepState::Running { since, .. } => ("running", Some(*since), None),
         StepState::Succeeded { since, at, .. } => ("succeeded", Some(*since), Some(*at)),
         StepState::Failed { since, at, .. } => ("failed", Some(*since), Some(*at)),

@@ -105,8 +105,8 @@ pub(super) fn call(
     });
     let listening = Arc::new(AbortOnDropHandle::new(listening));
     let call = |(step, id, attempt)| {
-        let _listening = Arc::clone(&listening);
-        (step, Call { id, attempt, _listening, cancelling: None, withdrawing: None })
+        let alive = Arc::clone(&listening);
+        (step, Call { id, attempt, _listening: alive, cancelling: None, withdrawing: None })
     };
     about.into_iter().map(call).collect()
 }

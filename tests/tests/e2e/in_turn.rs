@@ -104,8 +104,8 @@ async fn a_failure_among_many_leaves_the_rest_as_if_never_asked_for() {
     running.until("a person to be asked", |r| r["event"]["event"] == "paused").await;
     assert_eq!(number(&client, "SELECT count(*) FROM effect").await, 19);
     let id = running.id().await;
-    let status = stack.cli.run(&["--json", "status", &id]).await.json();
-    let steps = status[0]["stages"][0]["databases"][0]["steps"].as_array().unwrap();
+    let shown = stack.cli.run(&["--json", "status", &id]).await.json();
+    let steps = shown[0]["stages"][0]["databases"][0]["steps"].as_array().unwrap();
     let states: Vec<_> =
         steps.iter().filter(|s| s["kind"] == "migrate").map(|s| s["state"].as_str().unwrap()).collect();
     assert_eq!(states[18..22], ["succeeded", "failed", "pending", "pending"]);

@@ -101,7 +101,9 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
             return;
         }
         let starts = steps.migrate.is_pending() && next.may_be_followed(target, steps);
-        if !steps.migrate.is_running() && !(starts && next.start(stage, key(StepKind::Migrate, steps))) {
+        let is_there =
+            steps.migrate.is_running() || starts && next.start(stage, key(StepKind::Migrate, steps));
+        if !is_there {
             return;
         }
         before = steps;

@@ -82,7 +82,7 @@ impl Simulation {
                     }
                     Command::CancelStep { step, .. } => self.cancelled.push(step),
                     Command::Withdraw { step, .. } => {
-                        assert!(self.step(&step).is_behind(), "{step} has its turn")
+                        assert!(self.step(&step).is_behind(), "{step} has its turn");
                     }
                     Command::WakeAt(at) => self.wake = Some(at),
                 }

@@ -28,7 +28,7 @@ pub(super) enum Ask {
     /// Each behind the one before it.
     Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
-    Rollback(v1::RollbackRequest, (MigrationId, Digest)),
+    Rollback(Box<v1::RollbackRequest>, (MigrationId, Digest)),
 }
 
 /// For whom statements may be tried on a sample.
@@ -109,7 +109,7 @@ pub(super) fn ask(
                 backfill,
                 throttle,
             };
-            Ask::Rollback(request, named(migration))
+            Ask::Rollback(Box::new(request), named(migration))
         }
     })
 }
@@ -185,7 +185,7 @@ impl Ask {
             Self::Verify(request) => client.verify(request).await,
             Self::Rollback(mut request, (id, digest)) => {
                 request.migration = Some(bundle(store, &id, &digest).await?);
-                client.rollback(request).await
+                client.rollback(*request).await
             }
         };
         updates.map(tonic::Response::into_inner)

@@ -77,12 +77,13 @@ async fn nothing_is_kept_of_what_did_not_happen(place: Place) {
     let store = place.open().await;
     create(&store, &id(1), 0, Uuid::new_v4()).await;
     let one = measured("production", "users", 1, MeasuredKind::Scan, 0);
-    let late = store.append_measured(&[waits(&id(1), 7)], &going_on(), Hold::Keep, &[one.clone()]).await;
+    let late =
+        store.append_measured(&[waits(&id(1), 7)], &going_on(), Hold::Keep, std::slice::from_ref(&one)).await;
     assert!(late.is_err());
     let production = "production".parse().unwrap();
     assert_eq!(store.measurements(&production, &[]).await.unwrap(), []);
     // What was written, and is written again after a crash, counts once.
     keep(&store, 2, &[one.clone(), one.clone()]).await;
-    keep(&store, 3, &[one.clone()]).await;
+    keep(&store, 3, std::slice::from_ref(&one)).await;
     assert_eq!(store.measurements(&production, &[]).await.unwrap(), [one]);
 }
