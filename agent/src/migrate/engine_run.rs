@@ -57,6 +57,7 @@ impl Engine<'_> {
                     // It may hang in a COMMIT for ever; its server process is dealt with from the next session.
                     session.abandon();
                     self.observer.renew();
+                    self.forget_session();
                     self.context.reporter.message(format!("{why}; connects anew and looks at the ledger"));
                     let in_doubt = in_doubt || loss.as_ref().is_some_and(|loss| loss.in_doubt);
                     loss = Some(Loss { why, in_doubt });
@@ -88,6 +89,15 @@ impl Engine<'_> {
         }
         self.before = warm.schema;
         Some(warm.session)
+    }
+
+    /// What was seen through a session that is lost. The schema that came with one that was taken over is from before the
+    /// loss, and whoever ended the session may have changed it since.
+    fn forget_session(&mut self) {
+        (self.observed, self.company) = (None, None);
+        if self.warm {
+            (self.before, self.seen) = (None, None);
+        }
     }
 
     /// Leaves the session to the next migration, or closes it.

@@ -115,6 +115,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
             ✓ plan       users has 20,000 rows, fewer than 100,000
+                         strongest lock ACCESS EXCLUSIVE on users
             ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
             ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
             ✓ verify     2 checks hold                                             1.0 s
@@ -124,6 +125,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
             ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                         strongest lock ACCESS EXCLUSIVE on users
             ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
@@ -168,6 +170,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
             ✓ plan       users has 20,000 rows, fewer than 100,000
+                         strongest lock ACCESS EXCLUSIVE on users
             ▸ back up                                                               55 s
               copying public.users
               ██████████░░░░░░░░░░░░░░░░░░░░  20 MB/60 MB  5.0 MB/s  8 s left
@@ -208,6 +211,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 20,000 rows, 5.1 MB              1.0 s
             ✓ plan       users has 20,000 rows, fewer than 100,000
+                         strongest lock ACCESS EXCLUSIVE on users
             ✓ back up    6.0 MB in a file of 1.5 MB, recorded                      1.2 s
             ▸ migrate    001_add_onboarding_completed                               53 s
               statement 1 of 5, line 10: ALTER TABLE users ADD COLUMN IF NOT EXISTS onb…
@@ -237,6 +241,7 @@ mod tests {
           app
             ✓ inspect    PostgreSQL 15.18, users: 300,000 rows, 76 MB              1.0 s
             ✓ plan       users has 300,000 rows, from 100,000 on the batched script runs
+                         strongest lock ACCESS EXCLUSIVE on users
             ✓ back up    90 MB in a file of 22 MB, decoded                         1.2 s
             ▸ migrate    001_add_onboarding_completed                               39 s
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
@@ -247,7 +252,7 @@ mod tests {
             agent list
         "#);
         insta::assert_snapshot!(shown(&story, &weather(&story), 6), @r#"
-        … 10 lines above
+        … 11 lines above
               ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows
             · verify     001_add_onboarding_completed
         waits for the agent production-1 of production/app, which is away

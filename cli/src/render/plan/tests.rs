@@ -72,8 +72,9 @@ fn the_guides_migration() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known: nothing is known of the work of its statements, and no
-                 earlier stage has measured it
+         takes   not known: statement 2 goes through about 20,000 rows of
+                 public.users: nothing of the kind was measured here, and it could
+                 not be tried on a sample
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m
@@ -184,8 +185,9 @@ fn what_is_in_the_way_is_shown_with_who_it_is() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known: nothing is known of the work of its statements, and no
-                 earlier stage has measured it
+         takes   not known: statement 2 goes through about 20,000 rows of
+                 public.users: nothing of the kind was measured here, and it could
+                 not be tried on a sample
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m
@@ -228,8 +230,9 @@ fn a_refusal_and_an_absent_agent_are_told_apart() {
                  table users: 20,000 rows, 5.1 MB with its indexes
                  no long transaction and no strong lock is in the way
          runs    up.sql: users has 20,000 rows, fewer than 100,000
-         takes   not known: nothing is known of the work of its statements, and no
-                 earlier stage has measured it
+         takes   not known: statement 2 goes through about 20,000 rows of
+                 public.users: nothing of the kind was measured here, and it could
+                 not be tried on a sample
          backup  recorded, before the first statement
          locks   waited for 100ms (CONCURRENTLY for 10m), then others go first
                  tried again for 10m; not beside a dump or a transaction over 5m
