@@ -40,7 +40,7 @@ impl Conductor {
         if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
             return Err(ConductError::Digest { expected, found: digest });
         }
-        let lint = self.lint_new(&new.pipeline, &new.migrations).await?;
+        let lint = self.lint_new(&new.pipeline, &new.migrations, digest).await?;
         let bundles: Vec<_> =
             new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
         let event = Event::Created {

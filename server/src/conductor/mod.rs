@@ -96,6 +96,7 @@ struct Shared {
     clock: Clock,
     actors: Mutex<BTreeMap<DeploymentId, mpsc::Sender<Message>>>,
     acts: act::Acts,
+    linted: lint::Lately,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -111,6 +112,7 @@ impl Conductor {
                 clock,
                 actors: Mutex::default(),
                 acts: act::Acts::default(),
+                linted: lint::Lately::default(),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),
