@@ -4,7 +4,7 @@ use stopover_model::backfill::KeyValues;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::write::{StatementKey, execute};
+use super::write::StatementKey;
 use crate::postgres::{Parameters, QueryError, Session};
 
 /// A range of the key, and how much of it is done.
@@ -58,21 +58,21 @@ pub async fn add_backfill(
                (migration, direction, index, range, key, after, through, batch_rows) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     for range in ranges {
-        execute(
-            session,
-            sql,
-            &[
-                (&statement.id.as_str(), Type::TEXT),
-                (&statement.direction.as_str(), Type::TEXT),
-                (&statement.index(), Type::INT4),
-                (&range.range, Type::INT4),
-                (&range.key, Type::TEXT_ARRAY),
-                (&range.after, Type::TEXT_ARRAY),
-                (&range.through, Type::TEXT_ARRAY),
-                (&range.batch_rows, Type::INT4),
-            ],
-        )
-        .await?;
+        session
+            .execute(
+                sql,
+                &[
+                    (&statement.id.as_str(), Type::TEXT),
+                    (&statement.direction.as_str(), Type::TEXT),
+                    (&statement.index(), Type::INT4),
+                    (&range.range, Type::INT4),
+                    (&range.key, Type::TEXT_ARRAY),
+                    (&range.after, Type::TEXT_ARRAY),
+                    (&range.through, Type::TEXT_ARRAY),
+                    (&range.batch_rows, Type::INT4),
+                ],
+            )
+            .await?;
     }
     Ok(())
 }
@@ -102,23 +102,23 @@ pub async fn advance_backfill(
                updated_at = clock_timestamp() \
                WHERE migration = $1 AND direction = $2 AND index = $3 AND range = $4 AND pass = $5 AND NOT done \
                AND at IS NOT DISTINCT FROM $6";
-    let changed = execute(
-        session,
-        sql,
-        &[
-            (&statement.id.as_str(), Type::TEXT),
-            (&statement.direction.as_str(), Type::TEXT),
-            (&statement.index(), Type::INT4),
-            (&batch.range, Type::INT4),
-            (&batch.pass, Type::INT4),
-            (&batch.from, Type::TEXT_ARRAY),
-            (&batch.to, Type::TEXT_ARRAY),
-            (&batch.rows, Type::INT8),
-            (&batch.walked, Type::INT8),
-            (&batch.batch_rows, Type::INT4),
-        ],
-    )
-    .await?;
+    let changed = session
+        .execute(
+            sql,
+            &[
+                (&statement.id.as_str(), Type::TEXT),
+                (&statement.direction.as_str(), Type::TEXT),
+                (&statement.index(), Type::INT4),
+                (&batch.range, Type::INT4),
+                (&batch.pass, Type::INT4),
+                (&batch.from, Type::TEXT_ARRAY),
+                (&batch.to, Type::TEXT_ARRAY),
+                (&batch.rows, Type::INT8),
+                (&batch.walked, Type::INT8),
+                (&batch.batch_rows, Type::INT4),
+            ],
+        )
+        .await?;
     Ok(changed == 1)
 }
 
@@ -131,7 +131,7 @@ pub async fn next_backfill_pass(session: &Session, statement: StatementKey<'_>) 
         (&statement.direction.as_str(), Type::TEXT),
         (&statement.index(), Type::INT4),
     ];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }
 
 impl BackfillRange {

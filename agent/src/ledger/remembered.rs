@@ -14,7 +14,6 @@ use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::Author;
 use super::read::{json, timestamp};
-use super::write::execute;
 use crate::fingerprint::{Changes, Fingerprint, Looked};
 use crate::postgres::{QueryError, Session};
 
@@ -131,7 +130,7 @@ pub async fn remember_changed(
         (&hashes, Type::TEXT_ARRAY),
         (&definitions, Type::TEXT_ARRAY),
     ];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }
 
 /// The schema is about to change, and nobody will see from within what of it. Until somebody has looked, nobody knows
@@ -144,7 +143,7 @@ pub async fn change_begins(
     let sql = "UPDATE stopover.schema SET under_way = $1, strange = '{}' \
                WHERE (digest = $2 OR $2 IS NULL) AND under_way IS DISTINCT FROM $1";
     let digest = before.map(|before| before.digest.to_string());
-    let marked = execute(session, sql, &[(&id.as_str(), Type::TEXT), (&digest, Type::TEXT)]).await?;
+    let marked = session.execute(sql, &[(&id.as_str(), Type::TEXT), (&digest, Type::TEXT)]).await?;
     let (0, Some(before)) = (marked, before) else { return Ok(()) };
     let Some(remembered) = remembered(session).await? else { return Ok(()) };
     if remembered.under_way.as_deref() == Some(id.as_str()) {
@@ -152,14 +151,14 @@ pub async fn change_begins(
     }
     let strange = differing(&known_objects(session).await?, before);
     let sql = "UPDATE stopover.schema SET under_way = $1, strange = $2";
-    execute(session, sql, &[(&id.as_str(), Type::TEXT), (&Json(&strange), Type::JSONB)]).await.map(|_| ())
+    session.execute(sql, &[(&id.as_str(), Type::TEXT), (&Json(&strange), Type::JSONB)]).await.map(|_| ())
 }
 
 /// It did not: the migration is not in the ledger.
 pub async fn change_forgotten(session: &Session, id: &MigrationId) -> Result<(), QueryError> {
     let sql = "UPDATE stopover.schema SET under_way = NULL, strange = '{}' \
                WHERE under_way = $1 AND NOT EXISTS (SELECT FROM stopover.migration WHERE id = $1)";
-    execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await.map(|_| ())
+    session.execute(sql, &[(&id.as_str(), Type::TEXT)]).await.map(|_| ())
 }
 
 /// What a migration, or its rollback, has made of the schema.
@@ -190,7 +189,7 @@ pub(super) async fn change_ended(
             (&after.digest.to_string(), Type::TEXT),
             (&author.deployment.as_str(), Type::TEXT),
         ];
-        if execute(session, sql, parameters).await? == 1 {
+        if session.execute(sql, parameters).await? == 1 {
             let (gone, new): (Vec<_>, Vec<_>) = changes.iter().partition(|(_, (_, after))| after.is_none());
             let gone: Vec<&str> = gone.into_iter().map(|(object, _)| object.as_str()).collect();
             let new: Vec<&str> = new.into_iter().map(|(object, _)| object.as_str()).collect();
@@ -265,7 +264,7 @@ async fn remember_but(
         (&migration, Type::TEXT),
         (&origin, Type::TEXT),
     ];
-    execute(session, sql, parameters).await?;
+    session.execute(sql, parameters).await?;
     let (gone, new): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, now)| now.is_none());
     let gone: Vec<&str> = gone.into_iter().map(|(object, _)| object.as_str()).collect();
     let new: Vec<&str> = new.into_iter().map(|(object, _)| object.as_str()).collect();
@@ -288,7 +287,7 @@ async fn write_objects(
 ) -> Result<(), QueryError> {
     if !gone.is_empty() {
         let sql = "DELETE FROM stopover.object WHERE object = ANY ($1)";
-        execute(session, sql, &[(&gone, Type::TEXT_ARRAY)]).await?;
+        session.execute(sql, &[(&gone, Type::TEXT_ARRAY)]).await?;
     }
     if new.is_empty() {
         return Ok(());
@@ -300,7 +299,7 @@ async fn write_objects(
                ON CONFLICT (object) DO UPDATE SET hash = excluded.hash, definition = excluded.definition";
     let parameters: &[(&(dyn ToSql + Sync), Type)] =
         &[(&new, Type::TEXT_ARRAY), (&hashes, Type::TEXT_ARRAY), (&definitions, Type::TEXT_ARRAY)];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }
 
 /// A word in the history: a person took the schema as it is.
@@ -323,5 +322,5 @@ pub async fn add_acceptance(
         (&Json(changes), Type::JSONB),
         (&origin, Type::TEXT),
     ];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }

@@ -45,7 +45,7 @@ pub async fn insert_migration(
     if let Some(former) = new.replaces {
         let sql = "DELETE FROM stopover.migration WHERE id = $1 AND digest = $2 AND state = 'applied'";
         let parameters: Parameters<'_> = &[(&new.id.as_str(), Type::TEXT), (&former.to_string(), Type::TEXT)];
-        execute(session, sql, parameters).await?;
+        session.execute(sql, parameters).await?;
     }
     let sql = "INSERT INTO stopover.migration \
                (id, digest, state, variant, deployment, attempt, epoch, run, agent, statements, fingerprint_before, \
@@ -54,25 +54,25 @@ pub async fn insert_migration(
     let statements = i32::try_from(new.statements).unwrap_or(i32::MAX);
     let fingerprint = new.before.map(|b| b.digest.to_string());
     let objects = new.before.filter(|_| new.with_objects).map(|b| Json(&b.objects));
-    let added = execute(
-        session,
-        sql,
-        &[
-            (&new.id.as_str(), Type::TEXT),
-            (&new.digest.to_string(), Type::TEXT),
-            (&new.state.as_str(), Type::TEXT),
-            (&variant(new.variant), Type::TEXT),
-            (&author.deployment.as_str(), Type::TEXT),
-            (&author.attempt(), Type::INT8),
-            (&author.epoch(), Type::INT8),
-            (&author.run.as_str(), Type::TEXT),
-            (&author.agent.as_str(), Type::TEXT),
-            (&statements, Type::INT4),
-            (&fingerprint, Type::TEXT),
-            (&objects, Type::JSONB),
-        ],
-    )
-    .await?;
+    let added = session
+        .execute(
+            sql,
+            &[
+                (&new.id.as_str(), Type::TEXT),
+                (&new.digest.to_string(), Type::TEXT),
+                (&new.state.as_str(), Type::TEXT),
+                (&variant(new.variant), Type::TEXT),
+                (&author.deployment.as_str(), Type::TEXT),
+                (&author.attempt(), Type::INT8),
+                (&author.epoch(), Type::INT8),
+                (&author.run.as_str(), Type::TEXT),
+                (&author.agent.as_str(), Type::TEXT),
+                (&statements, Type::INT4),
+                (&fingerprint, Type::TEXT),
+                (&objects, Type::JSONB),
+            ],
+        )
+        .await?;
     if added == 1 {
         Ok(())
     } else {
@@ -113,13 +113,13 @@ pub async fn mark_applied(
 /// Says that a rollback has begun statement by statement.
 pub async fn mark_reverting(session: &Session, id: &MigrationId) -> Result<bool, QueryError> {
     let sql = "UPDATE stopover.migration SET state = 'reverting' WHERE id = $1";
-    Ok(execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
+    Ok(session.execute(sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
 }
 
 /// Takes the migration and its statements out of the ledger; false when somebody else has.
 pub async fn delete_migration(session: &Session, id: &MigrationId) -> Result<bool, QueryError> {
     let sql = "DELETE FROM stopover.migration WHERE id = $1";
-    Ok(execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
+    Ok(session.execute(sql, &[(&id.as_str(), Type::TEXT)]).await? == 1)
 }
 
 /// Takes a migration that was begun out of the ledger, unless a statement of it, or a batch, is there.
@@ -127,7 +127,7 @@ pub async fn forget_migration(session: &Session, id: &MigrationId) -> Result<(),
     let sql = "DELETE FROM stopover.migration m WHERE id = $1 AND state = 'running' \
                AND NOT EXISTS (SELECT FROM stopover.statement s WHERE s.migration = m.id) \
                AND NOT EXISTS (SELECT FROM stopover.backfill b WHERE b.migration = m.id AND b.batches > 0)";
-    execute(session, sql, &[(&id.as_str(), Type::TEXT)]).await.map(|_| ())
+    session.execute(sql, &[(&id.as_str(), Type::TEXT)]).await.map(|_| ())
 }
 
 /// What the history says besides who wrote it.
@@ -150,24 +150,24 @@ pub async fn add_history(
     let sql = "INSERT INTO stopover.history \
                (what, migration, digest, variant, deployment, attempt, epoch, run, agent, fingerprint_before, changes) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    execute(
-        session,
-        sql,
-        &[
-            (&entry.what, Type::TEXT),
-            (&entry.id.as_str(), Type::TEXT),
-            (&entry.digest.to_string(), Type::TEXT),
-            (&variant(entry.variant), Type::TEXT),
-            (&author.deployment.as_str(), Type::TEXT),
-            (&author.attempt(), Type::INT8),
-            (&author.epoch(), Type::INT8),
-            (&author.run.as_str(), Type::TEXT),
-            (&author.agent.as_str(), Type::TEXT),
-            (&entry.fingerprint_before.map(|d| d.to_string()), Type::TEXT),
-            (&entry.changes.map(Json), Type::JSONB),
-        ],
-    )
-    .await?;
+    session
+        .execute(
+            sql,
+            &[
+                (&entry.what, Type::TEXT),
+                (&entry.id.as_str(), Type::TEXT),
+                (&entry.digest.to_string(), Type::TEXT),
+                (&variant(entry.variant), Type::TEXT),
+                (&author.deployment.as_str(), Type::TEXT),
+                (&author.attempt(), Type::INT8),
+                (&author.epoch(), Type::INT8),
+                (&author.run.as_str(), Type::TEXT),
+                (&author.agent.as_str(), Type::TEXT),
+                (&entry.fingerprint_before.map(|d| d.to_string()), Type::TEXT),
+                (&entry.changes.map(Json), Type::JSONB),
+            ],
+        )
+        .await?;
     Ok(())
 }
 
@@ -191,7 +191,7 @@ pub async fn settle(
         (&author.run.as_str(), Type::TEXT),
     ];
     let settled = async {
-        execute(session, sql, parameters).await?;
+        session.execute(sql, parameters).await?;
         change_ended(session, author, Changed { id, before, after, changes }).await
     };
     alone(session, settled).await
@@ -227,21 +227,21 @@ pub async fn statements_done(
     let identity = session.identity();
     let indexes: Vec<_> = done.iter().map(|(index, _)| i32::try_from(*index).unwrap_or(i32::MAX)).collect();
     let rows: Vec<_> = done.iter().map(|(_, rows)| i64::try_from(*rows).unwrap_or(i64::MAX)).collect();
-    execute(
-        session,
-        sql,
-        &[
-            (&id.as_str(), Type::TEXT),
-            (&direction.as_str(), Type::TEXT),
-            (&indexes, Type::INT4_ARRAY),
-            (&author.epoch(), Type::INT8),
-            (&author.run.as_str(), Type::TEXT),
-            (&identity.pid, Type::INT4),
-            (&identity.backend_start, Type::INT8),
-            (&rows, Type::INT8_ARRAY),
-        ],
-    )
-    .await?;
+    session
+        .execute(
+            sql,
+            &[
+                (&id.as_str(), Type::TEXT),
+                (&direction.as_str(), Type::TEXT),
+                (&indexes, Type::INT4_ARRAY),
+                (&author.epoch(), Type::INT8),
+                (&author.run.as_str(), Type::TEXT),
+                (&identity.pid, Type::INT4),
+                (&identity.backend_start, Type::INT8),
+                (&rows, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
     Ok(())
 }
 
@@ -258,21 +258,21 @@ pub async fn intend(
                ON CONFLICT (migration, direction, index) DO UPDATE SET epoch = $4, run = $5, pid = $6, \
                backend_start = $7, noted = $8, started_at = clock_timestamp(), failed = NULL WHERE s.state = 'intent'";
     let identity = session.identity();
-    execute(
-        session,
-        sql,
-        &[
-            (&key.id.as_str(), Type::TEXT),
-            (&key.direction.as_str(), Type::TEXT),
-            (&key.index(), Type::INT4),
-            (&author.epoch(), Type::INT8),
-            (&author.run.as_str(), Type::TEXT),
-            (&identity.pid, Type::INT4),
-            (&identity.backend_start, Type::INT8),
-            (&noted, Type::TEXT_ARRAY),
-        ],
-    )
-    .await?;
+    session
+        .execute(
+            sql,
+            &[
+                (&key.id.as_str(), Type::TEXT),
+                (&key.direction.as_str(), Type::TEXT),
+                (&key.index(), Type::INT4),
+                (&author.epoch(), Type::INT8),
+                (&author.run.as_str(), Type::TEXT),
+                (&identity.pid, Type::INT4),
+                (&identity.backend_start, Type::INT8),
+                (&noted, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
     Ok(())
 }
 
@@ -287,7 +287,7 @@ pub async fn intent_done(session: &Session, key: StatementKey<'_>, rows: u64) ->
         (&key.index(), Type::INT4),
         (&rows, Type::INT8),
     ];
-    Ok(execute(session, sql, parameters).await? == 1)
+    Ok(session.execute(sql, parameters).await? == 1)
 }
 
 /// Says that an intended statement failed, and may have committed something before.
@@ -304,7 +304,7 @@ pub async fn intent_failed(
         (&key.index(), Type::INT4),
         (&sqlstate, Type::TEXT),
     ];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }
 
 /// Forgets an intent: nothing of the statement is left.
@@ -313,7 +313,7 @@ pub async fn intent_gone(session: &Session, key: StatementKey<'_>) -> Result<(),
                WHERE migration = $1 AND direction = $2 AND index = $3 AND state = 'intent'";
     let parameters: Parameters<'_> =
         &[(&key.id.as_str(), Type::TEXT), (&key.direction.as_str(), Type::TEXT), (&key.index(), Type::INT4)];
-    execute(session, sql, parameters).await.map(|_| ())
+    session.execute(sql, parameters).await.map(|_| ())
 }
 
 impl MigrationState {
@@ -331,12 +331,4 @@ fn variant(variant: Variant) -> &'static str {
         Variant::Standard => "standard",
         Variant::Batched => "batched",
     }
-}
-
-pub(super) async fn execute(
-    session: &Session,
-    sql: &str,
-    parameters: Parameters<'_>,
-) -> Result<u64, QueryError> {
-    session.execute(sql, parameters).await
 }

@@ -4,48 +4,12 @@
 //! [`Session::prepare_known`] prepares it while nobody waits. No query prepares itself: it would be overtaken by those that
 //! are sent beside it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Row, Statement};
 
 use super::error::QueryError;
+use super::known::Parameters;
 use super::session::Session;
-
-/// Values with their types.
-pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
-
-/// By their text: what has been asked, and the statement where it is prepared.
-#[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashMap<String, Asked>>);
-
-#[derive(Debug)]
-struct Asked {
-    types: Vec<Type>,
-    prepared: Option<Statement>,
-}
-
-impl Known {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn statement(&self, sql: &str, parameters: Parameters<'_>) -> Option<Statement> {
-        let mut known = self.lock();
-        if let Some(asked) = known.get(sql) {
-            return asked.prepared.clone();
-        }
-        let types = parameters.iter().map(|(_, of)| of.clone()).collect();
-        known.insert(sql.to_owned(), Asked { types, prepared: None });
-        None
-    }
-
-    /// Nothing is prepared any more.
-    pub(super) fn forget(&self) {
-        self.lock().clear();
-    }
-}
 
 impl Session {
     /// For a script that may throw away what is prepared: from here on everything goes out as it is.

@@ -15,8 +15,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::ConnectError;
 use super::error::{QueryError, source_text};
+use super::known::Known;
 use super::pooler::started_process_id;
-use super::prepared::Known;
 use super::purpose::Purpose;
 use super::text::shown;
 use crate::step::Reporter;

@@ -17,8 +17,8 @@ use crate::follow::{Follower, Patience, Source, Update, Watch};
 use crate::live::{Screen, Weather, frame};
 use crate::output::Output;
 use crate::render::line::{Line, Tone};
-use crate::render::tree::{self, Depth};
 use crate::render::{self, View};
+use crate::render::{Depth, tree};
 
 /// Ten frames a second are smooth, and nothing for the machine.
 const TICK: Duration = Duration::from_millis(100);

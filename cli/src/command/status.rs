@@ -9,7 +9,7 @@ use super::Context;
 use crate::client::Control;
 use crate::failure::{Exit, Failure};
 use crate::render::json::Status;
-use crate::render::tree::{self, Depth};
+use crate::render::{Depth, tree};
 
 pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
     let mut control = context.control().await?;

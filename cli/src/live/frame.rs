@@ -6,7 +6,7 @@ use stopover_model::event::StageIndex;
 use super::Weather;
 use crate::render::View;
 use crate::render::line::Line;
-use crate::render::tree::{self, Depth};
+use crate::render::{Depth, tree};
 
 /// At most `height` lines, none wider than the view. Where not everything fits, stages that have ended are folded to
 /// their row, then those to come are left out, then the beginning.

@@ -8,8 +8,8 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::plan::{Action, Estimate};
 use stopover_model::report::{MigrateReport, StepReport};
 
+use super::Depth;
 use super::line::Line;
-use super::tree::Depth;
 
 /// Below this nobody compares.
 const WORTH_COMPARING: Duration = Duration::from_millis(100);

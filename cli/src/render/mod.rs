@@ -30,3 +30,12 @@ pub struct View {
     /// In columns.
     pub width: usize,
 }
+
+/// How much of each step is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// A row each, and the errors.
+    Rows,
+    /// With each check, each backup's place and its restore command.
+    Full,
+}

@@ -2,6 +2,7 @@
 
 pub mod findings;
 mod impact;
+mod place;
 mod script;
 
 use stopover_model::migration::Check;

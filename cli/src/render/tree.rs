@@ -8,16 +8,7 @@ use stopover_model::report::StepReport;
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{View, check, error, estimate, impact, step, waiting};
-
-/// How much of each step is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// A row each, and the errors.
-    Rows,
-    /// With each check, each backup's place and its restore command.
-    Full,
-}
+use super::{Depth, View, check, error, estimate, impact, step, waiting};
 
 /// The whole deployment.
 #[must_use]

@@ -13,7 +13,6 @@ use stopover_model::lint::{LintFinding, ScriptRole};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
 
-use super::plan::StagePlan;
 use super::{ConductError, Conductor};
 
 /// What looking whether a stage would run what it refuses may take, before a deployment is created without knowing. The
@@ -24,15 +23,6 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub(super) enum Chosen {
     All,
     Only(BTreeSet<(MigrationId, ScriptRole)>),
-}
-
-impl Chosen {
-    /// What would run, or may, in one of the stages.
-    pub(super) fn of_stages(stages: &[StagePlan], migrations: &[Migration]) -> Self {
-        let roles = [ScriptRole::Up, ScriptRole::Batched, ScriptRole::Down];
-        let all = migrations.iter().flat_map(|m| roles.map(|role| (m.id.clone(), role)));
-        Self::Only(all.filter(|(id, role)| stages.iter().any(|stage| stage.may_run(id, *role))).collect())
-    }
 }
 
 pub(super) async fn look(

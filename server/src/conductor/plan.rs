@@ -71,7 +71,7 @@ impl Conductor {
     pub async fn plan(&self, pipeline: &Pipeline, migrations: &[Migration]) -> Result<Plan, ConductError> {
         check_migrations(migrations)?;
         let mut stages = self.stages(pipeline, migrations, LONGEST, |_| true).await?;
-        let mut lint = lint::look(pipeline, migrations, Chosen::of_stages(&stages, migrations)).await?;
+        let mut lint = lint::look(pipeline, migrations, what_may_run(&stages, migrations)).await?;
         for StagesFinding { known, .. } in &mut lint.findings {
             let (id, role) = (known.migration.clone(), known.script);
             let may_run = |name: &EnvironmentName| {
@@ -233,6 +233,13 @@ impl Look {
             Outcome::NotBegun { why } => Err(StepError::new(ErrorClass::Internal, why)),
         }
     }
+}
+
+/// What would run, or may, in one of the stages.
+fn what_may_run(stages: &[StagePlan], migrations: &[Migration]) -> Chosen {
+    let roles = [ScriptRole::Up, ScriptRole::Batched, ScriptRole::Down];
+    let all = migrations.iter().flat_map(|m| roles.map(|role| (m.id.clone(), role)));
+    Chosen::Only(all.filter(|(id, role)| stages.iter().any(|stage| stage.may_run(id, *role))).collect())
 }
 
 fn too_slow(database: &DatabaseName) -> StepError {

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::copy::Source;
-use super::statements::Runnable;
+use super::statements::{Runnable, new_schema};
 use crate::postgres::{QueryError, Session};
 
 /// What a statement took on the copies.
@@ -32,11 +30,6 @@ pub(super) async fn run(
     let tried = try_all(session, sources, statements, (&schema, rows), &mut timings).await;
     let ended = session.client().batch_execute("ROLLBACK").await.map_err(|e| session.error(e));
     ended.map(|()| (timings, tried.err()))
-}
-
-/// A name that nobody else has, and nobody can foresee.
-pub(super) fn new_schema() -> String {
-    format!("stopover_sample_{}", Uuid::new_v4().simple())
 }
 
 async fn try_all(

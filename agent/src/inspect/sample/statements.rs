@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use stopover_model::migration::Script;
 use stopover_model::sql::{AlterAction, Name, StatementKind, redirected};
+use uuid::Uuid;
 
 use super::NoSample;
 use super::copy::Source;
-use super::pass::new_schema;
 use crate::postgres::Session;
 
 /// A statement that touches the copies only.
@@ -16,6 +16,11 @@ pub(super) struct Runnable {
     pub(super) text: String,
     /// Of the copies.
     pub(super) schema: String,
+}
+
+/// A name that nobody else has, and nobody can foresee.
+pub(super) fn new_schema() -> String {
+    format!("stopover_sample_{}", Uuid::new_v4().simple())
 }
 
 enum May {

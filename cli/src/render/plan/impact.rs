@@ -5,7 +5,7 @@ use stopover_model::impact::{LockMode, LockTaken, StatementImpact, Work, WorkKin
 use super::super::impact::{blocked, relation, work};
 use super::super::line::{Line, Tone};
 use super::super::number::{bytes, count};
-use super::script::Place;
+use super::place::Place;
 
 /// Rows and bytes.
 type Size = (u64, u64);

@@ -1,6 +1,5 @@
 //! A script that would run: its statements, what shares a transaction, and what each statement does where.
 
-use stopover_model::impact::StatementImpact;
 use stopover_model::migration::ScriptSummary;
 use stopover_model::plan::{Action, MigrationSummary, Variant};
 
@@ -8,15 +7,8 @@ use super::super::View;
 use super::super::line::Line;
 use super::super::number::count;
 use super::impact;
+use super::place::Place;
 use crate::answer::{PlanAnswer, PlanResult};
-
-/// A database where a script would run.
-pub(super) struct Place<'a> {
-    /// `staging/app`
-    pub(super) name: String,
-    /// What the script's statements do there; none where the agent says nothing of it.
-    pub(super) statements: &'a [StatementImpact],
-}
 
 /// The databases where this variant would run.
 pub(super) fn places<'a>(

@@ -4,20 +4,13 @@ use squawk_syntax::ast::{self, AlterTableAction as Action};
 use stopover_model::impact::{LockMode, WorkKind};
 
 use super::alter_column as column;
+use super::altered::Altered;
 use super::constraint::{self, Owner};
-use super::effect::Effect;
+use super::effect::{Effect, lock_named};
 use super::names::{name_of, table_of, word_of};
 use super::partition;
 use super::world::World;
 use crate::tree::text;
-
-/// The table that is altered, for its actions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Altered {
-    pub(super) oid: u32,
-    /// Whether what inherits from it is altered too.
-    pub(super) tree: bool,
-}
 
 pub(super) fn table(world: &mut World, effect: &mut Effect, alter: &ast::AlterTable) {
     let Some((name, tree)) = alter.table_relation_name().and_then(|node| table_of(&node)) else { return };
@@ -38,7 +31,7 @@ pub(super) fn table(world: &mut World, effect: &mut Effect, alter: &ast::AlterTa
 }
 
 pub(super) fn view(world: &World, effect: &mut Effect, view: Option<ast::ViewRef>) {
-    super::commands::lock_named(world, effect, view, LockMode::AccessExclusive);
+    lock_named(world, effect, view, LockMode::AccessExclusive);
 }
 
 /// Nobody has asked which tables have columns of a domain.
@@ -139,14 +132,14 @@ fn act(world: &mut World, effect: &mut Effect, altered: Altered, action: &Action
         Action::DetachPartition(detach) => partition::detach(world, effect, oid, detach),
         Action::InheritTable(inherit) => {
             let mode = LockMode::ShareUpdateExclusive;
-            let parent = super::commands::lock_named(world, effect, inherit.table_name_ref(), mode);
+            let parent = lock_named(world, effect, inherit.table_name_ref(), mode);
             if let (Some(parent), Some(relation)) = (parent, world.relation_mut(oid)) {
                 relation.parents.push(parent);
             }
         }
         Action::NoInheritTable(inherit) => {
             let mode = LockMode::AccessShare;
-            let parent = super::commands::lock_named(world, effect, inherit.table_name_ref(), mode);
+            let parent = lock_named(world, effect, inherit.table_name_ref(), mode);
             if let Some(relation) = world.relation_mut(oid) {
                 relation.parents.retain(|known| Some(*known) != parent);
             }

@@ -3,7 +3,7 @@
 use squawk_syntax::ast::{self, AlterColumnOption as To, AstNode as _};
 use stopover_model::impact::{LockMode, WorkKind};
 
-use super::alter::Altered;
+use super::altered::{Altered, tree};
 use super::constraint::{self, NewColumn, Owner};
 use super::effect::Effect;
 use super::facts::{Column, Function, Index};
@@ -251,8 +251,4 @@ fn each(world: &mut World, altered: Altered, name: &str, change: impl Fn(&mut Co
         let columns = world.relation_mut(oid).into_iter().flat_map(|r| &mut r.columns);
         columns.filter(|column| column.name == name).for_each(&change);
     }
-}
-
-pub(super) fn tree(world: &World, altered: Altered) -> Vec<u32> {
-    if altered.tree { world.tree(altered.oid) } else { vec![altered.oid] }
 }

@@ -6,7 +6,7 @@ use stopover_model::sql::StatementKind;
 
 use super::effect::Effect;
 use super::world::World;
-use super::{alter, create, drops, index, maintenance, names, question, rows};
+use super::{alter, create, drops, index, maintenance, question, rows};
 use crate::reading::{Read, Reading};
 
 pub(super) fn see(world: &mut World, effect: &mut Effect, reading: &Reading<'_>, statement: &Read<'_>) {
@@ -104,16 +104,4 @@ fn unread(world: &World, effect: &mut Effect, reading: &Reading<'_>, statement: 
     if let Some((_, why)) = reading.unread.iter().find(|(n, _)| Some(*n) == index && !found.is_empty()) {
         effect.note(format!("what else it does is not known: {why}"));
     }
-}
-
-/// The relation of that name with this lock.
-pub(super) fn lock_named(
-    world: &World,
-    effect: &mut Effect,
-    node: Option<impl ast::AstNode>,
-    mode: LockMode,
-) -> Option<u32> {
-    let oid = world.find(&names::name_of(&node?)?)?;
-    effect.lock(world, oid, mode);
-    Some(oid)
 }

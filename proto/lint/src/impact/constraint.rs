@@ -4,8 +4,7 @@ use squawk_syntax::ast::{self, AstNode as _};
 use stopover_model::impact::{LockMode, WorkKind};
 use stopover_model::sql::Name;
 
-use super::alter::Altered;
-use super::alter_column::tree;
+use super::altered::{Altered, tree};
 use super::effect::{Effect, below};
 use super::facts::{Check, ForeignKey, Index};
 use super::names::{name_of, word_of, words_of};

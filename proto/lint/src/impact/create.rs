@@ -4,9 +4,8 @@ use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _};
 use stopover_model::impact::{LockMode, WorkKind};
 
-use super::commands::lock_named;
 use super::constraint::{self, Owner};
-use super::effect::{Effect, below};
+use super::effect::{Effect, below, lock_named};
 use super::facts::{Column, Seen, Trigger};
 use super::names::{all_relations, name_of, word_of, words_of};
 use super::world::World;

@@ -3,9 +3,8 @@
 use squawk_syntax::ast::{self};
 use stopover_model::impact::LockMode;
 
-use super::commands::lock_named;
 use super::constraint::lock_referenced;
-use super::effect::{Effect, below};
+use super::effect::{Effect, below, lock_named};
 use super::names::{name_of, table_of, word_of};
 use super::triggers::{self, Event};
 use super::world::World;

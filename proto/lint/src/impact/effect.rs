@@ -1,7 +1,9 @@
 //! What a statement does, put together piece by piece.
 
+use squawk_syntax::ast;
 use stopover_model::impact::{FiringTrigger, LockMode, LockTaken, StatementImpact, Work, WorkKind};
 
+use super::names;
 use super::world::World;
 
 #[derive(Debug, Default)]
@@ -150,4 +152,16 @@ pub(super) fn below(world: &World, oid: u32) -> String {
     let is_partitioned = world.relation(oid).is_some_and(|r| r.kind == 'p');
     let what = if is_partitioned { "a partition of" } else { "inherits from" };
     format!("{what} {}", world.name(oid))
+}
+
+/// The relation of that name with this lock.
+pub(super) fn lock_named(
+    world: &World,
+    effect: &mut Effect,
+    node: Option<impl ast::AstNode>,
+    mode: LockMode,
+) -> Option<u32> {
+    let oid = world.find(&names::name_of(&node?)?)?;
+    effect.lock(world, oid, mode);
+    Some(oid)
 }

@@ -3,8 +3,7 @@
 use squawk_syntax::ast;
 use stopover_model::impact::{LockMode, WorkKind};
 
-use super::commands::lock_named;
-use super::effect::{Effect, below};
+use super::effect::{Effect, below, lock_named};
 use super::names::{name_of, relation_of, table_of, table_of_column};
 use super::rows;
 use super::world::World;

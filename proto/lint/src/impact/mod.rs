@@ -11,6 +11,7 @@
 
 mod alter;
 mod alter_column;
+mod altered;
 mod commands;
 mod constraint;
 mod create;

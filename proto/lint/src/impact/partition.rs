@@ -3,8 +3,7 @@
 use squawk_syntax::ast;
 use stopover_model::impact::{LockMode, WorkKind};
 
-use super::commands::lock_named;
-use super::effect::Effect;
+use super::effect::{Effect, lock_named};
 use super::world::World;
 
 pub(super) fn detach_mode(detach: &ast::DetachPartition) -> LockMode {

@@ -3,7 +3,7 @@
 use squawk_syntax::ast;
 use stopover_model::impact::FiringTrigger;
 
-use super::alter::Altered;
+use super::altered::Altered;
 use super::effect::Effect;
 use super::facts::Trigger;
 use super::names::word_of;

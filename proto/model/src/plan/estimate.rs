@@ -4,6 +4,7 @@
 //! work of its kind; a sample of the rows. A statement that only changes the catalog takes next to nothing, and waits for
 //! locks are nobody's to know.
 
+mod answer;
 mod pace;
 mod past;
 mod sampled;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measured::{Known, Measurement, main_work};
 use super::rates::{as_f64, seconds};
+pub use super::span::Spread;
 use super::{MigrationSummary, grouped, span};
 use crate::duration::human;
 use crate::id::DatabaseName;
@@ -48,15 +50,6 @@ pub struct StatementEstimate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<Spread>,
     pub basis: String,
-}
-
-/// Between what and what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spread {
-    #[serde(with = "crate::duration")]
-    pub low: Duration,
-    #[serde(with = "crate::duration")]
-    pub high: Duration,
 }
 
 impl Estimate {

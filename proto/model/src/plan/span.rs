@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
-use super::estimate::Spread;
+use serde::{Deserialize, Serialize};
+
 use crate::duration::human;
+
+/// Between what and what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    #[serde(with = "crate::duration")]
+    pub low: Duration,
+    #[serde(with = "crate::duration")]
+    pub high: Duration,
+}
 
 /// Anything shorter than this is not felt beside the way there and back.
 const NEXT_TO_NOTHING: Duration = Duration::from_millis(5);

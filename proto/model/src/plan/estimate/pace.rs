@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Spread;
-use super::statement::Answer;
+use super::answer::Answer;
 use crate::backfill::Throttle;
 use crate::duration::human;
 use crate::plan::grouped;

@@ -8,7 +8,7 @@ use crate::plan::grouped;
 use crate::plan::measured::{Known, LEAST_TIME, MeasuredKind, Measurement, Unit};
 use crate::plan::rates::{as_f64, seconds};
 
-use super::statement::Answer;
+use super::answer::Answer;
 
 /// How many times as much work as was measured a measurement of very little may speak for.
 const FAR: f64 = 100.0;

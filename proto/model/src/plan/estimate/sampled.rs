@@ -1,6 +1,6 @@
 //! From a part of the rows, tried on a copy, to all of them.
 
-use super::statement::Answer;
+use super::answer::Answer;
 use crate::duration::human;
 use crate::impact::{Sample, StatementImpact, WorkKind};
 use crate::plan::grouped;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::sampled::Copied;
 use super::{Part, Spread, StatementEstimate, Subject, doing, in_millis, pace, past};
 use crate::impact::StatementImpact;
@@ -14,13 +15,6 @@ pub(super) struct Statement<'a> {
     pub(super) index: u32,
     pub(super) summary: &'a StatementSummary,
     pub(super) impact: Option<&'a StatementImpact>,
-}
-
-/// How long, from what.
-pub(super) struct Answer {
-    pub(super) duration: Duration,
-    pub(super) spread: Option<Spread>,
-    pub(super) basis: String,
 }
 
 impl<'a> Statement<'a> {
