@@ -14,6 +14,7 @@ mod comment;
 mod copy;
 pub(crate) mod cursor;
 mod do_block;
+mod drops;
 mod enum_value;
 mod error;
 mod identifier;
@@ -32,6 +33,7 @@ mod transaction;
 mod transaction_modes;
 
 pub use comment::{Comment, comments};
+pub use drops::{Drop, DropTarget, Emptying};
 pub use enum_value::{EnumValueUse, uses_new_enum_value};
 pub use error::{SplitError, Unclosed};
 pub use identifier::overlong_identifiers;
