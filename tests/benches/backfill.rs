@@ -30,23 +30,29 @@ async fn main() {
     let client = database.client().await.expect("a connection");
     let mut stack = Stack::start().await;
     stack.environment_on("staging", database, AgentOptions::default()).await;
-    let pipeline = "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n";
-    stack.pipeline(pipeline).await;
+    let pipeline = |name: &str| format!("name = \"{name}\"\n[[stage]]\nenvironment = \"staging\"\n");
+    stack.pipeline(&pipeline("p")).await;
+    stack.pipeline(&format!("{}[stage.backfill]\nvacuum = \"off\"\n", pipeline("unvacuumed"))).await;
     let (mut ours, mut two, mut loops) = (Vec::new(), Vec::new(), Vec::new());
+    // Of the others none vacuums.
+    let mut dead = Vec::new();
     let (mut limits, mut whole) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
         fresh(&client, rows).await;
-        ours.push(backfill(&stack, &client, &format!("{pair}_one"), "").await);
+        ours.push(backfill(&stack, &client, "p", &format!("{pair}_one"), "").await);
+        fresh(&client, rows).await;
+        dead.push(backfill(&stack, &client, "unvacuumed", &format!("{pair}_dead"), "").await);
         fresh(&client, rows).await;
         loops.push(run(&client, LOOP).await);
         fresh(&client, rows).await;
         limits.push(run(&client, LIMITS).await);
         fresh(&client, rows).await;
-        two.push(backfill(&stack, &client, &format!("{pair}_two"), "workers=2").await);
+        two.push(backfill(&stack, &client, "p", &format!("{pair}_two"), "workers=2").await);
         fresh(&client, rows).await;
         whole.push(run(&client, "UPDATE users SET seen = true WHERE seen IS NULL").await);
     }
     say("ours", rows, &ours, &loops);
+    say("ours, vacuum = \"off\"", rows, &dead, &loops);
     say("ours, two workers", rows, &two, &loops);
     say("plpgsql loop of 10,000", rows, &loops, &loops);
     say("plpgsql loop of id IN (SELECT ... LIMIT)", rows, &limits, &loops);
@@ -63,10 +69,10 @@ async fn fresh(client: &Client, rows: u64) {
 }
 
 /// How long the statement itself took, by the ledger: what comes with a deployment is measured elsewhere.
-async fn backfill(stack: &Stack, client: &Client, name: &str, options: &str) -> Duration {
+async fn backfill(stack: &Stack, client: &Client, pipeline: &str, name: &str, options: &str) -> Duration {
     let up = format!("-- stopover: backfill {options}\nUPDATE users SET seen = true WHERE seen IS NULL;");
     let id = format!("bench_{name}");
-    stack.cli.ok(&["deploy", &stack.migration(&id, &[("up.sql", &up)])]).await;
+    stack.cli.ok(&["deploy", &stack.migration(&id, &[("up.sql", &up)]), "--pipeline", pipeline]).await;
     let left: i64 =
         client.query_one("SELECT count(*) FROM users WHERE seen IS NULL", &[]).await.expect("a count").get(0);
     assert_eq!(left, 0, "the backfill is not complete");

@@ -73,7 +73,6 @@ async fn attempt(
     let began = Instant::now();
     let rows = statement(campaign, sessions, sql).await?;
     let took = began.elapsed();
-    own_settings(session).await?;
     let batch = Batch {
         range: range.range,
         pass: range.pass,
@@ -83,13 +82,26 @@ async fn attempt(
         walked: if cut.to.is_some() { i64::from(cut.size) } else { 0 },
         batch_rows: i32::try_from(cut.size).unwrap_or(i32::MAX),
     };
-    let moved = ledger::advance_backfill(session, campaign.statement(), batch).await;
+    let flushed = async { if cut.to.is_some() { flush_later(session).await } else { Ok(()) } };
+    let (own, flushed, moved) = tokio::join!(
+        own_settings(session),
+        flushed,
+        ledger::advance_backfill(session, campaign.statement(), batch)
+    );
+    own.and(flushed)?;
     if !moved.map_err(|e| Stop::query(e, "write the backfill's place into the ledger"))? {
         let why = "somebody else has moved the backfill on".to_owned();
         return Err(Stop::LookAgain { why, in_doubt: false }.into());
     }
     commit(engine, session).await?;
     Ok(Done { rows, took })
+}
+
+/// A batch lets go of its rows without waiting for the disk. A crash of the server may take the newest batches back, each
+/// with its place in the ledger, and they are done again; the COMMIT of a range's last batch waits for all of them.
+async fn flush_later(session: &Session) -> Result<(), Stop> {
+    let set = session.client().batch_execute("SET LOCAL synchronous_commit = off").await;
+    set.map_err(|e| Stop::query(session.error(e), "let a batch go before it is on the disk"))
 }
 
 /// The statement itself, watched: who blocks it is asked while it waits, and a cancelled step does not wait for it long.
