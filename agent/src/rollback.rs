@@ -1,15 +1,26 @@
 //! Takes a migration back with its down.sql, and looks whether the schema is what it was before.
 //!
-//! The engine is the migration's; only the ledger's last word differs. A backup is a step of its own, before this one.
+//! The engine is the migration's; only the ledger's last word differs. A backup is a step of its own, before this one. What
+//! others have applied something on top of is left as it is.
+
+mod by_hand;
+mod later;
+pub mod plan;
+
+use std::time::Duration;
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{BackfillSettings, LockSettings};
 use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
+use stopover_model::rollback::Taken;
 
 use crate::fingerprint::{Changes, Fingerprint, changes};
+use crate::ledger::{self, Direction};
 use crate::migrate::{Done, Engine, Job, Limits};
+use crate::postgres::{Purpose, SessionName};
 use crate::step::StepContext;
+use plan::PlanWish;
 
 /// What to take back, and how.
 #[derive(Debug, Clone)]
@@ -23,6 +34,8 @@ pub struct RollbackWork {
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.
     pub resolution: Option<Resolution>,
+    /// Who says that it was taken back by other means: the script is not run, only looked whether that is so.
+    pub by_hand: Option<String>,
     pub limits: Limits,
 }
 
@@ -35,19 +48,31 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
                 .with_hint("undo it with a new migration, or restore the backup");
         return Outcome::Failed { error, report: None };
     };
+    let wish = PlanWish {
+        deployment: context.deployment.clone(),
+        migrations: vec![work.migration.clone()],
+        only_later: work.by_hand.is_some(),
+    };
+    let takes = match look_before(&context, &wish).await {
+        Ok(takes) => takes,
+        Err(error) => return Outcome::Failed { error, report: None },
+    };
     let system = work.system_identifier.as_deref();
     let mut job = Job::down(&work.migration, script, work.locks, system, work.limits);
     job.resolution = work.resolution;
     job.backfill = work.backfill.clone();
+    if let Some(who) = &work.by_hand {
+        if let Err(error) = by_hand::confirm(&context, &work.migration, who).await {
+            return Outcome::Failed { error, report: None };
+        }
+        context.reporter.message(format!("{who} says that {id} was taken back by hand: down.sql is not run"));
+        job.run_nothing();
+    }
     let statements = job.count();
     match Box::pin(Engine::new(&context, job).run()).await {
-        Ok(done) if done.already => succeeded(RollbackReport {
-            nothing_to_do: true,
-            statements: 0,
-            took: done.tally.took(),
-            schema_restored: None,
-            differences: Vec::new(),
-        }),
+        Ok(done) if done.already => {
+            succeeded(RollbackReport { nothing_to_do: true, took: done.tally.took(), ..empty() })
+        }
         Ok(done) => {
             let verdict = verify(&done);
             if verdict.restored.is_none() {
@@ -63,6 +88,8 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
                 took: done.tally.took(),
                 schema_restored: verdict.restored,
                 differences: verdict.differences,
+                takes,
+                done: Vec::new(),
             };
             if verdict.still_there.is_empty() {
                 return succeeded(report);
@@ -73,7 +100,56 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
                 .with_hint(hint_of_leftovers(&context));
             Outcome::Failed { error, report: Some(StepReport::RolledBack(report)) }
         }
-        Err(outcome) => outcome,
+        Err(outcome) => stopped(&context, &work, takes, outcome).await,
+    }
+}
+
+/// What it is about to take, for the record; an error where others have applied something on top.
+async fn look_before(context: &StepContext, wish: &PlanWish) -> Result<Vec<Taken>, StepError> {
+    let plan = match plan::look(context, wish).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            // The engine meets the same trouble, if it is one, and knows what to make of it.
+            context.reporter.message(format!("what it takes could not be looked at: {}", error.message));
+            return Ok(Vec::new());
+        }
+    };
+    if let Some(refusal) = plan.refusal(&context.environment, context.database.name(), &context.deployment) {
+        return Err(refusal);
+    }
+    Ok(plan.migrations.into_iter().flat_map(|m| m.takes).collect())
+}
+
+/// Of a script that failed on its way the report says which of its statements hold.
+async fn stopped(context: &StepContext, work: &RollbackWork, takes: Vec<Taken>, outcome: Outcome) -> Outcome {
+    let Outcome::Failed { error, report: None } = outcome else { return outcome };
+    let done = if error.effect == Effect::None {
+        Vec::new()
+    } else {
+        statements_done(context, &work.migration).await.unwrap_or_default()
+    };
+    let report = StepReport::RolledBack(RollbackReport { takes, done, ..empty() });
+    Outcome::Failed { error, report: Some(report) }
+}
+
+/// None where nobody answers.
+async fn statements_done(context: &StepContext, migration: &Migration) -> Option<Vec<u32>> {
+    let name = SessionName::of(context);
+    let session = context.database.connect(&Purpose::reading(&name)).await.ok()?;
+    let known = ledger::statements(&session, &migration.id, Direction::Down).await;
+    session.close().await;
+    Some(known.ok()?.into_iter().filter(|(_, row)| row.done).map(|(index, _)| index).collect())
+}
+
+fn empty() -> RollbackReport {
+    RollbackReport {
+        nothing_to_do: false,
+        statements: 0,
+        took: Duration::ZERO,
+        schema_restored: None,
+        differences: Vec::new(),
+        takes: Vec::new(),
+        done: Vec::new(),
     }
 }
 

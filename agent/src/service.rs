@@ -220,6 +220,7 @@ impl Agent for AgentService {
             locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
             backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
+            by_hand: Some(request.by_hand).filter(|who| !who.is_empty()),
             limits: Limits::default(),
         };
         self.attach_throttled(command, Job::Rollback(job), request.throttle)
@@ -275,6 +276,13 @@ impl Agent for AgentService {
         request: Request<v1::AcceptDriftRequest>,
     ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
         self.accept_schema(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn plan_rollback(
+        &self,
+        request: Request<v1::PlanRollbackRequest>,
+    ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        self.look_at_rollback(request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::history::Tool;
-use stopover_model::id::{DatabaseName, EnvironmentName, PipelineName};
+use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName};
 use stopover_model::layout::Layout;
 
 const EXIT_CODES: &str = "\
@@ -97,7 +97,7 @@ pub enum Command {
         #[command(flatten)]
         id: Id,
     },
-    /// Take a stage of a deployment back: backup, down.sql, and the proof that it is gone
+    /// Take a stage of a deployment back: what would be lost, a backup, down.sql, and the proof that it is gone
     Rollback(RollbackArgs),
     /// Let running steps end and start no other
     Pause {
@@ -107,14 +107,14 @@ pub enum Command {
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
     },
-    /// Go on, and try again what failed
+    /// Go on, and try again what failed: a step, or a rollback
     Resume {
         #[command(flatten)]
         id: Id,
     },
     /// Change how fast a deployment's backfills go, at once and until it ends
     Throttle(ThrottleArgs),
-    /// Say what is true of a step whose outcome is UNKNOWN, after looking at the database
+    /// Say what is true of a step whose outcome is UNKNOWN, or of a rollback that failed, after looking at the database
     Resolve(ResolveArgs),
     /// Take over what another migration tool has applied, from its history table
     Adopt(AdoptArgs),
@@ -183,6 +183,9 @@ pub struct DeployArgs {
     /// Refuse to deploy anything but what `stopover plan` showed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub expect_digest: Option<Digest>,
+    /// Apply again what was rolled back before, with the same content; the deployment's log keeps why
+    #[arg(long, value_name = "WHY", value_parser = NonEmptyStringValueParser::new())]
+    pub again: Option<String>,
 }
 
 const LINT_HELP: &str = "\
@@ -276,6 +279,15 @@ pub struct RollbackArgs {
     /// The environment; else the last one in which something of the deployment is
     #[arg(long, value_name = "ENVIRONMENT")]
     pub stage: Option<EnvironmentName>,
+    /// Take back only what came after this migration, which stays
+    #[arg(long, value_name = "MIGRATION")]
+    pub to: Option<MigrationId>,
+    /// Show what would be taken, lost and blocked, and end
+    #[arg(long, conflicts_with_all = ["detach", "yes"])]
+    pub plan: bool,
+    /// Take it back without being asked
+    #[arg(long)]
+    pub yes: bool,
     /// Ask for it and leave
     #[arg(long)]
     pub detach: bool,
@@ -457,6 +469,8 @@ mod tests {
             ("stopover drift staging --yes", ErrorKind::MissingRequiredArgument),
             ("stopover statements", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
+            ("stopover rollback x --plan --yes", ErrorKind::ArgumentConflict),
+            ("stopover deploy a --again", ErrorKind::InvalidValue),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),
             ("stopover resolve x --applied --not-applied", ErrorKind::ArgumentConflict),
             ("stopover environment create Production", ErrorKind::ValueValidation),

@@ -94,6 +94,13 @@ impl Output {
     /// Asks a person; None where there is nobody to ask, or the output is for a program.
     #[must_use]
     pub fn ask(&self, question: &str) -> Option<bool> {
+        let answer = self.read_line(question)?;
+        Some(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// What a person types; None where there is nobody to ask, or the output is for a program.
+    #[must_use]
+    pub fn read_line(&self, question: &str) -> Option<String> {
         if !self.live || !io::stdin().is_terminal() {
             return None;
         }
@@ -101,7 +108,7 @@ impl Output {
         let asked = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
         let mut answer = String::new();
         asked.and_then(|()| io::stdin().read_line(&mut answer)).ok()?;
-        Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Some(answer.trim().to_owned())
     }
 
     pub fn failure(&self, failure: &Failure) {

@@ -30,6 +30,20 @@ pub(super) async fn predicted(
     counted: &[TableInspection],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<ScriptImpact>, StepError> {
+    predicted_of(session, migrations, scripts, counted, warnings).await
+}
+
+/// The scripts of some migrations that are looked at, in the order in which they would run.
+type Scripts = fn(&[Migration]) -> Vec<ScriptToPredict<'_>>;
+
+/// What some scripts of these migrations would do.
+pub(crate) async fn predicted_of(
+    session: &Session,
+    migrations: &[&Migration],
+    scripts: Scripts,
+    counted: &[TableInspection],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<ScriptImpact>, StepError> {
     let migrations: Arc<[Migration]> = migrations.iter().map(|migration| (*migration).clone()).collect();
     let read = migrations.clone();
     let Some(asked) = apart(move || questions(&scripts(&read)), warnings).await else {

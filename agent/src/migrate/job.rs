@@ -107,6 +107,12 @@ impl<'a> Job<'a> {
         job
     }
 
+    /// Only the ledger is written: what the script was to do is done.
+    pub(crate) fn run_nothing(&mut self) {
+        (self.steps, self.blocks) = (Vec::new(), Vec::new());
+        (self.one_transaction, self.modes) = (true, TransactionModes::default());
+    }
+
     /// How many statements the script has.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)

@@ -243,6 +243,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         resolution: 0,
         backfill: None,
         throttle: None,
+        by_hand: String::new(),
     };
     let StepReport::RolledBack(rolled_back) = succeeded(client.rollback(request).await).await else {
         panic!()

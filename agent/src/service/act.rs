@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
 use stopover_model::history::{AppliedMigration, Origin};
-use stopover_model::id::{Attempt, MigrationId, OperatorName};
+use stopover_model::id::{Attempt, DeploymentId, MigrationId, OperatorName};
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_proto::convert::AgentAct;
 use stopover_proto::convert::field::{digest, message, messages, name, names};
@@ -18,8 +18,9 @@ use tonic::Status;
 
 use super::{AgentService, command, invalid};
 use crate::record::RecordWork;
+use crate::rollback::plan::PlanWish;
 use crate::step::{Reporter, StepContext};
-use crate::{drift, history, record};
+use crate::{drift, history, record, rollback};
 
 /// How long a step that still runs on the database is waited for.
 const TURN: Duration = Duration::from_secs(10);
@@ -87,6 +88,23 @@ impl AgentService {
             Err(error) => Answer::Failed(error.into()),
         };
         Ok(v1::ReadDriftResponse { result: Some(result) })
+    }
+
+    pub(super) async fn look_at_rollback(
+        &self,
+        request: v1::PlanRollbackRequest,
+    ) -> Result<v1::PlanRollbackResponse, Status> {
+        use v1::plan_rollback_response::Result as Answer;
+        let context = self.context_of(request.act, StepKind::Inspect)?;
+        let deployment: DeploymentId =
+            name::read(request.deployment, "deployment").map_err(|e| invalid(&e))?;
+        let migrations = command::migrations(request.migrations)?;
+        let wish = PlanWish { deployment, migrations, only_later: request.only_later };
+        let result = match rollback::plan::look(&context, &wish).await {
+            Ok(plan) => Answer::Plan(plan.into()),
+            Err(error) => Answer::Failed(error.into()),
+        };
+        Ok(v1::PlanRollbackResponse { result: Some(result) })
     }
 
     pub(super) async fn accept_schema(

@@ -21,6 +21,7 @@ mod own_statements;
 mod record;
 mod repeatable;
 mod rollback;
+mod rollback_plan;
 mod stepwise;
 mod support;
 mod transaction;

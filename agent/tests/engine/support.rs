@@ -114,6 +114,12 @@ impl Bench {
         rollback::run(self.context(StepKind::Rollback), work).await
     }
 
+    /// Somebody says that it was taken back by other means.
+    pub(crate) async fn roll_back_by_hand(&self, migration: &Migration, who: &str) -> Outcome {
+        let work = RollbackWork { by_hand: Some(who.to_owned()), ..rollback_work(migration) };
+        rollback::run(self.context(StepKind::Rollback), work).await
+    }
+
     /// Lets the migration run beside the test.
     pub(crate) fn spawn(&self, migration: &Migration) -> Running {
         self.spawn_work(work(migration))
@@ -216,6 +222,7 @@ pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
         system_identifier: None,
         backfill: BackfillSettings::default(),
         resolution: None,
+        by_hand: None,
         limits: limits(),
     }
 }

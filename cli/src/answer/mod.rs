@@ -5,9 +5,11 @@ mod history;
 mod lint;
 mod list;
 mod plan;
+mod rollback;
 
 pub use drift::DatabaseDrift;
 pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
 pub use lint::{FindingAnswer, LintAnswer};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
 pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
+pub use rollback::{DatabaseRollback, RollbackAnswer};

@@ -38,6 +38,7 @@ pub(crate) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         migrations: bundles(&found.migrations),
         request_id: uuid::Uuid::new_v4().to_string(),
         expected_digest: field::optional_digest::write(args.expect_digest),
+        again: args.again.clone().unwrap_or_default(),
     };
     let answer = create(&mut control, request).await?;
     if args.detach {

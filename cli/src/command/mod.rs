@@ -28,8 +28,9 @@ pub(crate) use plan::show as show_plan;
 
 use crate::args::Global;
 use crate::client::{self, Control};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::render::line::Line;
 use crate::settings::{Environment, Settings};
 
 /// What every command needs.
@@ -45,9 +46,41 @@ impl Context {
         client::connect(&settings).await
     }
 
+    /// Before something is lost: a person types a name. Without a terminal only `--yes` agrees.
+    fn typed(&self, yes: bool, question: &str, expected: &str) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        match self.output.read_line(question) {
+            Some(answer) if answer == expected => Ok(()),
+            Some(_) => Err(Failure::usage(format!("that is not {expected}; nothing was changed"))),
+            None => Err(nobody_to_ask()),
+        }
+    }
+
+    /// Before something is changed: a person says yes. Without a terminal only `--yes` agrees.
+    fn agreed(&self, yes: bool, question: &str) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        match self.output.ask(question) {
+            Some(true) => Ok(()),
+            Some(false) => {
+                self.output.note(&Line::new().plain("nothing was changed"));
+                Err(Failure::silent(Exit::Usage))
+            }
+            None => Err(nobody_to_ask()),
+        }
+    }
+
     /// The configured server's address.
     fn server(&self) -> Result<String, Failure> {
         let settings = Settings::find(&self.global, &Environment::of_the_process())?;
         Ok(settings.server.to_string().trim_end_matches('/').to_owned())
     }
+}
+
+fn nobody_to_ask() -> Failure {
+    Failure::usage("nothing was changed: there is no terminal to ask on")
+        .with_hint("look through it, and say the same with --yes")
 }

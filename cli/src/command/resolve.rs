@@ -1,4 +1,5 @@
-//! `stopover resolve`: a person has looked, and says what is true of a step whose outcome is UNKNOWN.
+//! `stopover resolve`: a person has looked, and says what is true of a step whose outcome is UNKNOWN, or of a rollback that
+//! failed.
 
 use stopover_model::deployment::{Deployment, StepState};
 use stopover_model::event::{Resolution, StepKey};
@@ -32,11 +33,12 @@ pub(crate) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
 /// The one UNKNOWN step that is meant.
 fn pick(deployment: &Deployment, args: &ResolveArgs) -> Result<StepKey, Failure> {
     let environment = |key: &StepKey| deployment.stage(key.stage).map(|s| s.spec.environment.clone());
-    let unknown: Vec<StepKey> = deployment
+    let mut unknown: Vec<StepKey> = deployment
         .indexed_stages()
         .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
         .filter(|key| deployment.step(key).is_some_and(|s| matches!(s.state, StepState::Unknown { .. })))
         .collect();
+    unknown.extend(deployment.failed_rollbacks());
     let mut meant = unknown.iter().filter(|key| {
         (args.stage.is_none() || args.stage == environment(key))
             && (args.database.is_none() || args.database.as_ref() == Some(&key.database))
@@ -48,11 +50,18 @@ fn pick(deployment: &Deployment, args: &ResolveArgs) -> Result<StepKey, Failure>
                 .iter()
                 .map(|key| format!("{}/{key}", environment(key).map(|e| e.to_string()).unwrap_or_default()))
                 .collect();
-            let message = format!("several steps of {} are UNKNOWN: {}", deployment.id, names.join(", "));
+            let message = format!(
+                "several steps of {} are UNKNOWN, or are rollbacks that failed: {}",
+                deployment.id,
+                names.join(", ")
+            );
             Err(Failure::usage(message).with_hint("say which one with --stage and --database"))
         }
         (None, _) => {
-            let message = format!("no such step of {} has an UNKNOWN outcome", deployment.id);
+            let message = format!(
+                "no such step of {} has an UNKNOWN outcome, or is a rollback that failed",
+                deployment.id
+            );
             Err(Failure::usage(message)
                 .with_hint(format!("stopover status {} shows its steps", deployment.id)))
         }

@@ -1,14 +1,19 @@
-//! `stopover rollback`: takes a stage back, and watches that.
+//! `stopover rollback`: shows what taking a stage back would take, asks, takes it back, and watches that.
 
 use serde::Serialize;
+use stopover_model::deployment::Deployment;
 use stopover_model::event::DeploymentOutcome;
 use stopover_model::id::Seq;
 use stopover_proto::v1;
 
 use super::Context;
 use super::show::{Ended, show};
+use super::status::fetch;
+use crate::answer::RollbackAnswer;
 use crate::args::RollbackArgs;
+use crate::client::Control;
 use crate::failure::{Exit, Failure};
+use crate::render;
 use crate::render::line::Line;
 
 #[derive(Serialize)]
@@ -18,10 +23,83 @@ struct Begun<'a> {
 }
 
 pub(crate) async fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
+    let output = context.output;
     let mut control = context.control().await?;
-    let id = &args.id.id;
-    let environment = args.stage.as_ref().map(ToString::to_string).unwrap_or_default();
-    let request = v1::RollbackDeploymentRequest { deployment: id.clone(), environment };
+    let deployment = fetch(&mut control, &args.id.id).await?;
+    let plan = look(&mut control, &deployment, args).await?;
+    if args.plan {
+        if output.json {
+            output.json(&plan)?;
+        } else {
+            output.lines(&render::rollback::lines(&plan, &deployment, output.view()))?;
+        }
+        return Ok(if stands_in_the_way(&plan, &deployment).is_some() { Exit::Failed } else { Exit::Done });
+    }
+    if !output.json {
+        output.lines(&render::rollback::lines(&plan, &deployment, output.view()))?;
+    }
+    stands_in_the_way(&plan, &deployment).map_or(Ok(()), Err)?;
+    agree(context, args, &plan)?;
+    begin(context, args, control, &deployment).await
+}
+
+async fn look(
+    control: &mut Control,
+    deployment: &Deployment,
+    args: &RollbackArgs,
+) -> Result<RollbackAnswer, Failure> {
+    let request = v1::PlanDeploymentRollbackRequest {
+        deployment: deployment.id.to_string(),
+        environment: args.stage.as_ref().map(ToString::to_string).unwrap_or_default(),
+        to: args.to.as_ref().map(ToString::to_string).unwrap_or_default(),
+    };
+    Ok(RollbackAnswer::try_from(control.plan_rollback(request).await?.into_inner())?)
+}
+
+/// Why it is not even asked for.
+fn stands_in_the_way(plan: &RollbackAnswer, deployment: &Deployment) -> Option<Failure> {
+    let refusal = plan.databases.iter().find_map(|database| {
+        database.plan.as_ref()?.refusal(&plan.environment, &database.database, &deployment.id)
+    });
+    if let Some(refusal) = refusal {
+        let failure = Failure::failed(refusal.message);
+        return Some(match refusal.hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        });
+    }
+    let blocked = plan.plans().flat_map(|p| p.in_the_way().cloned()).collect::<Vec<_>>();
+    if blocked.is_empty() {
+        return None;
+    }
+    let message = format!("nothing was taken back: {} would make it fail", blocked.join(", "));
+    Some(Failure::failed(message).with_hint(
+        "drop that first, or say CASCADE in the down.sql of the next migration of this kind; then the same again",
+    ))
+}
+
+/// Where rows are lost the environment's name is typed; else a yes will do.
+fn agree(context: &Context, args: &RollbackArgs, plan: &RollbackAnswer) -> Result<(), Failure> {
+    let environment = plan.environment.as_str();
+    if plan.may_lose_data() {
+        let question = format!("to take {environment} back and lose that, type its name: ");
+        return context.typed(args.yes, &question, environment);
+    }
+    context.agreed(args.yes, &format!("take {environment} back? [y/N] "))
+}
+
+async fn begin(
+    context: &Context,
+    args: &RollbackArgs,
+    mut control: Control,
+    deployment: &Deployment,
+) -> Result<Exit, Failure> {
+    let id = deployment.id.as_str();
+    let request = v1::RollbackDeploymentRequest {
+        deployment: id.to_owned(),
+        environment: args.stage.as_ref().map(ToString::to_string).unwrap_or_default(),
+        to: args.to.as_ref().map(ToString::to_string).unwrap_or_default(),
+    };
     let answer = control.rollback_deployment(request).await?.into_inner();
     let output = context.output;
     if args.detach && output.json {

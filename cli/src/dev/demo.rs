@@ -29,6 +29,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         migrations: migrations.iter().map(v1::MigrationBundle::from).collect(),
         request_id: uuid::Uuid::new_v4().to_string(),
         expected_digest: Vec::new(),
+        again: String::new(),
     };
     let id = create_deployment(&mut control, request).await?.deployment;
     match show(stack.output, control.clone(), &id, Seq::ZERO).await? {
@@ -46,7 +47,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
     }
     heading(stack, "The way back: production rolled back, after another backup")?;
     let environment = ENVIRONMENTS[PRODUCTION].to_owned();
-    let request = v1::RollbackDeploymentRequest { deployment: id.clone(), environment };
+    let request = v1::RollbackDeploymentRequest { deployment: id.clone(), environment, to: String::new() };
     let seq = control.rollback_deployment(request).await?.into_inner().seq;
     match show(stack.output, control, &id, Seq(seq)).await? {
         Ended::Detached => return Ok(Exit::Detached),

@@ -10,7 +10,7 @@ use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
-use super::{View, check, error, estimate, impact, step, waiting};
+use super::{View, check, error, estimate, impact, step, waiting, way_back};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -76,14 +76,18 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
     let one = |line: Line| vec![line];
     let stage = |index: StageIndex| Line::new().strong(environment(deployment, index));
     match &record.event {
-        Event::Created { pipeline, migrations, digest, by, .. } => {
+        Event::Created { pipeline, migrations, digest, by, again, .. } => {
             let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
             let line = Line::new().plain("deployment ").strong(record.deployment.as_str());
-            one(line.plain(format!(
+            let line = line.plain(format!(
                 " of {} through {} by {by}, digest {digest}",
                 names.join(", "),
                 pipeline.name
-            )))
+            ));
+            one(match again {
+                Some(why) => line.with(Tone::Warn, format!(", again after a rollback: {why}")),
+                None => line,
+            })
         }
         Event::StageStarted { stage: index, databases } => {
             let names: Vec<_> = databases.iter().map(DatabaseName::as_str).collect();
@@ -111,11 +115,22 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         Event::SoakStarted { stage: index, until } => {
             one(stage(*index).plain(format!(" is under observation until {}", stamp(*until))))
         }
-        Event::RollbackStarted { stage: index, cause, by } => {
-            one(stage(*index).with(Tone::Warn, " is rolled back").plain(format!(" by {by}: {cause}")))
+        Event::RollbackStarted { stage: index, cause, by, to } => {
+            let to = to.as_ref().map(|id| format!(" to {id}, which stays,")).unwrap_or_default();
+            one(stage(*index).with(Tone::Warn, " is rolled back").plain(format!("{to} by {by}: {cause}")))
+        }
+        Event::RollbackFailed { stage: index, cause } => {
+            let mut lines =
+                vec![stage(*index).with(Tone::Bad, " ROLLBACK FAILED").plain(format!(": {cause}"))];
+            lines.extend(deployment.stage(*index).map(way_back::progress).unwrap_or_default());
+            lines
         }
         Event::StageFinished { stage: index, outcome } => {
-            one(stage(*index).plain(" ").then(stage_end(*outcome)))
+            let mut lines = vec![stage(*index).plain(" ").then(stage_end(*outcome))];
+            if *outcome == StageOutcome::RolledBack {
+                lines.extend(deployment.stage(*index).map(way_back::progress).unwrap_or_default());
+            }
+            lines
         }
         Event::WaitingChanged { waiting: None } => one(Line::new().plain("waits no longer")),
         Event::WaitingChanged { waiting: Some(_) } => waiting::lines(deployment, view),
@@ -139,11 +154,10 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         Event::Finished { outcome } => {
             let good = *outcome == stopover_model::event::DeploymentOutcome::Succeeded;
             let tone = if good { Tone::Good } else { Tone::Bad };
-            one(Line::new()
-                .plain("deployment ")
-                .strong(record.deployment.as_str())
-                .plain(" ")
-                .with(tone, outcome.to_string()))
+            let line = Line::new().plain("deployment ").strong(record.deployment.as_str()).plain(" ");
+            let mut lines = vec![line.with(tone, outcome.to_string())];
+            lines.extend(way_back::afterwards(deployment, view));
+            lines
         }
     }
 }
@@ -168,6 +182,10 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
             lines.push(Line::new().plain(format!("{} sha256 {}", report.path, report.sha256)));
         }
         Some(StepReport::RolledBack(report)) => {
+            lines.extend(way_back::taken(report));
+            if matches!(outcome, Outcome::Failed { .. }) {
+                lines.extend(way_back::statements(deployment, key, report));
+            }
             lines.extend(report.differences.iter().map(|d| Line::of(Tone::Bad, "differs: ").plain(d)));
         }
         _ => {}

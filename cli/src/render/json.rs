@@ -44,7 +44,22 @@ struct StageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
     outcome: Option<StageOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<RollbackView<'a>>,
     databases: Vec<DatabaseView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RollbackView<'a> {
+    since: Timestamp,
+    cause: &'a str,
+    by: &'a Actor,
+    /// The migration that stays, with those before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    /// Why it came to a stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,10 +124,22 @@ fn stage_view(index: StageIndex, stage: &Stage) -> StageView<'_> {
         StageStatus::Running { .. } => ("running", None, None),
         StageStatus::Soaking { until, .. } => ("soaking", Some(*until), None),
         StageStatus::RollingBack { .. } => ("rolling_back", None, None),
+        StageStatus::RollbackFailed { .. } => ("rollback_failed", None, None),
         StageStatus::Ended { outcome, .. } => ("ended", None, Some(*outcome)),
     };
     let databases = stage.targets.iter().map(|target| database_view(index, target)).collect();
-    StageView { environment: stage.spec.environment.as_str(), state: word, until, outcome, databases }
+    let environment = stage.spec.environment.as_str();
+    StageView { environment, state: word, until, outcome, rollback: rollback_view(stage), databases }
+}
+
+fn rollback_view(stage: &Stage) -> Option<RollbackView<'_>> {
+    let rollback = stage.rollback.as_ref()?;
+    let failed = match &stage.status {
+        StageStatus::RollbackFailed { cause, .. } => Some(cause.as_str()),
+        _ => None,
+    };
+    let to = rollback.to.as_ref().map(|id| id.as_str());
+    Some(RollbackView { since: rollback.at, cause: &rollback.cause, by: &rollback.by, to, failed })
 }
 
 fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {

@@ -14,9 +14,11 @@ pub mod list;
 pub mod number;
 pub mod pipeline;
 pub mod plan;
+pub mod rollback;
 pub mod step;
 pub mod tree;
 pub mod waiting;
+pub mod way_back;
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -1,7 +1,7 @@
 //! A plan: what was found in each database, what would happen there, why, and for how long.
 
 pub mod findings;
-mod impact;
+pub(in crate::render) mod impact;
 mod place;
 mod script;
 

@@ -88,8 +88,14 @@ impl Story {
     pub(crate) fn begun() -> Self {
         let (pipeline, migrations) = (pipeline(), vec![migration()]);
         let digest = Deployment::digest_of(&pipeline, &migrations);
-        let event =
-            Event::Created { pipeline, migrations, digest, by: "admin".parse().unwrap(), lint: Vec::new() };
+        let event = Event::Created {
+            pipeline,
+            migrations,
+            digest,
+            by: "admin".parse().unwrap(),
+            lint: Vec::new(),
+            again: None,
+        };
         let record = Record { deployment: "4k2m9x0c1d".parse().unwrap(), seq: Seq(1), at: at(0), event };
         Self { deployment: Deployment::open(&record).unwrap(), records: vec![record] }
     }

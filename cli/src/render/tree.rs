@@ -8,7 +8,7 @@ use stopover_model::report::StepReport;
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{Depth, View, check, error, estimate, impact, step, waiting};
+use super::{Depth, View, check, error, estimate, impact, step, waiting, way_back};
 
 /// The whole deployment.
 #[must_use]
@@ -55,7 +55,7 @@ pub fn stage_lines(
             let Some(step) = target.step(&key) else { continue };
             lines.push(row(deployment, &key, step, view));
             let below = view.width.saturating_sub(6);
-            let mut inner = below_step(step, below, depth);
+            let mut inner = below_step(deployment, &key, step, below, depth);
             inner.extend(estimate::beside(target, &key, step, depth).into_iter().map(|l| l.cut(below)));
             if step.is_running() && !step.is_behind() {
                 inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
@@ -67,6 +67,9 @@ pub fn stage_lines(
         }
     }
     lines.extend(soak_row(stage, view));
+    if stage.rollback_failed() {
+        lines.extend(way_back::progress(stage).into_iter().map(|l| l.indented(4).cut(view.width)));
+    }
     lines
 }
 
@@ -80,11 +83,17 @@ pub fn stage_row(deployment: &Deployment, stage: &Stage, view: View) -> Line {
         }
         StageStatus::Running { .. } => (Tone::Busy, "▸", "running".to_owned()),
         StageStatus::Soaking { .. } => (Tone::Busy, "▸", "under observation".to_owned()),
-        StageStatus::RollingBack { by, .. } => (Tone::Warn, "◂", format!("rolling back, by {by}")),
+        StageStatus::RollingBack { .. } => {
+            let by = stage.rollback.as_ref().map(|r| format!(", by {}", r.by)).unwrap_or_default();
+            (Tone::Warn, "◂", format!("rolling back{}{by}", to(stage)))
+        }
+        StageStatus::RollbackFailed { .. } => {
+            (Tone::Bad, "✗", "ROLLBACK FAILED: held for a person".to_owned())
+        }
         StageStatus::Ended { outcome, .. } => match outcome {
             StageOutcome::Succeeded => (Tone::Good, "✓", "succeeded".to_owned()),
             StageOutcome::Failed => (Tone::Bad, "✗", "failed; nothing had to be taken back".to_owned()),
-            StageOutcome::RolledBack => (Tone::Warn, "◂", "rolled back".to_owned()),
+            StageOutcome::RolledBack => (Tone::Warn, "◂", format!("rolled back{}", to(stage))),
             StageOutcome::RollbackFailed => {
                 (Tone::Bad, "✗", "the rollback failed: a person must look".to_owned())
             }
@@ -95,10 +104,18 @@ pub fn stage_row(deployment: &Deployment, stage: &Stage, view: View) -> Line {
         StageStatus::Ended { at, .. } => Line::new().dim(clock(*at, view.now)),
         StageStatus::Running { since }
         | StageStatus::Soaking { since, .. }
-        | StageStatus::RollingBack { since, .. } => Line::of(Tone::Busy, ticking(between(*since, view.now))),
+        | StageStatus::RollingBack { since }
+        | StageStatus::RollbackFailed { since, .. } => {
+            Line::of(Tone::Busy, ticking(between(*since, view.now)))
+        }
     };
     let left = Line::of(tone, mark).plain(" ").strong(stage.spec.environment.as_str()).plain("  ");
     left.with(tone, word).and_right(right, view.width)
+}
+
+/// The migration that stays, where not all of the stage is taken back.
+fn to(stage: &Stage) -> String {
+    stage.rolled_back_to().map(|id| format!(" to {id}, which stays")).unwrap_or_default()
 }
 
 /// What the deployment waits for, or how it ended.
@@ -115,12 +132,7 @@ pub fn footer(deployment: &Deployment, view: View) -> Vec<Line> {
             Line::of(tone, outcome.to_string())
                 .dim(format!(" at {}", clock(deployment.updated_at, view.now))),
         ];
-        for stage in deployment.stages.iter().filter(|s| is_stuck(s)) {
-            let command = format!("stopover rollback {} --stage {}", deployment.id, stage.spec.environment);
-            let advice =
-                Line::of(Tone::Busy, "  → ").plain(format!("{command} tries again, once that is mended"));
-            lines.extend(advice.wrapped(view.width, 4));
-        }
+        lines.extend(way_back::afterwards(deployment, view));
         return lines;
     }
     let mut lines = waiting::lines(deployment, view);
@@ -133,21 +145,18 @@ pub fn footer(deployment: &Deployment, view: View) -> Vec<Line> {
     lines
 }
 
-fn is_stuck(stage: &Stage) -> bool {
-    matches!(stage.status, StageStatus::Ended { outcome: StageOutcome::RollbackFailed, .. })
-}
-
 /// The steps worth a row: not the rollback's before there is one, nor monitors where nothing is monitored.
 fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Target) -> Vec<StepKey> {
-    let rolling_back = matches!(stage.status, StageStatus::RollingBack { .. });
+    let rolling_back =
+        matches!(stage.status, StageStatus::RollingBack { .. } | StageStatus::RollbackFailed { .. });
     let begun = |key: &StepKey| target.step(key).is_some_and(|s| s.attempts > 0);
     let monitored = |key: &StepKey| {
         let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
         !stage.spec.soak.is_zero() && migration.is_some_and(|m| !m.manifest.monitors.is_empty())
     };
     let undone = |key: &StepKey| match key.migration.as_ref() {
-        Some(id) => target.migrations.iter().any(|m| m.id == *id && m.has_effect()),
-        None => target.has_effects(),
+        Some(id) => stage.left_to_take_back(target).any(|m| m.id == *id),
+        None => stage.left_to_take_back(target).next().is_some(),
     };
     let shown = |key: &StepKey| match key.kind {
         StepKind::Inspect | StepKind::Backup | StepKind::Migrate | StepKind::Verify => true,
@@ -167,7 +176,7 @@ fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line 
     left.then(detail).and_right(step::time(step, view), view.width)
 }
 
-fn below_step(step: &Step, width: usize, depth: Depth) -> Vec<Line> {
+fn below_step(deployment: &Deployment, key: &StepKey, step: &Step, width: usize, depth: Depth) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(StepReport::Verified(report)) = step.report() {
         let shown = report.checks.iter().filter(|c| depth == Depth::Full || !c.passed);
@@ -180,7 +189,13 @@ fn below_step(step: &Step, width: usize, depth: Depth) -> Vec<Line> {
         lines.push(Line::new().dim("restore  ").plain(&report.restore_command));
     }
     if let Some(StepReport::RolledBack(report)) = step.report() {
+        if depth == Depth::Full {
+            lines.extend(way_back::taken(report).into_iter().flat_map(|l| l.wrapped(width, 2)));
+        }
         lines.extend(report.differences.iter().map(|d| Line::of(Tone::Bad, "≠ ").plain(d).cut(width)));
+    }
+    if let Some(report) = way_back::failed(step) {
+        lines.extend(way_back::statements(deployment, key, report).into_iter().map(|l| l.cut(width)));
     }
     if let StepState::Failed { error, .. } | StepState::Unknown { error, .. } = &step.state {
         lines.extend(error::lines(error, width));

@@ -3,9 +3,9 @@
 use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::event::Waiting;
 
-use super::View;
 use super::line::{Line, Tone};
 use super::number::{clock, relative};
+use super::{View, way_back};
 
 /// What is waited for, then what can be done about it. Empty when nothing is waited for.
 #[must_use]
@@ -66,13 +66,18 @@ fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
             vec![format!("see on its machine that {agent} runs and reaches the server; stopover agent list")]
         }
         Waiting::EnvironmentHeld { by, .. } => vec![format!("stopover watch {by}")],
-        Waiting::Soak { .. } | Waiting::Retry { .. } => Vec::new(),
+        Waiting::Soak { .. } => way_back::if_something_breaks(deployment).into_iter().collect(),
+        Waiting::Retry { .. } => Vec::new(),
         Waiting::Person { .. } => {
-            let mut advice = person_advice(deployment);
+            let stopped = deployment.stages.iter().find(|s| s.rollback_failed());
+            let mut advice = stopped
+                .map_or_else(|| person_advice(deployment), |stage| way_back::ways_out(deployment, stage));
             if !deployment.pipeline.contacts.is_empty() {
                 advice.push(format!("ask {}", deployment.pipeline.contacts.join(", ")));
             }
-            advice.push(format!("stopover cancel {id} stops here and leaves what was applied"));
+            if stopped.is_none() {
+                advice.push(format!("stopover cancel {id} stops here and leaves what was applied"));
+            }
             advice
         }
     }
@@ -90,9 +95,7 @@ fn person_advice(deployment: &Deployment) -> Vec<String> {
     let word = if failed { "tries again, with the same files" } else { "goes on" };
     let mut advice = vec![format!("stopover resume {id} {word}")];
     let stage = deployment.last_stage_with_effects().and_then(|index| deployment.stage(index));
-    if let Some(stage) = stage.filter(|_| deployment.migrations.iter().all(|m| m.down.is_some())) {
-        advice.push(format!("stopover rollback {id} takes {} back", stage.spec.environment));
-    }
+    advice.extend(stage.into_iter().flat_map(|stage| way_back::when(deployment, stage)));
     advice
 }
 

@@ -42,6 +42,9 @@ pub enum Event {
         /// What the linter found, of what some stage does not allow.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lint: Vec<LintFinding>,
+        /// Why it may apply what was rolled back before, as the one who deploys said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<String>,
     },
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
     StageStarted {
@@ -87,6 +90,14 @@ pub enum Event {
         stage: StageIndex,
         cause: String,
         by: Actor,
+        /// This migration and those before it stay; None: all are taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<MigrationId>,
+    },
+    /// Taking back came to a stop: the stage stays as it is, and keeps its environment, until a person decides.
+    RollbackFailed {
+        stage: StageIndex,
+        cause: String,
     },
     StageFinished {
         stage: StageIndex,
@@ -103,7 +114,7 @@ pub enum Event {
     Resumed {
         by: Actor,
     },
-    /// A person looked at an UNKNOWN step and says what is true.
+    /// A person looked at an UNKNOWN step, or at a rollback that failed, and says what is true.
     Resolved {
         step: StepKey,
         resolution: Resolution,

@@ -23,5 +23,7 @@ pub mod lint;
 pub mod migration;
 pub mod pipeline;
 pub mod plan;
+pub mod quarantine;
 pub mod report;
+pub mod rollback;
 pub mod sql;

@@ -13,6 +13,7 @@ use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
 use crate::pipeline::BackupLevel;
+use crate::rollback::Taken;
 
 pub use session::Session;
 
@@ -262,6 +263,12 @@ pub struct RollbackReport {
     pub schema_restored: Option<bool>,
     /// The objects that differ, when it isn't: "index users.i is missing".
     pub differences: Vec<String>,
+    /// What it took, as that was just before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes: Vec<Taken>,
+    /// Of one that did not end: the statements that took effect, as the ledger has them; from 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<u32>,
 }
 
 /// A durable line of a running step.

@@ -4,7 +4,8 @@ use stopover_model::event::{Actor, DeploymentOutcome, Event, Record, StageOutcom
 
 use super::error::InvalidWire;
 use super::field::{
-    digest, enumeration, from_one, message, messages, name, names, optional_message, plain, timestamp,
+    digest, enumeration, from_one, message, messages, name, names, optional_message, optional_name,
+    optional_text, plain, timestamp,
 };
 use super::step::{attempt, epoch, seq, stage};
 use crate::v1;
@@ -12,7 +13,14 @@ use crate::v1;
 wire_message!(Record { deployment: name, seq: seq, at: timestamp, event: message });
 
 wire_choice!(Event, event {
-    "created" Created { pipeline: message, migrations: messages, digest: digest, by: name, lint: messages },
+    "created" Created {
+        pipeline: message,
+        migrations: messages,
+        digest: digest,
+        by: name,
+        lint: messages,
+        again: optional_text,
+    },
     "stage_started" StageStarted { stage: stage, databases: names },
     "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },
     "step_logged" StepLogged { step: message, attempt: attempt, run: name, line_number: from_one, line: message },
@@ -20,7 +28,8 @@ wire_choice!(Event, event {
     "planned" Planned { stage: stage, plan: message },
     "plan_refused" PlanRefused { stage: stage, database: name, error: message },
     "soak_started" SoakStarted { stage: stage, until: timestamp },
-    "rollback_started" RollbackStarted { stage: stage, cause: plain, by: message },
+    "rollback_started" RollbackStarted { stage: stage, cause: plain, by: message, to: optional_name },
+    "rollback_failed" RollbackFailed { stage: stage, cause: plain },
     "stage_finished" StageFinished { stage: stage, outcome: enumeration },
     "waiting_changed" WaitingChanged { waiting: optional_message },
     "paused" Paused { cause: plain, by: message },

@@ -25,6 +25,7 @@ mod migration;
 mod outcome;
 mod pipeline;
 mod plan;
+mod rollback;
 mod step;
 mod time;
 mod waiting;

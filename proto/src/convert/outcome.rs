@@ -78,4 +78,6 @@ wire_message!(RollbackReport {
     took: duration,
     schema_restored: plain,
     differences: plain,
+    takes: messages,
+    done: plain,
 });

@@ -10,15 +10,16 @@ use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
 use stopover_model::id::{DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::plan::Measurement;
+use stopover_model::quarantine::QuarantineChange;
 use tokio::sync::mpsc;
 
 use super::dispatch::{self, Call, Calling, Due};
 use super::load::{LoadError, load};
 use super::message::{CallId, Message, Update};
-use super::world::Around;
+use super::world::{Around, Past};
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
-use crate::store::{AppendError, Hold, StoreError};
+use crate::store::{AppendError, Hold, Learned, StoreError};
 
 /// How long to wait before the log is read again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -73,6 +74,8 @@ struct Actor {
     unsaved: Vec<Record>,
     /// What statements took, of steps that are among those.
     measured: Vec<Measurement>,
+    /// What those make of the quarantine.
+    quarantine: Vec<QuarantineChange>,
     /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
     due: Vec<Due>,
     around: Around,
@@ -108,6 +111,7 @@ impl Actor {
             stale: false,
             unsaved: Vec::new(),
             measured: Vec::new(),
+            quarantine: Vec::new(),
             due: Vec::new(),
             around: Around::default(),
             calls: BTreeMap::new(),
@@ -124,8 +128,8 @@ impl Actor {
         self.refresh().await?;
         loop {
             let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
-            let history = self.history().await?;
-            let world = self.around.look(&self.shared, &self.deployment.id, in_flight, history).await?;
+            let past = self.past().await?;
+            let world = self.around.look(&self.shared, &self.deployment.id, in_flight, past).await?;
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;
@@ -149,12 +153,13 @@ impl Actor {
         Ok(())
     }
 
-    /// What earlier deployments measured, where a plan is to be made from it.
-    async fn history(&self) -> Result<Vec<Measurement>, StoreError> {
+    /// What is known of earlier deployments, where a plan is to be made from it.
+    async fn past(&self) -> Result<Past, StoreError> {
         let stage = self.deployment.stage_to_plan().and_then(|index| self.deployment.stage(index));
-        let Some(stage) = stage else { return Ok(Vec::new()) };
-        let digests = self.deployment.digests_to_apply(stage);
-        self.shared.store.measurements(&stage.spec.environment, &digests).await
+        let Some(stage) = stage else { return Ok(Past::default()) };
+        let (store, environment) = (&self.shared.store, &stage.spec.environment);
+        let measured = store.measurements(environment, &self.deployment.digests_to_apply(stage)).await?;
+        Ok(Past { measured, quarantined: store.quarantined(environment).await? })
     }
 
     /// Whether the state has changed, so that the commands after this one no longer count.
@@ -220,6 +225,7 @@ impl Actor {
                 Ok(()) => {
                     if let Event::StepFinished { step, .. } = &record.event {
                         self.measured.extend(self.deployment.telling(step));
+                        self.quarantine.extend(self.deployment.quarantine_change(step));
                     }
                     self.unsaved.push(record);
                 }
@@ -247,6 +253,7 @@ impl Actor {
     async fn save_with(&mut self, hold: Hold<'_>) -> Result<(), Upset> {
         let records = std::mem::take(&mut self.unsaved);
         let measured = std::mem::take(&mut self.measured);
+        let quarantine = std::mem::take(&mut self.quarantine);
         if records.is_empty() {
             return Ok(());
         }
@@ -255,7 +262,8 @@ impl Actor {
             Hold::Keep | Hold::Release(_) => None,
         };
         let projection = projection::of(&self.deployment);
-        self.shared.store.append_measured(&records, &projection, hold, &measured).await?;
+        let learned = Learned { measured: &measured, quarantine: &quarantine };
+        self.shared.store.append_learned(&records, &projection, hold, learned).await?;
         for record in records {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");
             self.shared.hub.publish(&self.deployment.id, WatchItem::Record(Arc::new(record)));
@@ -375,6 +383,7 @@ impl Actor {
         self.calls.clear();
         self.unsaved.clear();
         self.measured.clear();
+        self.quarantine.clear();
         self.due.clear();
         self.around.forget();
         if let Upset::Append(AppendError::Held { by }) = upset {

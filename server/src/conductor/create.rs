@@ -25,6 +25,8 @@ pub struct Create {
     pub request_id: Uuid,
     /// Refused unless the deployment has this digest.
     pub expected_digest: Option<Digest>,
+    /// Why it may apply what was rolled back before.
+    pub again: Option<String>,
 }
 
 impl Conductor {
@@ -40,6 +42,9 @@ impl Conductor {
         if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
             return Err(ConductError::Digest { expected, found: digest });
         }
+        if new.again.is_none() {
+            self.refuse_quarantined(&new.pipeline, &migrations).await?;
+        }
         let lint = self.lint_new(&new.pipeline, &new.migrations, digest).await?;
         let bundles: Vec<_> =
             new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
@@ -49,6 +54,7 @@ impl Conductor {
             digest,
             by: new.by,
             lint,
+            again: new.again,
         };
         let mut record = Record {
             deployment: DeploymentId::from_random(rand::random()),
@@ -67,6 +73,22 @@ impl Conductor {
         tracing::info!(deployment = %record.deployment, digest = %digest.short(), "deployment created");
         self.shared.actor(&record.deployment);
         Ok((record.deployment, digest))
+    }
+
+    /// What was rolled back on the pipeline's way is not deployed again by itself. A stage looks once more when it plans.
+    async fn refuse_quarantined(
+        &self,
+        pipeline: &Pipeline,
+        migrations: &[MigrationSummary],
+    ) -> Result<(), ConductError> {
+        for stage in &pipeline.stages {
+            let quarantined = self.shared.store.quarantined(&stage.environment).await?;
+            let found = quarantined.iter().find(|q| migrations.iter().any(|m| m.digest == q.digest));
+            if let Some(found) = found {
+                return Err(ConductError::Quarantined(Box::new(found.refusal())));
+            }
+        }
+        Ok(())
     }
 
     /// What the same request made earlier.

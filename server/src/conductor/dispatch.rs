@@ -2,6 +2,8 @@
 
 mod build;
 
+pub(super) use build::bundle;
+
 use std::sync::Arc;
 use std::time::Duration;
 

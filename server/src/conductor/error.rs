@@ -27,11 +27,16 @@ pub enum ConductError {
     NoAgentYet(EnvironmentName),
     #[error("no agent of {environment} serves a database {database}; there is {there}")]
     NoDatabase { environment: EnvironmentName, database: DatabaseName, there: String },
+    /// Taking it back would pull the ground from under what others have applied on top.
+    #[error("nothing was taken back: {}{}", .0.message, hint(.0))]
+    NotLast(Box<StepError>),
     #[error("nothing of deployment {0} is in any database: there is nothing to roll back")]
     NothingToRollBack(DeploymentId),
-    #[error("no step of deployment {0} has an UNKNOWN outcome")]
+    #[error("no step of deployment {0} has an UNKNOWN outcome, and no rollback of it has failed")]
     NothingUnknown(DeploymentId),
-    #[error("several steps of deployment {0} have an UNKNOWN outcome; name one")]
+    #[error(
+        "several steps of deployment {0} have an UNKNOWN outcome, or are rollbacks that failed; name one"
+    )]
     SeveralUnknown(DeploymentId),
     #[error(
         "the plan was to have the digest {expected}, and has {found}: the migration or the pipeline has changed; look at `stopover plan` again"
@@ -42,6 +47,9 @@ pub enum ConductError {
     /// A stage of the pipeline refuses what the linter found in a script that would run there.
     #[error("no deployment was made: {}{}", .0.message, hint(.0))]
     Linted(Box<StepError>),
+    /// What was rolled back in one of the pipeline's environments.
+    #[error("no deployment was made: {}{}", .0.message, hint(.0))]
+    Quarantined(Box<StepError>),
     #[error("the pipeline's [lint] can't be followed; correct it with `stopover pipeline apply`")]
     Rule(#[from] UnknownRule),
     #[error("no migration was given")]

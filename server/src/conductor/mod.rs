@@ -20,6 +20,7 @@ mod message;
 mod plan;
 mod projection;
 mod request;
+mod rollback;
 mod world;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, Stream};
 use jiff::Timestamp;
 use stopover_model::event::{Resolution, StageIndex, StepKey};
-use stopover_model::id::{DeploymentId, OperatorName, Seq};
+use stopover_model::id::{DeploymentId, MigrationId, OperatorName, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ pub use act::RecordApplied;
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};
+pub use rollback::StageRollbackPlan;
 
 use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;
@@ -59,6 +61,8 @@ pub enum Request {
     Rollback {
         /// None: the last stage in which something of the deployment is.
         stage: Option<StageIndex>,
+        /// This migration and those before it stay.
+        to: Option<MigrationId>,
     },
     Pause {
         reason: String,
@@ -66,7 +70,7 @@ pub enum Request {
     Resume,
     Throttle(ThrottleChange),
     Resolve {
-        /// None: the only one that is UNKNOWN.
+        /// None: the only one that is UNKNOWN, or the only rollback that failed.
         step: Option<StepKey>,
         resolution: Resolution,
     },

@@ -164,8 +164,11 @@ impl Conductor {
         match found {
             Ok(inspection) => {
                 let (summaries, out_of_order) = (&look.summaries, look.out_of_order);
+                // A deployment looks again, and knows then.
+                let quarantined = self.shared.store.quarantined(&spec.environment).await.unwrap_or_default();
                 let plan =
-                    TargetPlan::make(&database, summaries, &inspection, &known, out_of_order, &spec.drift);
+                    TargetPlan::make(&database, summaries, &inspection, &known, out_of_order, &spec.drift)
+                        .and_then(|plan| plan.unless_quarantined(&spec.environment, summaries, &quarantined));
                 TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }
             Err(error) => TargetResult { database, inspection: None, plan: Err(error), lint_refusal: None },

@@ -48,6 +48,7 @@ fn phase(stage: &Stage) -> &'static str {
         StageStatus::Running { .. } => "running",
         StageStatus::Soaking { .. } => "soaking",
         StageStatus::RollingBack { .. } => "rolling back",
+        StageStatus::RollbackFailed { .. } => "ROLLBACK FAILED",
         StageStatus::Ended { .. } => "ended",
     }
 }

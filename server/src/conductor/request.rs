@@ -16,11 +16,11 @@ pub(super) fn event_of(
     let by = Actor::Operator(by);
     Ok(match request {
         Request::Cancel => Event::CancelRequested { by },
-        Request::Rollback { stage } => {
+        Request::Rollback { stage, to } => {
             let stage = stage
                 .or_else(|| deployment.last_stage_with_effects())
                 .ok_or_else(|| ConductError::NothingToRollBack(deployment.id.clone()))?;
-            Event::RollbackStarted { stage, cause: format!("{by} asked for it"), by }
+            Event::RollbackStarted { stage, cause: format!("{by} asked for it"), by, to }
         }
         Request::Pause { reason } => Event::Paused { cause: reason, by },
         Request::Resume => Event::Resumed { by },
@@ -47,10 +47,12 @@ impl ThrottleChange {
 fn only_unknown(deployment: &Deployment) -> Result<StepKey, ConductError> {
     let is_unknown =
         |key: &StepKey| matches!(deployment.step(key).map(|s| &s.state), Some(StepState::Unknown { .. }));
-    let mut unknown = deployment
+    let unknown = deployment
         .indexed_stages()
         .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.keys(index)))
         .filter(is_unknown);
+    let failed = deployment.failed_rollbacks();
+    let mut unknown = unknown.chain(failed);
     match (unknown.next(), unknown.next()) {
         (Some(step), None) => Ok(step),
         (None, _) => Err(ConductError::NothingUnknown(deployment.id.clone())),

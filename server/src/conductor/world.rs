@@ -7,6 +7,7 @@ use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::event::StepKey;
 use stopover_model::id::{AgentName, DatabaseName, DeploymentId};
 use stopover_model::plan::Measurement;
+use stopover_model::quarantine::Quarantined;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -14,6 +15,13 @@ use crate::store::StoreError;
 
 /// It is read anew after so long even where nobody has said that it changed.
 const LONGEST_WITHOUT_A_LOOK: Duration = Duration::from_secs(1);
+
+/// What a plan is made from besides what is found.
+#[derive(Default)]
+pub(super) struct Past {
+    pub(super) measured: Vec<Measurement>,
+    pub(super) quarantined: Vec<Quarantined>,
+}
 
 /// What a deployment last saw of the world.
 #[derive(Default)]
@@ -30,7 +38,7 @@ impl Around {
         shared: &Shared,
         of: &DeploymentId,
         in_flight: BTreeSet<StepKey>,
-        history: Vec<Measurement>,
+        past: Past,
     ) -> Result<&World, StoreError> {
         let known = self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK);
         let (mut world, at) = if let Some(seen) = known {
@@ -40,7 +48,7 @@ impl Around {
             (shared.world(of).await?, at)
         };
         world.in_flight = in_flight;
-        world.history = history;
+        (world.history, world.quarantined) = (past.measured, past.quarantined);
         Ok(&self.seen.insert((world, at)).0)
     }
 

@@ -26,8 +26,14 @@ impl Bench {
         let (id, migration, pipeline) = (DeploymentId::from_random(1), migration("001_x"), pipeline("p"));
         let migrations = vec![MigrationSummary::of(&migration)];
         let digest = Deployment::digest_of(&pipeline, &migrations);
-        let event =
-            Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap(), lint: Vec::new() };
+        let event = Event::Created {
+            pipeline,
+            migrations,
+            digest,
+            by: "anna".parse().unwrap(),
+            lint: Vec::new(),
+            again: None,
+        };
         let record = Record { deployment: id.clone(), seq: Seq(1), at: now(), event };
         let bundles = [Bundle { digest: migration.digest, files: migration.files() }];
         let new = NewDeployment { record: &record, bundles: &bundles, request_id: Uuid::new_v4() };
@@ -66,7 +72,7 @@ fn finished() -> Event {
 
 fn reopened() -> Event {
     let by = Actor::Operator("anna".parse().unwrap());
-    Event::RollbackStarted { stage: StageIndex(0), cause: "asked for".into(), by }
+    Event::RollbackStarted { stage: StageIndex(0), cause: "asked for".into(), by, to: None }
 }
 
 /// What comes until the watch ends: the seqs of records, 0 for having caught up.

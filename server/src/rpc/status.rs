@@ -143,6 +143,8 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::Digest { .. } => (Code::FailedPrecondition, "other_digest"),
         ConductError::TwiceGiven(_) => (Code::InvalidArgument, "migration_twice"),
         ConductError::Linted(_) => (Code::FailedPrecondition, "refused_by_lint"),
+        ConductError::Quarantined(_) => (Code::FailedPrecondition, "quarantined"),
+        ConductError::NotLast(_) => (Code::FailedPrecondition, "not_last"),
         ConductError::Rule(_) => (Code::FailedPrecondition, "bad_pipeline"),
         ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
         ConductError::Unreadable(_) => (Code::Internal, "store_spoilt"),

@@ -7,11 +7,12 @@ use std::sync::LazyLock;
 use stopover_model::event::{DeploymentOutcome, Record};
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
 use stopover_model::plan::Measurement;
+use stopover_model::quarantine::QuarantineChange;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
 use super::outcome::text_of;
-use super::{AppendError, Store, StoreError, measurements};
+use super::{AppendError, Store, StoreError, measurements, quarantine};
 
 /// What the list of deployments shows of one after an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,13 @@ pub enum Hold<'a> {
     Release(&'a EnvironmentName),
 }
 
+/// What is kept of a deployment for those after it, in the transaction of the events that it is from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Learned<'a> {
+    pub measured: &'a [Measurement],
+    pub quarantine: &'a [QuarantineChange],
+}
+
 const EPOCHS_AT_A_TIME: u32 = 100;
 
 /// Why an append came to nothing, before it is known whose it was.
@@ -48,16 +56,16 @@ impl Store {
         projection: &Projection,
         hold: Hold<'_>,
     ) -> Result<(), AppendError> {
-        self.append_measured(records, projection, hold, &[]).await
+        self.append_learned(records, projection, hold, Learned::default()).await
     }
 
-    /// The same, and keeps what the deployment has measured meanwhile.
-    pub async fn append_measured(
+    /// The same, and keeps what the deployment has taught meanwhile.
+    pub async fn append_learned(
         &self,
         records: &[Record],
         projection: &Projection,
         hold: Hold<'_>,
-        measured: &[Measurement],
+        learned: Learned<'_>,
     ) -> Result<(), AppendError> {
         let Some((first, rest)) = records.split_first() else {
             return Err(AppendError::Malformed("there are none"));
@@ -70,7 +78,7 @@ impl Store {
             return Err(AppendError::Malformed("they are not one deployment's, in order and without a gap"));
         }
         let deployment = &first.deployment;
-        self.append_all(records, projection, hold, measured).await.map_err(|refusal| match refusal {
+        self.append_all(records, projection, hold, learned).await.map_err(|refusal| match refusal {
             Refusal::Conflict(found) => AppendError::Conflict { deployment: deployment.clone(), found },
             Refusal::Held(by) => AppendError::Held { by },
             Refusal::Cause(cause) => {
@@ -131,7 +139,7 @@ impl Store {
         records: &[Record],
         projection: &Projection,
         hold: Hold<'_>,
-        measured: &[Measurement],
+        learned: Learned<'_>,
     ) -> Result<(), Refusal> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
         let mut tx = self.db.begin().await?;
@@ -140,7 +148,8 @@ impl Store {
         for some in records.chunks(INSERTS.len()) {
             insert_some(&mut tx, some).await?;
         }
-        measurements::insert(&mut tx, &first.deployment, measured).await?;
+        measurements::insert(&mut tx, &first.deployment, learned.measured).await?;
+        quarantine::change(&mut tx, learned.quarantine).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -18,6 +18,7 @@ mod open;
 mod operators;
 mod outcome;
 mod pipelines;
+mod quarantine;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use db::Db;
 pub use agents::{AgentRow, CertificateRow, Redeemed};
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};
-pub use events::{Hold, Projection};
+pub use events::{Hold, Learned, Projection};
 pub use pipelines::{PipelineRow, PutPipeline};
 
 /// The open store. Clones share its connections.

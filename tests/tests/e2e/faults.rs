@@ -228,8 +228,9 @@ async fn an_agent_killed_between_its_commit_and_its_report_is_asked_again_and_fi
     }
     // And on the way back.
     wire.hold(Hold::before("pg_advisory_unlock").behind("INSERT INTO stopover.history"));
-    let mut back =
-        stack.cli.start(&stack.directory().join("back.log"), &["rollback", &last, "--stage", "staging"]);
+    let mut back = stack
+        .cli
+        .start(&stack.directory().join("back.log"), &["rollback", &last, "--stage", "staging", "--yes"]);
     wire.held().await;
     stack.kill_agent(place);
     wire.reset();

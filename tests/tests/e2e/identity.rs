@@ -186,6 +186,13 @@ impl Agent for Pretender {
         panic!("production's work came to staging's agent")
     }
 
+    async fn plan_rollback(
+        &self,
+        _: Request<v1::PlanRollbackRequest>,
+    ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
     async fn accept_drift(
         &self,
         _: Request<v1::AcceptDriftRequest>,

@@ -15,5 +15,6 @@ mod layouts;
 mod lint;
 mod path;
 mod refusals;
+mod rollback_units;
 mod support;
 mod waits;

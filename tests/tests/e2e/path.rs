@@ -59,7 +59,7 @@ async fn the_guides_migration_travels_to_production_and_back() {
     }
 
     let id = records[0]["deployment"].as_str().unwrap().to_owned();
-    let back = stack.cli.run(&["rollback", &id, "--stage", "production"]).await;
+    let back = stack.cli.run(&["rollback", &id, "--stage", "production", "--yes"]).await;
     assert_eq!(
         back.code, 0,
         "a rollback that was asked for and done is a success: {}\n{}",
@@ -203,7 +203,7 @@ async fn an_agent_takes_several_migrations_to_each_of_its_databases() {
             2
         );
     }
-    stack.cli.ok(&["rollback", &id]).await;
+    stack.cli.ok(&["rollback", &id, "--yes"]).await;
     for client in &clients {
         assert_eq!(number(client, tables).await, 0);
         let order = "SELECT count(*) FROM stopover.history WHERE what = 'rolled back'";

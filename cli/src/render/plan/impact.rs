@@ -37,6 +37,15 @@ pub(super) fn lines(index: usize, places: &[Place<'_>]) -> Vec<Line> {
     all.into_iter().map(|(said, here)| line(&said, &here, places.len())).collect()
 }
 
+/// The same of a statement that runs in one database alone.
+pub(in crate::render) fn lines_here(
+    index: usize,
+    database: &str,
+    statements: &[StatementImpact],
+) -> Vec<Line> {
+    lines(index, &[Place { name: database.to_owned(), statements }])
+}
+
 fn line(said: &Said, here: &[Here<'_>], places: usize) -> Line {
     let line = Line::of(said.tone, &said.text);
     let everywhere = here.len() == places;

@@ -130,7 +130,10 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
     waits for a person: the migration 001_add_onboarding_completed in app failed:
       column "naem" does not exist
       → stopover resume 4k2m9x0c1d tries again, with the same files
-      → stopover rollback 4k2m9x0c1d takes staging back
+      → stopover rollback 4k2m9x0c1d --plan shows what taking staging back would
+        lose
+      → stopover rollback 4k2m9x0c1d takes staging back: better where it can't be
+        mended at once, where errors rise, a user flow breaks, or queries slow down
       → ask #db-oncall
       → stopover cancel 4k2m9x0c1d stops here and leaves what was applied
     "#);
@@ -197,6 +200,8 @@ fn a_soak_says_until_when() {
         ▸ soak       until 14:02:40 UTC                                  1m 00s left
     · production  to come
     waits in staging under observation until 14:02:40 UTC (in 1m 00s)
+      → should errors rise, a user flow break or queries slow down: stopover
+        rollback 4k2m9x0c1d --plan, then stopover rollback 4k2m9x0c1d
     "#);
 }
 
@@ -214,6 +219,7 @@ fn a_failed_verification_rolls_back() {
             stage: StageIndex(1),
             cause: "the verification of 001_add_onboarding_completed in app failed".into(),
             by: Actor::Pipeline,
+            to: None,
         });
     insta::assert_snapshot!(shown(&story), @r#"
     4k2m9x0c1d  users-db  by admin  14:00:00 UTC                              1m 40s
@@ -251,6 +257,8 @@ fn a_failed_verification_rolls_back() {
         took: std::time::Duration::from_millis(40),
         schema_restored: Some(false),
         differences: vec!["index users.idx_other is missing".into()],
+        takes: Vec::new(),
+        done: Vec::new(),
     };
     let story = story
         .done(1, "rollback backup", StepReport::BackedUp(super::super::sample::backup(1)))
@@ -288,6 +296,13 @@ fn a_failed_verification_rolls_back() {
         ✓ roll back  2 statements, the schema is not as it was: 1 difference   40 ms
           ≠ index users.idx_other is missing
     rolled back at 14:00:31 UTC
+      → find the cause: the verification of 001_add_onboarding_completed in app
+        failed
+      → take back the code in production that needs what is gone, where it is
+        deployed
+      → mend it: the same content is not applied there again without stopover deploy
+        --again
+      → then stopover plan and stopover deploy: it begins in staging again
     "#);
 }
 

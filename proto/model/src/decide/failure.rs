@@ -70,7 +70,12 @@ pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, prob
             next.append(pause(cause));
         }
         (OnFailure::Rollback, None) if stage.has_effects() => {
-            next.append(Event::RollbackStarted { stage: index, cause: problem.cause, by: Actor::Pipeline });
+            next.append(Event::RollbackStarted {
+                stage: index,
+                cause: problem.cause,
+                by: Actor::Pipeline,
+                to: None,
+            });
         }
         (OnFailure::Rollback, None) => {
             next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Failed });

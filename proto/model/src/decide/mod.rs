@@ -121,6 +121,9 @@ fn go_on(next: &mut Next<'_>) {
             StageStatus::Running { .. } => stage::run(next, index, stage),
             StageStatus::Soaking { until, .. } => soak::run(next, index, stage, *until),
             StageStatus::RollingBack { .. } => rollback::run(next, index, stage),
+            StageStatus::RollbackFailed { cause, .. } => {
+                next.waiting = Some(Waiting::Person { cause: cause.clone() });
+            }
             StageStatus::Pending | StageStatus::Ended { .. } => {}
         }
         return;
@@ -147,7 +150,10 @@ fn ended_well(stage: &Stage) -> bool {
 }
 
 fn rollback_failed(stage: &Stage) -> bool {
-    matches!(stage.status, StageStatus::Ended { outcome: StageOutcome::RollbackFailed, .. })
+    matches!(
+        stage.status,
+        StageStatus::RollbackFailed { .. } | StageStatus::Ended { outcome: StageOutcome::RollbackFailed, .. }
+    )
 }
 
 fn outcome_of(stage: StageOutcome) -> DeploymentOutcome {
@@ -205,7 +211,10 @@ fn running_agent_away(deployment: &Deployment, world: &World) -> Option<Waiting>
 fn cancel(next: &mut Next<'_>) {
     let running = next.deployment.running_steps();
     if running.is_empty() {
-        next.append(Event::Finished { outcome: DeploymentOutcome::Cancelled });
+        // A rollback that is given up has failed, whoever ends it.
+        let given_up = next.deployment.stages.iter().any(Stage::rollback_failed);
+        let outcome = if given_up { DeploymentOutcome::RollbackFailed } else { DeploymentOutcome::Cancelled };
+        next.append(Event::Finished { outcome });
         return;
     }
     for step in running {

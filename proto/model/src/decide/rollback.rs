@@ -2,7 +2,7 @@
 
 use super::stage::try_step;
 use super::{Next, cancel_step, failure, running_in};
-use crate::deployment::Stage;
+use crate::deployment::{Stage, Target};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey, StepKind};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
@@ -15,23 +15,27 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     if !undoing.is_empty() {
         return;
     }
-    let Some(target) = stage.targets.iter().rev().find(|t| t.has_effects()) else {
+    let left = |target: &&Target| stage.left_to_take_back(target).next().is_some();
+    let Some(target) = stage.targets.iter().rev().find(left) else {
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RolledBack });
     };
-    let steps = target.migrations.iter().rev().find(|m| m.has_effect());
+    let steps = stage.left_to_take_back(target).next();
     let (key, step) = match steps {
         Some(steps) if target.rollback_backup.succeeded() => {
             (StepKey::migration(index, &target.database, StepKind::Rollback, &steps.id), &steps.rollback)
         }
         _ => (StepKey::target(index, &target.database, StepKind::RollbackBackup), &target.rollback_backup),
     };
-    let name = steps.map_or_else(String::new, |m| format!("the rollback of {} in {}", m.id, target.database));
+    let name = match (key.kind, steps) {
+        (StepKind::Rollback, Some(m)) => format!("the rollback of {} in {}", m.id, target.database),
+        _ => format!("the backup of {} before the rollback", target.database),
+    };
     if let Some(problem) = failure::of_step(step, &name) {
         if problem.unknown {
             // As with a migration: a person looks first, and says what is true.
             return next.append(Event::Paused { cause: problem.cause, by: Actor::Pipeline });
         }
-        return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RollbackFailed });
+        return next.append(Event::RollbackFailed { stage: index, cause: problem.cause });
     }
     try_step(next, stage, key, step);
 }

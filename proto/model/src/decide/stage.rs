@@ -128,7 +128,13 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let migrations = &next.deployment.migrations;
     let drift = &stage.spec.drift;
     let plan = TargetPlan::make(database, migrations, inspection, &known, out_of_order, drift);
-    match plan.and_then(|plan| plan.linted(&stage.spec.environment, &next.deployment.lint)) {
+    let environment = &stage.spec.environment;
+    let again = next.deployment.again.is_some();
+    let quarantined = if again { &[][..] } else { &next.world.quarantined };
+    let plan = plan
+        .and_then(|plan| plan.unless_quarantined(environment, migrations, quarantined))
+        .and_then(|plan| plan.linted(environment, &next.deployment.lint));
+    match plan {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {
             next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });

@@ -9,6 +9,8 @@ use crate::event::{Actor, Record, Resolution};
 use crate::id::{EnvironmentName, RunId, Seq};
 use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 
+mod rollback;
+
 /// A conductor, its agents and its people, all of them driven by one list of choices.
 struct Simulation {
     deployment: Deployment,
@@ -27,7 +29,27 @@ impl Simulation {
             sample::migration("002_b", true, false),
             sample::migration("003_c", true, false),
         ];
-        let record = sample::created(sample::pipeline(on_failure), migrations);
+        Self::of(sample::created(sample::pipeline(on_failure), migrations))
+    }
+
+    /// With a verification in front of the monitors.
+    fn checked(on_failure: &str) -> Self {
+        let migrations = vec![sample::migration_with("001_a", sample::VERIFY_AND_MONITOR)];
+        Self::of(sample::created(sample::pipeline(on_failure), migrations))
+    }
+
+    /// Deployed again after a rollback, for this reason.
+    fn again(why: Option<&str>) -> Self {
+        let migrations =
+            vec![sample::migration("001_a", true, false), sample::migration("002_b", true, false)];
+        let mut record = sample::created(sample::pipeline("pause"), migrations);
+        if let Event::Created { again, .. } = &mut record.event {
+            *again = why.map(str::to_owned);
+        }
+        Self::of(record)
+    }
+
+    fn of(record: Record) -> Self {
         let mut world = World::default();
         for (name, databases) in [("staging", &["eu", "us"][..]), ("production", &["main"][..])] {
             let view = EnvironmentView {
@@ -115,6 +137,8 @@ impl Simulation {
             (7..=12, Some(key)) => self.answer(&key.clone(), choice),
             (13, _) => self.person_asks_for_a_rollback(0),
             (14, _) => self.person_asks_for_a_rollback(1),
+            (15, _) => self.person_asks_for_a_part_back(0),
+            (16, _) => self.person_resolves_a_failed_rollback(),
             _ => self.heal(&listened),
         }
         self.settle();
@@ -221,10 +245,28 @@ impl Simulation {
 
     /// Of whatever state the deployment is in; refused where it makes no sense.
     fn person_asks_for_a_rollback(&mut self, stage: u32) {
-        let event = Event::RollbackStarted { stage: StageIndex(stage), cause: "asked".into(), by: person() };
+        self.person_asks(stage, None);
+    }
+
+    fn person_asks_for_a_part_back(&mut self, stage: u32) {
+        self.person_asks(stage, Some("001_a"));
+    }
+
+    fn person_asks(&mut self, stage: u32, to: Option<&str>) {
+        let (stage, to) = (StageIndex(stage), to.map(|id| id.parse().unwrap()));
+        let event = Event::RollbackStarted { stage, cause: "asked".into(), by: person(), to };
         let deployment = self.deployment.id.clone();
         let record = Record { deployment, seq: self.deployment.seq.next(), at: self.now, event };
         let _ = self.deployment.apply(&record);
+    }
+
+    fn person_resolves_a_failed_rollback(&mut self) {
+        if self.deployment.outcome.is_some() || self.deployment.cancelling.is_some() {
+            return;
+        }
+        if let Some(step) = self.deployment.failed_rollbacks().into_iter().next() {
+            self.apply(Event::Resolved { step, resolution: Resolution::Applied, by: person() });
+        }
     }
 
     fn person_decides(&mut self) {
@@ -265,7 +307,7 @@ proptest! {
     fn every_deployment_that_keeps_receiving_answers_ends(
         rollback in any::<bool>(),
         down in any::<bool>(),
-        choices in prop::collection::vec(0_u8..=14, 0..120),
+        choices in prop::collection::vec(0_u8..=16, 0..120),
     ) {
         let mut simulation = Simulation::new(if rollback { "rollback" } else { "pause" }, down);
         simulation.settle();
@@ -286,8 +328,8 @@ proptest! {
 
     #[test]
     fn an_event_out_of_place_is_a_typed_error_and_changes_nothing(
-        choices in prop::collection::vec(0_u8..=14, 0..60),
-        places in prop::collection::vec((0_u32..4, 0_usize..12, 1_u32..4, 0_u8..12), 1..40),
+        choices in prop::collection::vec(0_u8..=16, 0..60),
+        places in prop::collection::vec((0_u32..4, 0_usize..12, 1_u32..4, 0_u8..13), 1..40),
     ) {
         let mut simulation = Simulation::new("rollback", true);
         simulation.settle();
@@ -323,7 +365,8 @@ fn arbitrary_event(deployment: &Deployment, stage: u32, step: usize, attempt: u3
         4 => Event::StageFinished { stage, outcome: StageOutcome::Succeeded },
         5 => Event::StageFinished { stage, outcome: StageOutcome::RolledBack },
         6 => Event::Finished { outcome: DeploymentOutcome::Succeeded },
-        7 => Event::RollbackStarted { stage, cause: "x".into(), by: person() },
+        7 => Event::RollbackStarted { stage, cause: "x".into(), by: person(), to: None },
+        12 => Event::RollbackFailed { stage, cause: "x".into() },
         8 => Event::Resumed { by: person() },
         9 => Event::Resolved { step: key, resolution: Resolution::Applied, by: person() },
         10 => Event::CancelRequested { by: person() },
@@ -540,7 +583,7 @@ fn a_cancelled_rollback_can_be_asked_for_again() {
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     let stage = StageIndex(1);
-    let again = || Event::RollbackStarted { stage, cause: "asked for".into(), by: person() };
+    let again = || Event::RollbackStarted { stage, cause: "asked for".into(), by: person(), to: None };
     simulation.apply(again());
     simulation.settle();
     simulation.apply(Event::CancelRequested { by: person() });
@@ -562,7 +605,7 @@ fn staging_can_be_taken_back_after_a_cancellation_in_production_which_then_does_
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     let stage = StageIndex(0);
-    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person(), to: None });
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
@@ -575,9 +618,13 @@ fn a_failed_rollback_is_the_outcome_whatever_another_stage_came_to() {
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     for (stage, choice) in [(StageIndex(1), 10), (StageIndex(0), 0)] {
-        simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+        simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person(), to: None });
         simulation.settle();
         simulation.happen(choice);
+        if simulation.deployment.stages[1].rollback_failed() {
+            simulation.apply(Event::CancelRequested { by: person() });
+            simulation.settle();
+        }
         until(&mut simulation, |d| d.outcome.is_some());
     }
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RollbackFailed));
@@ -590,7 +637,7 @@ fn a_rollback_after_success_takes_the_named_stage_back_only() {
     until(&mut simulation, |d| d.outcome.is_some());
     let stage = simulation.deployment.last_stage_with_effects().unwrap();
     assert_eq!(stage, StageIndex(1));
-    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person() });
+    simulation.apply(Event::RollbackStarted { stage, cause: "asked for".into(), by: person(), to: None });
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));

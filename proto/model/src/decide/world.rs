@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::StepKey;
 use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
 use crate::plan::Measurement;
+use crate::quarantine::Quarantined;
 
 /// The surroundings of a deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +17,8 @@ pub struct World {
     /// What earlier deployments' statements took: of the same migrations, and in the environment that is planned for.
     /// Looked up only where a plan is due.
     pub history: Vec<Measurement>,
+    /// What was rolled back in the environment that is planned for. Looked up together with that.
+    pub quarantined: Vec<Quarantined>,
 }
 
 /// One environment.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::legal::{IllegalEvent, illegal_in};
 use super::step::{StatementRun, Step, StepState};
 use super::target::Target;
-use super::{Deployment, Pause, Stage, StageStatus};
+use super::{Deployment, Pause, Stage, StageRollback, StageStatus};
 use crate::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind,
 };
@@ -61,9 +61,15 @@ impl Deployment {
                 Ok(())
             }
             Event::SoakStarted { stage, until } => self.start_soak(*stage, *until, at),
-            Event::RollbackStarted { stage, cause, by } => {
-                let status = StageStatus::RollingBack { since: at, cause: cause.clone(), by: by.clone() };
-                self.start_rollback(*stage, status, at)
+            Event::RollbackStarted { stage, cause, by, to } => {
+                let rollback = StageRollback { at, cause: cause.clone(), by: by.clone(), to: to.clone() };
+                self.start_rollback(*stage, rollback)
+            }
+            Event::RollbackFailed { stage, cause } => {
+                self.check_rollback_failure(*stage)?;
+                let status = StageStatus::RollbackFailed { since: at, cause: cause.clone() };
+                self.stage_mut(*stage)?.status = status;
+                Ok(())
             }
             Event::StageFinished { stage, outcome } => {
                 self.check_stage_end(*stage, *outcome)?;
@@ -80,15 +86,15 @@ impl Deployment {
                 self.paused = Some(Pause { cause: cause.clone(), by: by.clone(), since: at });
                 Ok(())
             }
-            Event::Resumed { .. } => self.resume(),
-            Event::Resolved { step, resolution, .. } => self.resolve(step, *resolution),
+            Event::Resumed { .. } => self.resume(at),
+            Event::Resolved { step, resolution, by } => self.resolve(step, *resolution, by, at),
             Event::CancelRequested { by } => self.cancel(by),
             Event::Throttled { throttle, .. } => {
                 self.not_ended()?;
                 self.throttle.clone_from(throttle);
                 Ok(())
             }
-            Event::Finished { outcome } => self.finish(*outcome),
+            Event::Finished { outcome } => self.finish(*outcome, at),
         }
     }
 
@@ -136,19 +142,16 @@ impl Deployment {
         Ok(())
     }
 
-    fn start_rollback(
-        &mut self,
-        index: StageIndex,
-        status: StageStatus,
-        at: Timestamp,
-    ) -> Result<(), IllegalEvent> {
-        self.check_rollback_start(index)?;
+    fn start_rollback(&mut self, index: StageIndex, rollback: StageRollback) -> Result<(), IllegalEvent> {
+        self.check_rollback_start(index, rollback.to.as_ref())?;
+        let at = rollback.at;
         // A stage that a cancellation left before anything happened in it must not go on after the rollback.
         for stage in self.stages.iter_mut().filter(|s| s.is_open()) {
             stage.status = StageStatus::Ended { outcome: StageOutcome::Failed, at };
         }
         let stage = self.stage_mut(index)?;
-        stage.status = status;
+        stage.status = StageStatus::RollingBack { since: at };
+        stage.rollback = Some(rollback);
         for target in &mut stage.targets {
             target.rollback_backup = Step { attempts: target.rollback_backup.attempts, ..Step::default() };
             target.migrations.iter_mut().for_each(|m| m.rollback.reopen());
@@ -159,23 +162,46 @@ impl Deployment {
         Ok(())
     }
 
-    fn resume(&mut self) -> Result<(), IllegalEvent> {
+    fn resume(&mut self, at: Timestamp) -> Result<(), IllegalEvent> {
         self.not_ended()?;
-        if self.paused.take().is_none() {
+        if self.cancelling.is_some() {
+            return Err(IllegalEvent::Cancelling);
+        }
+        let stopped = self.stages.iter().any(Stage::rollback_failed);
+        if self.paused.take().is_none() && !stopped {
             return Err(IllegalEvent::NotPaused);
         }
+        self.roll_back_on(at);
         self.reopen_open_stages();
         Ok(())
     }
 
-    fn resolve(&mut self, key: &StepKey, resolution: Resolution) -> Result<(), IllegalEvent> {
+    /// What came to a stop goes on.
+    fn roll_back_on(&mut self, at: Timestamp) {
+        for stage in self.stages.iter_mut().filter(|s| s.rollback_failed()) {
+            stage.status = StageStatus::RollingBack { since: at };
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        key: &StepKey,
+        resolution: Resolution,
+        by: &Actor,
+        at: Timestamp,
+    ) -> Result<(), IllegalEvent> {
         self.not_ended()?;
+        let failed = self.failed_rollbacks().contains(key);
         let step = self.step_mut(key)?;
-        if !matches!(step.state, StepState::Unknown { .. }) {
+        if !failed && !matches!(step.state, StepState::Unknown { .. }) {
             return Err(IllegalEvent::Step { step: key.clone(), why: "its outcome is known" });
         }
         step.reopen();
         step.resolution = Some(resolution);
+        if failed {
+            step.by_hand = Some(by.clone()).filter(|_| resolution == Resolution::Applied);
+            self.roll_back_on(at);
+        }
         self.paused = None;
         Ok(())
     }
@@ -190,7 +216,7 @@ impl Deployment {
         Ok(())
     }
 
-    fn finish(&mut self, outcome: DeploymentOutcome) -> Result<(), IllegalEvent> {
+    fn finish(&mut self, outcome: DeploymentOutcome, at: Timestamp) -> Result<(), IllegalEvent> {
         self.not_ended()?;
         if !self.running_steps().is_empty() {
             return Err(IllegalEvent::StillRunning);
@@ -199,6 +225,10 @@ impl Deployment {
             |s: &Stage| matches!(s.status, StageStatus::Ended { outcome: StageOutcome::Succeeded, .. });
         if outcome == DeploymentOutcome::Succeeded && !self.stages.iter().all(through) {
             return Err(IllegalEvent::NotThrough);
+        }
+        // It was given up: another stage may be taken back all the same.
+        for stage in self.stages.iter_mut().filter(|s| s.rollback_failed()) {
+            stage.status = StageStatus::Ended { outcome: StageOutcome::RollbackFailed, at };
         }
         self.outcome = Some(outcome);
         self.waiting = None;

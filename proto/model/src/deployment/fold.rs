@@ -6,7 +6,7 @@ use crate::event::{Event, Record};
 impl Deployment {
     /// The state after the first event, which is Created.
     pub fn open(record: &Record) -> Result<Self, IllegalEvent> {
-        let Event::Created { pipeline, migrations, digest, by, lint } = &record.event else {
+        let Event::Created { pipeline, migrations, digest, by, lint, again } = &record.event else {
             return Err(IllegalEvent::NotCreated);
         };
         if record.seq.0 != 1 {
@@ -22,6 +22,7 @@ impl Deployment {
             spec: spec.clone(),
             status: StageStatus::Pending,
             targets: Vec::new(),
+            rollback: None,
         };
         Ok(Self {
             id: record.deployment.clone(),
@@ -34,6 +35,7 @@ impl Deployment {
             digest: *digest,
             by: by.clone(),
             lint: lint.clone(),
+            again: again.clone(),
             waiting: None,
             paused: None,
             cancelling: None,

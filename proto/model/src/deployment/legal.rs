@@ -47,6 +47,10 @@ pub enum IllegalEvent {
     NoDown { migration: MigrationId },
     #[error("nothing of this deployment is in {environment}: there is nothing to roll back")]
     NothingToRollBack { environment: String },
+    #[error("the deployment has no migration {migration}; its migrations are {migrations}")]
+    NoMigration { migration: MigrationId, migrations: String },
+    #[error("nothing behind {migration} is in {environment}: there is nothing to roll back to it")]
+    NothingBehind { migration: MigrationId, environment: String },
     #[error(
         "the deployment was cancelled in {environment}, and some of it is there; roll that back first: --stage {environment}"
     )]
@@ -118,14 +122,14 @@ impl Deployment {
         if !phase_fits {
             return Err(illegal_in(stage, key.kind.as_str()));
         }
-        if self.prerequisites_met(target, key) {
+        if self.prerequisites_met(stage, target, key) {
             Ok(())
         } else {
             Err(IllegalEvent::Step { step: key.clone(), why: "what must be done before it is not" })
         }
     }
 
-    fn prerequisites_met(&self, target: &Target, key: &StepKey) -> bool {
+    fn prerequisites_met(&self, stage: &Stage, target: &Target, key: &StepKey) -> bool {
         let this = target.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref());
         match (key.kind, this) {
             (StepKind::Inspect, _) => true,
@@ -139,12 +143,10 @@ impl Deployment {
             }
             (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
             (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
-            (StepKind::RollbackBackup, _) => target.has_effects(),
+            (StepKind::RollbackBackup, _) => stage.left_to_take_back(target).next().is_some(),
             (StepKind::Rollback, Some(i)) => {
-                let later = &target.migrations[i + 1..];
-                target.rollback_backup.succeeded()
-                    && target.migrations[i].has_effect()
-                    && later.iter().all(|m| !m.has_effect())
+                let next = stage.left_to_take_back(target).next();
+                target.rollback_backup.succeeded() && next.is_some_and(|m| m.id == target.migrations[i].id)
             }
             (_, None) => false,
         }
@@ -163,7 +165,11 @@ impl Deployment {
         key.kind == StepKind::Migrate && before.is_some_and(|m| m.migrate.is_running())
     }
 
-    pub(super) fn check_rollback_start(&self, index: StageIndex) -> Result<(), IllegalEvent> {
+    pub(super) fn check_rollback_start(
+        &self,
+        index: StageIndex,
+        to: Option<&MigrationId>,
+    ) -> Result<(), IllegalEvent> {
         let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
         // What was open when the deployment ended is open no longer: a cancelled rollback can be asked for again.
         let goes_on = self.outcome.is_none();
@@ -180,15 +186,44 @@ impl Deployment {
         if let Some(left) = other.filter(|s| s.has_effects()) {
             return Err(IllegalEvent::OtherFirst { environment: left.spec.environment.to_string() });
         }
-        let affected: Vec<_> =
-            stage.targets.iter().flat_map(|t| &t.migrations).filter(|m| m.has_effect()).collect();
+        self.check_way_back(index, to)
+    }
+
+    /// Whether there is something to take back, and a way to.
+    pub(super) fn check_way_back(
+        &self,
+        index: StageIndex,
+        to: Option<&MigrationId>,
+    ) -> Result<(), IllegalEvent> {
+        let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+        if let Some(to) = to.filter(|to| self.migration(to).is_none()) {
+            let ids: Vec<_> = self.migrations.iter().map(|m| m.id.as_str()).collect();
+            return Err(IllegalEvent::NoMigration { migration: to.clone(), migrations: ids.join(", ") });
+        }
+        let affected: Vec<_> = stage.targets.iter().flat_map(|t| t.to_take_back(to)).collect();
         if affected.is_empty() {
-            return Err(IllegalEvent::NothingToRollBack { environment: stage.spec.environment.to_string() });
+            let environment = stage.spec.environment.to_string();
+            return Err(match to.filter(|_| stage.has_effects()) {
+                Some(to) => IllegalEvent::NothingBehind { migration: to.clone(), environment },
+                None => IllegalEvent::NothingToRollBack { environment },
+            });
         }
         match affected.iter().find(|m| self.migration(&m.id).is_some_and(|m| m.down.is_none())) {
             Some(steps) => Err(IllegalEvent::NoDown { migration: steps.id.clone() }),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn check_rollback_failure(&self, index: StageIndex) -> Result<(), IllegalEvent> {
+        self.going_on()?;
+        let stage = self.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+        if !matches!(stage.status, StageStatus::RollingBack { .. }) {
+            return Err(illegal_in(stage, "a failed rollback"));
+        }
+        if self.running_steps().iter().any(|key| key.stage == index) {
+            return Err(IllegalEvent::StillRunning);
+        }
+        Ok(())
     }
 
     pub(super) fn check_stage_end(
@@ -209,8 +244,9 @@ impl Deployment {
             (StageStatus::Soaking { .. }, StageOutcome::Succeeded) => {
                 stage.targets.iter().flat_map(|t| &t.migrations).all(|m| m.monitor.error().is_none())
             }
-            (StageStatus::Running { .. }, StageOutcome::Failed)
-            | (StageStatus::RollingBack { .. }, StageOutcome::RolledBack) => !stage.has_effects(),
+            (StageStatus::Running { .. }, StageOutcome::Failed) => !stage.has_effects(),
+            (StageStatus::RollingBack { .. }, StageOutcome::RolledBack) => stage.is_taken_back(),
+            // As earlier versions ended it; now a person decides first.
             (StageStatus::RollingBack { .. }, StageOutcome::RollbackFailed) => true,
             _ => false,
         };
@@ -240,6 +276,7 @@ pub(super) fn illegal_in(stage: &Stage, event: &'static str) -> IllegalEvent {
         StageStatus::Running { .. } => "is running",
         StageStatus::Soaking { .. } => "is soaking",
         StageStatus::RollingBack { .. } => "is rolling back",
+        StageStatus::RollbackFailed { .. } => "could not be rolled back",
         StageStatus::Ended { .. } => "has ended",
     };
     IllegalEvent::Stage { environment: stage.spec.environment.to_string(), is, event }

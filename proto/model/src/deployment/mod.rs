@@ -4,6 +4,7 @@ mod apply;
 mod fold;
 mod legal;
 mod measured;
+mod rollback;
 mod step;
 mod target;
 
@@ -16,7 +17,7 @@ pub use target::{MigrationSteps, Target};
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
 use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
-use crate::id::{DatabaseName, DeploymentId, OperatorName, Seq};
+use crate::id::{DatabaseName, DeploymentId, MigrationId, OperatorName, Seq};
 use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
 use crate::plan::MigrationSummary;
@@ -35,6 +36,8 @@ pub struct Deployment {
     pub by: OperatorName,
     /// What the linter found before it began.
     pub lint: Vec<LintFinding>,
+    /// Why it may apply what was rolled back before.
+    pub again: Option<String>,
     pub stages: Vec<Stage>,
     pub waiting: Option<Waiting>,
     pub paused: Option<Pause>,
@@ -60,15 +63,42 @@ pub struct Stage {
     pub status: StageStatus,
     /// Known when the stage begins.
     pub targets: Vec<Target>,
+    /// The last one that was begun here.
+    pub rollback: Option<StageRollback>,
+}
+
+/// Why, for whom and how far a stage is taken back, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageRollback {
+    pub at: Timestamp,
+    pub cause: String,
+    pub by: Actor,
+    /// This migration and those before it stay; None: all are taken back.
+    pub to: Option<MigrationId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StageStatus {
     Pending,
-    Running { since: Timestamp },
-    Soaking { since: Timestamp, until: Timestamp },
-    RollingBack { since: Timestamp, cause: String, by: Actor },
-    Ended { outcome: StageOutcome, at: Timestamp },
+    Running {
+        since: Timestamp,
+    },
+    Soaking {
+        since: Timestamp,
+        until: Timestamp,
+    },
+    RollingBack {
+        since: Timestamp,
+    },
+    /// Taking back came to a stop, and a person must say how it goes on.
+    RollbackFailed {
+        since: Timestamp,
+        cause: String,
+    },
+    Ended {
+        outcome: StageOutcome,
+        at: Timestamp,
+    },
 }
 
 impl Deployment {
@@ -90,7 +120,7 @@ impl Deployment {
     }
 
     #[must_use]
-    pub fn migration(&self, id: &crate::id::MigrationId) -> Option<&MigrationSummary> {
+    pub fn migration(&self, id: &MigrationId) -> Option<&MigrationSummary> {
         self.migrations.iter().find(|m| m.id == *id)
     }
 

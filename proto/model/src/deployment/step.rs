@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::Resolution;
+use crate::event::{Actor, Resolution};
 use crate::id::{AgentName, Attempt, Epoch, RunId};
 use crate::report::{Effect, ErrorClass, Outcome, StepError, StepReport};
 
@@ -22,6 +22,8 @@ pub struct Step {
     pub left_behind: bool,
     /// What a person said of an UNKNOWN outcome; the next attempt carries it.
     pub resolution: Option<Resolution>,
+    /// Of a rollback that failed: who says that what it was to do is done, by other means. The next attempt only books it.
+    pub by_hand: Option<Actor>,
     /// What its statements took, those that ended; by their place in the script, from 0.
     pub statements: BTreeMap<u32, StatementRun>,
     /// Attempts that were over before they began.
@@ -165,7 +167,7 @@ impl Step {
             self.state = StepState::Pending;
             return;
         }
-        self.resolution = None;
+        (self.resolution, self.by_hand) = (None, None);
         self.left_behind |= match &outcome {
             Outcome::Succeeded { .. } | Outcome::NotBegun { .. } => false,
             Outcome::Failed { error, .. } => error.effect != Effect::None,

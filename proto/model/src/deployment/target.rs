@@ -137,6 +137,12 @@ impl Target {
         self.migrations.iter().any(MigrationSteps::has_effect)
     }
 
+    /// Those that a rollback to a migration takes back, in its order; None: to before the first.
+    pub fn to_take_back(&self, to: Option<&MigrationId>) -> impl Iterator<Item = &MigrationSteps> {
+        let kept = to.and_then(|to| self.migrations.iter().position(|m| m.id == *to)).map_or(0, |at| at + 1);
+        self.migrations.iter().skip(kept).rev().filter(|m| m.has_effect())
+    }
+
     /// Planned, and every migration is through.
     #[must_use]
     pub fn is_migrated(&self) -> bool {

@@ -33,6 +33,16 @@ pub(crate) fn migration(id: &str, down: bool, monitor: bool) -> MigrationSummary
     MigrationSummary::of(&Migration::parse(id.parse().unwrap(), files).unwrap())
 }
 
+pub(crate) const VERIFY_AND_MONITOR: &str = "[[verify]]\nname = \"done\"\nsql = \"SELECT 0\"\nexpect = 0\n\
+    [[monitor]]\nname = \"quiet\"\nevery = \"5s\"\nsql = \"SELECT 0\"\nexpect = 0\n";
+
+/// One with this migration.toml, and a way back.
+pub(crate) fn migration_with(id: &str, toml: &str) -> MigrationSummary {
+    let files = [("up.sql", "SELECT 1"), ("down.sql", "SELECT 3"), ("migration.toml", toml)];
+    let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into();
+    MigrationSummary::of(&Migration::parse(id.parse().unwrap(), files).unwrap())
+}
+
 pub(crate) fn pipeline(on_failure: &str) -> Pipeline {
     let text = format!(
         "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsoak = \"12s\"\non_failure = \"{on_failure}\"\n\
@@ -48,7 +58,7 @@ pub(crate) fn created(pipeline: Pipeline, migrations: Vec<MigrationSummary>) -> 
         deployment: DeploymentId::from_random(7),
         seq: Seq(1),
         at: at(0),
-        event: Event::Created { pipeline, migrations, digest, by, lint: Vec::new() },
+        event: Event::Created { pipeline, migrations, digest, by, lint: Vec::new(), again: None },
     }
 }
 
@@ -120,6 +130,8 @@ pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
             took,
             schema_restored: Some(true),
             differences: vec![],
+            takes: Vec::new(),
+            done: Vec::new(),
         }),
     };
     Outcome::Succeeded { report }
@@ -190,7 +202,8 @@ fn success_is_claimed_only_when_every_stage_ended_well() {
 #[test]
 fn a_rollback_needs_something_to_take_back() {
     let mut deployment = open();
-    let event = Event::RollbackStarted { stage: StageIndex(0), cause: "x".into(), by: Actor::Pipeline };
+    let event =
+        Event::RollbackStarted { stage: StageIndex(0), cause: "x".into(), by: Actor::Pipeline, to: None };
     let record = next(&deployment, event);
     assert!(matches!(deployment.apply(&record), Err(IllegalEvent::NothingToRollBack { .. })));
 }

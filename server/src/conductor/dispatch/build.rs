@@ -108,6 +108,7 @@ pub(super) fn ask(
                 resolution: field::optional_enumeration::write(step.resolution),
                 backfill,
                 throttle,
+                by_hand: step.by_hand.as_ref().map(ToString::to_string).unwrap_or_default(),
             };
             Ask::Rollback(Box::new(request), named(migration))
         }
@@ -247,7 +248,11 @@ fn wire<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<v1::Check> {
     checks.cloned().map(v1::Check::from).collect()
 }
 
-async fn bundle(store: &Store, id: &MigrationId, digest: &Digest) -> Result<v1::MigrationBundle, Status> {
+pub(in crate::conductor) async fn bundle(
+    store: &Store,
+    id: &MigrationId,
+    digest: &Digest,
+) -> Result<v1::MigrationBundle, Status> {
     let files = store.bundle(digest).await.map_err(|e| Status::unavailable(e.to_string()))?;
     let files = files.ok_or_else(|| Status::internal(format!("the store has lost the files of {id}")))?;
     let files =

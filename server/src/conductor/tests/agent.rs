@@ -1,7 +1,7 @@
 //! An agent whose every answer the test gives by hand, at the other end of a real tunnel.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -12,6 +12,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{
     BackupReport, Inspection, LogLine, MigrateReport, Outcome, RollbackReport, StepReport, VerifyReport,
 };
+use stopover_model::rollback::RollbackPlan;
 use stopover_proto::tunnel::{Accepted, AgentChannel, KeepAlive, MAX_MESSAGE, OpenTunnel, Outbound, accept};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) then: Vec<v1::MigrateRequest>,
     /// It must not begin.
     pub(super) only_look: bool,
+    /// Who says that it was taken back by hand.
+    pub(super) by_hand: String,
     updates: mpsc::Sender<Result<v1::StepUpdate, Status>>,
     verdict: oneshot::Sender<Result<(), Status>>,
 }
@@ -113,6 +116,7 @@ struct Fake {
     cancels: Arc<AtomicU32>,
     /// From which cancel on there is something to cancel.
     hears_from: u32,
+    plan: Arc<Mutex<RollbackPlan>>,
 }
 
 /// A tunnel with its agent. Dropped, both are gone.
@@ -121,6 +125,8 @@ pub(super) struct FakeAgent {
     pub(super) asked: mpsc::UnboundedReceiver<Asked>,
     pub(super) recordings: mpsc::UnboundedReceiver<Recording>,
     pub(super) cancels: Arc<AtomicU32>,
+    /// What a rollback would do, as the test has it.
+    pub(super) plan: Arc<Mutex<RollbackPlan>>,
     stop: CancellationToken,
 }
 
@@ -139,14 +145,23 @@ impl FakeAgent {
         let (asked, received) = mpsc::unbounded_channel();
         let (recordings, wishes) = mpsc::unbounded_channel();
         let cancels = Arc::new(AtomicU32::new(0));
-        let fake = Fake { asked, recordings, cancels: Arc::clone(&cancels), hears_from };
+        let plan = Arc::new(Mutex::new(RollbackPlan::default()));
+        let fake =
+            Fake { asked, recordings, cancels: Arc::clone(&cancels), hears_from, plan: Arc::clone(&plan) };
         let tunnel = OpenTunnel::open(outer).await.unwrap();
         let until = stop.clone();
         tokio::spawn(async move {
             let routes = Routes::new(AgentServer::new(fake));
             tunnel.serve(routes, KeepAlive::default(), until, Duration::ZERO).await
         });
-        Self { channel: channels.recv().await.unwrap(), asked: received, recordings: wishes, cancels, stop }
+        Self {
+            channel: channels.recv().await.unwrap(),
+            asked: received,
+            recordings: wishes,
+            cancels,
+            plan,
+            stop,
+        }
     }
 }
 
@@ -180,9 +195,35 @@ impl Fake {
         then: Vec<v1::MigrateRequest>,
         only_look: bool,
     ) -> Result<Response<Updates>, Status> {
+        self.say(|updates, verdict| {
+            let (command, by_hand) = (command.unwrap(), String::new());
+            Asked { command, then, only_look, by_hand, updates, verdict }
+        })
+        .await
+    }
+
+    async fn ask_by_hand(
+        &self,
+        command: Option<v1::Command>,
+        by_hand: String,
+    ) -> Result<Response<Updates>, Status> {
+        self.say(|updates, verdict| {
+            let (command, then) = (command.unwrap(), Vec::new());
+            Asked { command, then, only_look: false, by_hand, updates, verdict }
+        })
+        .await
+    }
+
+    async fn say(
+        &self,
+        asked: impl FnOnce(
+            mpsc::Sender<Result<v1::StepUpdate, Status>>,
+            oneshot::Sender<Result<(), Status>>,
+        ) -> Asked,
+    ) -> Result<Response<Updates>, Status> {
         let (updates, stream) = mpsc::channel(64);
         let (verdict, heard) = oneshot::channel();
-        let asked = Asked { command: command.unwrap(), then, only_look, updates, verdict };
+        let asked = asked(updates, verdict);
         self.asked.send(asked).map_err(|_| Status::unavailable("the test is over"))?;
         heard.await.map_err(|_| Status::unavailable("the call was dropped"))??;
         Ok(Response::new(ReceiverStream::new(stream).boxed()))
@@ -227,7 +268,8 @@ impl Agent for Fake {
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {
-        self.ask(request.into_inner().command).await
+        let request = request.into_inner();
+        self.ask_by_hand(request.command, request.by_hand).await
     }
 
     async fn read_history(
@@ -242,6 +284,15 @@ impl Agent for Fake {
         _: Request<v1::ReadDriftRequest>,
     ) -> Result<Response<v1::ReadDriftResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn plan_rollback(
+        &self,
+        _: Request<v1::PlanRollbackRequest>,
+    ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        let plan = self.plan.lock().unwrap().clone();
+        let result = Some(v1::plan_rollback_response::Result::Plan(plan.into()));
+        Ok(Response::new(v1::PlanRollbackResponse { result }))
     }
 
     async fn accept_drift(
@@ -319,6 +370,8 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             took,
             schema_restored: Some(true),
             differences: vec![],
+            takes: Vec::new(),
+            done: Vec::new(),
         }),
     }
 }

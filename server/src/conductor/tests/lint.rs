@@ -23,6 +23,7 @@ fn create(bench: &Bench, lint: &str, migration: Migration) -> JoinHandle<Result<
         by: person(),
         request_id: Uuid::new_v4(),
         expected_digest: None,
+        again: None,
     };
     let conductor = bench.conductor.clone();
     tokio::spawn(async move { Ok(conductor.create(new).await?.0) })

@@ -6,6 +6,7 @@ mod calls;
 mod in_turn;
 mod lint;
 mod requests;
+mod rollback;
 
 use std::pin::Pin;
 
@@ -79,8 +80,33 @@ impl Bench {
             by: person(),
             request_id,
             expected_digest: None,
+            again: None,
         };
         Ok(self.conductor.create(new).await?.0)
+    }
+
+    async fn create_again(&self, id: &str, why: &str) -> Result<DeploymentId, ConductError> {
+        let new = Create {
+            pipeline: pipeline("p"),
+            migrations: vec![migration(id)],
+            by: person(),
+            request_id: Uuid::new_v4(),
+            expected_digest: None,
+            again: Some(why.to_owned()),
+        };
+        Ok(self.conductor.create(new).await?.0)
+    }
+
+    /// What would happen in the only database.
+    async fn plan(
+        &mut self,
+        id: &str,
+    ) -> Result<stopover_model::plan::TargetPlan, stopover_model::report::StepError> {
+        let (conductor, migrations) = (self.conductor.clone(), [migration(id)]);
+        let planning = tokio::spawn(async move { conductor.plan(&pipeline("p"), &migrations).await });
+        self.asked_for(StepKind::Inspect).await.succeed().await;
+        let mut plan = planning.await.unwrap().unwrap();
+        plan.stages.remove(0).targets.remove(0).plan
     }
 
     /// The next call to the agent.
@@ -106,6 +132,18 @@ impl Bench {
     async fn follow(&self, id: &DeploymentId) -> Follower {
         let items = self.conductor.watch(id, Seq::ZERO).await.unwrap();
         Follower { items: Box::pin(items), state: None, records: Vec::new() }
+    }
+
+    /// The same of a deployment that has ended before.
+    async fn finish_from_now(&mut self, id: &DeploymentId) -> Follower {
+        let mut follower = self.follow(id).await;
+        let ended = |d: &Deployment| d.outcome.is_some() && d.stages[0].rollback.is_some();
+        loop {
+            tokio::select! {
+                asked = self.agent.asked.recv() => asked.unwrap().succeed().await,
+                () = follower.until("its end", ended) => return follower,
+            }
+        }
     }
 
     /// All goes well from here on.

@@ -46,14 +46,14 @@ async fn a_deployment_that_ended_says_so_and_a_rollback_opens_it_again() {
     assert_eq!(late.to_string(), "the deployment has ended: succeeded");
     assert!(matches!(late, ConductError::Illegal(IllegalEvent::Ended(_))));
 
-    let seq = bench.ask(&id, Request::Rollback { stage: None }).await.unwrap();
+    let seq = bench.ask(&id, Request::Rollback { stage: None, to: None }).await.unwrap();
     assert_eq!(seq, end.next());
     assert_eq!(bench.store.holds().await.unwrap().values().collect::<Vec<_>>(), [&id]);
     bench.asked_for(StepKind::Rollback).await.succeed().await;
     let mut follower = bench.follow(&id).await;
     follower.until("the rollback's end", |d| d.outcome == Some(DeploymentOutcome::RolledBack)).await;
     assert!(bench.store.holds().await.unwrap().is_empty());
-    let nothing = bench.ask(&id, Request::Rollback { stage: None }).await.unwrap_err();
+    let nothing = bench.ask(&id, Request::Rollback { stage: None, to: None }).await.unwrap_err();
     assert!(matches!(nothing, ConductError::NothingToRollBack(_)), "{nothing}");
 }
 
@@ -64,11 +64,11 @@ async fn a_rollback_does_not_enter_an_environment_that_another_deployment_is_in(
     bench.finish(&first).await;
     let second = bench.deploy("002_y").await;
     let inspection = bench.asked().await;
-    let held = bench.ask(&first, Request::Rollback { stage: None }).await.unwrap_err();
+    let held = bench.ask(&first, Request::Rollback { stage: None, to: None }).await.unwrap_err();
     assert!(matches!(&held, ConductError::Held { by, .. } if *by == second), "{held}");
     inspection.succeed().await;
     bench.finish(&second).await;
-    bench.ask(&first, Request::Rollback { stage: None }).await.unwrap();
+    bench.ask(&first, Request::Rollback { stage: None, to: None }).await.unwrap();
 }
 
 #[tokio::test]
@@ -83,6 +83,7 @@ async fn the_same_request_is_the_same_deployment_and_not_another() {
         by: person(),
         request_id,
         expected_digest: None,
+        again: None,
     };
     assert_eq!(bench.conductor.create(changed).await.unwrap().0, first);
     let other = bench.create("002_y", request_id).await.unwrap_err();

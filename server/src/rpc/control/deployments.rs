@@ -5,7 +5,7 @@ use stopover_model::id::{DeploymentId, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
 use stopover_proto::convert::field::{
-    digest, messages, name, names, optional_digest, optional_enumeration, timestamp,
+    digest, messages, name, names, optional_digest, optional_enumeration, optional_text, timestamp,
 };
 use stopover_proto::v1;
 use uuid::Uuid;
@@ -32,7 +32,8 @@ impl Api {
         let expected_digest = optional_digest::read(request.expected_digest, "expected_digest")?;
         let migrations = messages::read(request.migrations, "migrations")?;
         let pipeline = self.pipeline_named(&request.pipeline).await?.pipeline;
-        let new = Create { pipeline, migrations, by, request_id, expected_digest };
+        let again = optional_text::read(request.again, "again")?;
+        let new = Create { pipeline, migrations, by, request_id, expected_digest, again };
         let (deployment, found) = self.services.conductor.create(new).await?;
         Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
     }

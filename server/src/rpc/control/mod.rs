@@ -75,6 +75,13 @@ impl Control for Api {
         answer(self.cancel(by, request.into_inner()).await)
     }
 
+    async fn plan_rollback(
+        &self,
+        request: Request<v1::PlanDeploymentRollbackRequest>,
+    ) -> Answer<v1::PlanDeploymentRollbackResponse> {
+        answer(self.rollback_plan(request.into_inner()).await)
+    }
+
     async fn rollback_deployment(
         &self,
         request: Request<v1::RollbackDeploymentRequest>,

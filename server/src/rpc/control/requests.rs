@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stopover_model::event::{Event, StageIndex};
-use stopover_model::id::{EnvironmentName, OperatorName, Seq};
+use stopover_model::id::{EnvironmentName, MigrationId, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
 use stopover_proto::convert::field::{enumeration, name, optional_duration, optional_message, optional_name};
@@ -90,7 +90,8 @@ impl Api {
         let pipeline = self.pipeline_of(&id).await?;
         let given: Option<EnvironmentName> = optional_name::read(request.environment, "environment")?;
         let stage = given.map(|environment| stage_in(&pipeline, id.as_str(), &environment)).transpose()?;
-        let seq = self.services.conductor.request(&id, by, Request::Rollback { stage }).await?;
+        let to: Option<MigrationId> = optional_name::read(request.to, "to")?;
+        let seq = self.services.conductor.roll_back(&id, by, stage, to).await?;
 
         let began = self.services.store.records(&id, Seq(seq.0.saturating_sub(1)), 1).await?;
         let stage = began.first().and_then(|record| match record.event {
@@ -103,6 +104,33 @@ impl Api {
         Ok(v1::RollbackDeploymentResponse {
             environment: environment.map(name::write).unwrap_or_default(),
             seq: seq.0,
+        })
+    }
+
+    /// Says what a rollback would take.
+    pub(super) async fn rollback_plan(
+        &self,
+        request: v1::PlanDeploymentRollbackRequest,
+    ) -> Result<v1::PlanDeploymentRollbackResponse, RpcError> {
+        use v1::plan_deployment_rollback_response::database_plan::Result as Answer;
+        let id = self.deployment_named(&request.deployment).await?;
+        let pipeline = self.pipeline_of(&id).await?;
+        let given: Option<EnvironmentName> = optional_name::read(request.environment, "environment")?;
+        let stage = given.map(|environment| stage_in(&pipeline, id.as_str(), &environment)).transpose()?;
+        let to: Option<MigrationId> = optional_name::read(request.to, "to")?;
+        let plan = self.services.conductor.plan_rollback(&id, stage, to).await?;
+        let databases = plan.databases.into_iter().map(|(database, found)| {
+            let result = match found {
+                Ok(plan) => Answer::Plan(plan.into()),
+                Err(error) => Answer::Failed(error.into()),
+            };
+            let database = name::write(database);
+            v1::plan_deployment_rollback_response::DatabasePlan { database, result: Some(result) }
+        });
+        Ok(v1::PlanDeploymentRollbackResponse {
+            databases: databases.collect(),
+            environment: name::write(plan.environment),
+            backup: enumeration::write(plan.backup),
         })
     }
 

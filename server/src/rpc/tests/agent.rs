@@ -93,6 +93,13 @@ impl Agent for Described {
         idle()
     }
 
+    async fn plan_rollback(
+        &self,
+        _: Request<v1::PlanRollbackRequest>,
+    ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        idle()
+    }
+
     async fn accept_drift(
         &self,
         _: Request<v1::AcceptDriftRequest>,

@@ -193,6 +193,7 @@ async fn requests_that_make_no_sense_say_why() {
     let rollback = |environment: &str| RollbackDeploymentRequest {
         deployment: deployment.clone(),
         environment: environment.into(),
+        to: String::new(),
     };
     let nothing = operator.rollback_deployment(rollback("")).await.unwrap_err();
     assert_eq!((nothing.code(), name_of(&nothing)), (Code::FailedPrecondition, "nothing_to_roll_back"));

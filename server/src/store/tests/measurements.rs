@@ -4,8 +4,8 @@ use stopover_model::digest::Digest;
 use stopover_model::plan::{MeasuredKind, Measurement, Variant};
 use uuid::Uuid;
 
-use super::super::Hold;
 use super::super::measurements::KEPT;
+use super::super::{Hold, Learned};
 use super::{Place, Store, at, create, going_on, id, on_both, waits};
 
 on_both!(
@@ -35,7 +35,8 @@ fn measured(environment: &str, database: &str, of: u8, kind: MeasuredKind, secon
 }
 
 async fn keep(store: &Store, seq: u64, measured: &[Measurement]) {
-    store.append_measured(&[waits(&id(1), seq)], &going_on(), Hold::Keep, measured).await.unwrap();
+    let learned = Learned { measured, ..Learned::default() };
+    store.append_learned(&[waits(&id(1), seq)], &going_on(), Hold::Keep, learned).await.unwrap();
 }
 
 async fn what_was_measured_comes_back_for_its_environment_and_for_its_migration(place: Place) {
@@ -77,8 +78,8 @@ async fn nothing_is_kept_of_what_did_not_happen(place: Place) {
     let store = place.open().await;
     create(&store, &id(1), 0, Uuid::new_v4()).await;
     let one = measured("production", "users", 1, MeasuredKind::Scan, 0);
-    let late =
-        store.append_measured(&[waits(&id(1), 7)], &going_on(), Hold::Keep, std::slice::from_ref(&one)).await;
+    let learned = Learned { measured: std::slice::from_ref(&one), ..Learned::default() };
+    let late = store.append_learned(&[waits(&id(1), 7)], &going_on(), Hold::Keep, learned).await;
     assert!(late.is_err());
     let production = "production".parse().unwrap();
     assert_eq!(store.measurements(&production, &[]).await.unwrap(), []);

@@ -5,6 +5,7 @@ mod deployments;
 mod enrolment;
 mod log;
 mod measurements;
+mod quarantine;
 
 use std::collections::BTreeMap;
 
@@ -83,8 +84,14 @@ pub(super) fn created(id: &DeploymentId, second: i64) -> Record {
     let pipeline = Pipeline::parse("pipeline.toml", text).unwrap();
     let migrations = vec![MigrationSummary::of(&migration())];
     let digest = Deployment::digest_of(&pipeline, &migrations);
-    let event =
-        Event::Created { pipeline, migrations, digest, by: "anna".parse().unwrap(), lint: Vec::new() };
+    let event = Event::Created {
+        pipeline,
+        migrations,
+        digest,
+        by: "anna".parse().unwrap(),
+        lint: Vec::new(),
+        again: None,
+    };
     Record { deployment: id.clone(), seq: Seq(1), at: at(second), event }
 }
 

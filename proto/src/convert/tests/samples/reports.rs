@@ -45,6 +45,8 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         took: Duration::ZERO,
         schema_restored,
         differences: vec!["index users.i is missing".into()],
+        takes: Vec::new(),
+        done: Vec::new(),
     };
     let backed_up = BackupReport {
         path: "/backups/users.dump".into(),

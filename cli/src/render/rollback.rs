@@ -1,0 +1,165 @@
+//! What a rollback would take, and what stands in its way: before it begins, and in its record.
+
+use stopover_model::deployment::Deployment;
+use stopover_model::duration::human;
+use stopover_model::migration::ScriptSummary;
+use stopover_model::plan::grouped;
+use stopover_model::rollback::{Held, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince};
+
+use super::line::{Line, Tone};
+use super::number::{between, bytes, count, stamp};
+use super::plan::impact;
+use super::{View, error, step};
+use crate::answer::{DatabaseRollback, RollbackAnswer};
+
+/// The whole plan.
+#[must_use]
+pub fn lines(answer: &RollbackAnswer, deployment: &Deployment, view: View) -> Vec<Line> {
+    let mut lines =
+        vec![Line::new().plain("taking ").strong(answer.environment.as_str()).plain(" back").cut(view.width)];
+    let backup = format!("{}, before anything is taken back", step::level(answer.backup));
+    lines.push(Line::new().plain("  ").dim("backup   ").plain(backup).cut(view.width));
+    for database in &answer.databases {
+        lines.push(Line::new().plain("  ").strong(database.database.as_str()).cut(view.width));
+        lines.extend(of_database(database, deployment, view));
+    }
+    lines.extend(verdict(answer).into_iter().flat_map(|line| line.wrapped(view.width, 2)));
+    lines
+}
+
+fn of_database(database: &DatabaseRollback, deployment: &Deployment, view: View) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(failed) = &database.failed {
+        lines.push(Line::of(Tone::Warn, "    what would be lost could not be looked at"));
+        lines.extend(error::lines(failed, view.width.saturating_sub(4)).into_iter().map(|l| l.indented(4)));
+    }
+    let Some(plan) = &database.plan else { return lines };
+    for later in &plan.later {
+        let text = format!("{} came on top, by deployment {}", later.migration, later.deployment);
+        lines.extend(Line::of(Tone::Bad, "    ✗ ").plain(text).wrapped(view.width, 6));
+    }
+    for migration in &plan.migrations {
+        let down = deployment.migration(&migration.migration).and_then(|m| m.down.as_ref());
+        lines.extend(of_migration(migration, down, database.database.as_str(), view));
+    }
+    for warning in &plan.warnings {
+        lines.extend(Line::of(Tone::Warn, "    ! ").plain(warning).wrapped(view.width, 6));
+    }
+    lines
+}
+
+fn of_migration(
+    migration: &MigrationRollback,
+    down: Option<&ScriptSummary>,
+    database: &str,
+    view: View,
+) -> Vec<Line> {
+    let line = Line::new().plain("    ").strong(migration.migration.as_str());
+    let Some(applied) = migration.applied else {
+        return vec![line.dim("  it is not in the ledger: there is nothing to take back").cut(view.width)];
+    };
+    let age = human(between(applied, view.now));
+    let mut lines = vec![line.dim(format!("  applied {}, {age} ago", stamp(applied))).cut(view.width)];
+    let statements = down.map(|down| down.statements.as_slice()).unwrap_or_default();
+    for (index, statement) in statements.iter().enumerate() {
+        let takes: Vec<_> = migration.takes.iter().filter(|t| t.statement as usize == index).collect();
+        let impacts = impact::lines_here(index, database, &migration.statements);
+        if takes.is_empty() && impacts.is_empty() {
+            continue;
+        }
+        let left = Line::new().dim(format!("{:>8}  ", statement.line)).plain(&statement.text);
+        lines.push(left.cut(view.width));
+        let inner = takes.iter().flat_map(|taken| taken_lines(taken)).chain(impacts);
+        lines.extend(inner.flat_map(|line| line.indented(12).wrapped(view.width, 14)));
+    }
+    lines
+}
+
+/// What is taken, with what goes along and what is in the way.
+#[must_use]
+pub fn taken_lines(taken: &Taken) -> Vec<Line> {
+    let verb = match taken.how {
+        Taking::Dropped => "drops",
+        Taking::Emptied => "empties",
+        Taking::Converted => "converts",
+        Taking::Hidden => "may drop or empty",
+    };
+    let line = Line::new().plain(format!("{verb} {}", taken.object));
+    let loses = taken.loses_data();
+    let line = match &taken.held {
+        Some(held) if held.rows > 0 => line.with(Tone::Warn, format!(": {}", held_words(taken, held))),
+        Some(_) => line.dim(", which holds nothing"),
+        None => line,
+    };
+    let mut lines = vec![line];
+    if let Some(held) = taken.held.as_ref().filter(|held| held.rows > 0) {
+        lines.push(since_line(&held.since));
+    }
+    if !taken.along.is_empty() {
+        lines.push(Line::new().dim(format!("with it go {}", taken.along.join(", "))));
+    }
+    for object in &taken.in_the_way {
+        let text = format!("in the way: {object}; PostgreSQL refuses to drop what others depend on");
+        lines.push(Line::of(Tone::Bad, text));
+    }
+    let tone = if loses && taken.how == Taking::Hidden { Tone::Warn } else { Tone::Dim };
+    lines.extend(taken.notes.iter().map(|note| Line::of(tone, note)));
+    lines
+}
+
+/// `805,000 rows, 12 MB`
+fn held_words(taken: &Taken, held: &Held) -> String {
+    let about = if held.counted { "" } else { "about " };
+    let column = taken.object.starts_with("column ");
+    let rows = if column {
+        format!("values in {about}{}", count(held.rows, "row"))
+    } else {
+        format!("{about}{}", count(held.rows, "row"))
+    };
+    format!("{rows}, {}", bytes(held.bytes))
+}
+
+fn since_line(since: &WrittenSince) -> Line {
+    match since {
+        WrittenSince::Rows { rows: 0, basis } => {
+            Line::new().dim(format!("none of them was written since the migration ({basis})"))
+        }
+        WrittenSince::Rows { rows, basis } => {
+            let word = if *rows == 1 { "was" } else { "were" };
+            let text = format!("{} of them {word} written since the migration ({basis})", grouped(*rows));
+            Line::of(Tone::Warn, text)
+        }
+        WrittenSince::Unknown { why } => {
+            Line::new().dim(format!("how many were written since the migration is not known: {why}"))
+        }
+    }
+}
+
+fn verdict(answer: &RollbackAnswer) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if answer.plans().any(|plan| !plan.later.is_empty()) {
+        lines.push(Line::of(Tone::Bad, "✗ ").plain("not while later migrations stand on it"));
+    }
+    if answer.is_blocked() {
+        let text = "what is in the way makes it fail: take that away first, or write the way back as a new migration";
+        lines.push(Line::of(Tone::Bad, "✗ ").plain(text));
+    }
+    let known = answer.databases.iter().all(|d| d.plan.is_some());
+    let line = match (answer.may_lose_data(), known) {
+        (true, true) => Line::of(Tone::Warn, "! ").plain(format!("lost: {}", lost(answer))),
+        (true, false) => Line::of(Tone::Warn, "! ").plain("what would be lost is not known everywhere"),
+        (false, _) => Line::of(Tone::Good, "✓ ").plain("no row is lost"),
+    };
+    lines.push(line);
+    lines
+}
+
+/// `805,000 rows of column users.plan`
+fn lost(answer: &RollbackAnswer) -> String {
+    let takes = answer.plans().flat_map(|plan: &RollbackPlan| &plan.migrations).flat_map(|m| &m.takes);
+    let each = takes.filter(|t| t.loses_data()).map(|taken| match &taken.held {
+        Some(held) => format!("{} ({})", taken.object, held_words(taken, held)),
+        None => taken.object.clone(),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}

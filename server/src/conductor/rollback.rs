@@ -1,0 +1,161 @@
+//! A stage that is to be taken back: what that would take is looked at in its databases, and whether others have applied
+//! something on top, since then it is not taken back.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use stopover_model::deployment::{Deployment, IllegalEvent, Stage};
+use stopover_model::digest::Digest;
+use stopover_model::event::StageIndex;
+use stopover_model::id::{
+    DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, Seq,
+};
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::report::{ErrorClass, StepError};
+use stopover_model::rollback::RollbackPlan;
+use stopover_proto::convert::field::{direct, name};
+use stopover_proto::v1;
+
+use super::act::{nonsense, refused};
+use super::dispatch::bundle;
+use super::load::{LoadError, load};
+use super::{ConductError, Conductor, Request};
+use crate::registry::AgentLink;
+
+/// What a look whether others have come on top may take, before a rollback begins without knowing: the agent looks again
+/// in any case.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// What taking a stage back would do.
+#[derive(Debug)]
+pub struct StageRollbackPlan {
+    pub environment: EnvironmentName,
+    /// Before anything is taken back.
+    pub backup: BackupLevel,
+    /// In the order in which they are taken back; of each that, or why it could not be looked at.
+    pub databases: Vec<(DatabaseName, Result<RollbackPlan, StepError>)>,
+}
+
+impl Conductor {
+    /// What taking a stage back would take, and what stands in its way.
+    pub async fn plan_rollback(
+        &self,
+        id: &DeploymentId,
+        stage: Option<StageIndex>,
+        to: Option<MigrationId>,
+    ) -> Result<StageRollbackPlan, ConductError> {
+        let deployment = self.state_of(id).await?;
+        let (index, stage) = stage_of(&deployment, stage)?;
+        deployment.can_be_rolled_back(index, to.as_ref())?;
+        Ok(StageRollbackPlan {
+            environment: stage.spec.environment.clone(),
+            backup: stage.spec.backup,
+            databases: self.look_back(&deployment, stage, to.as_ref(), false).await,
+        })
+    }
+
+    /// Begins to take a stage back, unless others have applied something on top.
+    pub async fn roll_back(
+        &self,
+        id: &DeploymentId,
+        by: OperatorName,
+        stage: Option<StageIndex>,
+        to: Option<MigrationId>,
+    ) -> Result<Seq, ConductError> {
+        let deployment = self.state_of(id).await?;
+        if let Ok((_, stage)) = stage_of(&deployment, stage) {
+            let looking = self.look_back(&deployment, stage, to.as_ref(), true);
+            let looked = tokio::time::timeout(SHORT, looking).await.unwrap_or_default();
+            let later = looked.iter().find_map(|(database, plan)| {
+                let later = plan.as_ref().ok()?.refusal(&stage.spec.environment, database, id)?;
+                Some(ConductError::NotLast(Box::new(later)))
+            });
+            later.map_or(Ok(()), Err)?;
+        }
+        self.request(id, by, Request::Rollback { stage, to }).await
+    }
+
+    async fn state_of(&self, id: &DeploymentId) -> Result<Deployment, ConductError> {
+        load(&self.shared.store, id).await.map_err(|error| match error {
+            LoadError::Store(error) => error.into(),
+            LoadError::Missing => ConductError::NoDeployment(id.to_string()),
+            LoadError::Unreadable(_) | LoadError::Senseless(_) => ConductError::Unreadable(id.clone()),
+        })
+    }
+
+    /// Asks the agent of each database in which something is to be taken back.
+    async fn look_back(
+        &self,
+        deployment: &Deployment,
+        stage: &Stage,
+        to: Option<&MigrationId>,
+        only_later: bool,
+    ) -> Vec<(DatabaseName, Result<RollbackPlan, StepError>)> {
+        let environment = &stage.spec.environment;
+        let act = DeploymentId::from_random(rand::random());
+        let looks = stage.targets.iter().rev().filter_map(|target| {
+            let ids: Vec<MigrationId> = target.to_take_back(to).map(|m| m.id.clone()).collect();
+            if ids.is_empty() {
+                return None;
+            }
+            let (database, act) = (target.database.clone(), act.clone());
+            Some(async move {
+                // Looking is not fenced.
+                let act = self.shared.act(environment, &database, act, Epoch(1));
+                let plan = match self.bundles_of(deployment, &ids).await {
+                    Ok(migrations) => {
+                        let request = v1::PlanRollbackRequest {
+                            act: Some(act.into()),
+                            deployment: name::write(deployment.id.clone()),
+                            migrations,
+                            only_later,
+                        };
+                        self.shared.ask(environment, &database, |link| ask(link, request)).await
+                    }
+                    Err(error) => Err(error),
+                };
+                (database, plan)
+            })
+        });
+        join_all(looks.collect::<Vec<_>>()).await
+    }
+
+    async fn bundles_of(
+        &self,
+        deployment: &Deployment,
+        ids: &[MigrationId],
+    ) -> Result<Vec<v1::MigrationBundle>, StepError> {
+        let mut bundles = Vec::with_capacity(ids.len());
+        for id in ids {
+            let digest: Option<Digest> = deployment.migration(id).map(|m| m.digest);
+            let Some(digest) = digest else { continue };
+            let found = bundle(&self.shared.store, id, &digest).await;
+            bundles.push(found.map_err(|status| StepError::new(ErrorClass::Transient, status.message()))?);
+        }
+        Ok(bundles)
+    }
+}
+
+/// The stage that is meant: where none is named the last one in which something of the deployment is.
+fn stage_of(
+    deployment: &Deployment,
+    index: Option<StageIndex>,
+) -> Result<(StageIndex, &Stage), ConductError> {
+    let index = index
+        .or_else(|| deployment.last_stage_with_effects())
+        .ok_or_else(|| ConductError::NothingToRollBack(deployment.id.clone()))?;
+    let stage = deployment.stage(index).ok_or(IllegalEvent::NoStage(index))?;
+    Ok((index, stage))
+}
+
+async fn ask(link: AgentLink, request: v1::PlanRollbackRequest) -> Result<RollbackPlan, StepError> {
+    use v1::plan_rollback_response::Result as Answer;
+    let answer = link.client().plan_rollback(request).await.map_err(|status| refused(&link, &status))?;
+    match answer.into_inner().result {
+        Some(Answer::Plan(plan)) => direct::read(plan, "plan").map_err(|e| nonsense(&link, e)),
+        Some(Answer::Failed(error)) => {
+            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
+        }
+        None => Err(nonsense(&link, "it is empty")),
+    }
+}
