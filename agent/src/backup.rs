@@ -19,19 +19,28 @@ mod programs;
 mod progress;
 mod publish;
 mod restore_command;
+mod retention;
 mod secret_file;
+mod shelf;
 mod space;
+mod stream;
+mod streamed;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "encryption"))]
+mod vault_tests;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use stopover_model::id::DeploymentId;
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, ErrorClass, Outcome, StepError, StepReport};
 
 use crate::step::StepContext;
+use crate::vault::{Destination, Vault};
 use facts::Facts;
 use manifest::Manifest;
 use names::Names;
@@ -42,7 +51,10 @@ pub use programs::ProgramPaths;
 /// Where and with what backups are made.
 #[derive(Debug, Clone)]
 pub struct BackupSettings {
+    /// Where files of a backup are written on this machine.
     pub directory: PathBuf,
+    /// Where backups go, who can read them, and how long they stay.
+    pub vault: Vault,
     /// A private directory for files that live no longer than a step.
     pub scratch: PathBuf,
     pub programs: ProgramPaths,
@@ -54,12 +66,17 @@ pub struct BackupRequest {
     pub level: BackupLevel,
     /// What the inspection found; empty: not checked.
     pub system_identifier: String,
+    /// Deployments whose backups may still be needed; None: nobody knows, and nothing is removed.
+    pub needed: Option<BTreeSet<DeploymentId>>,
 }
 
 /// Makes the backup, or answers with the one that an earlier run of this attempt made.
 pub async fn run(context: &StepContext, settings: &BackupSettings, request: &BackupRequest) -> Outcome {
     match backup(context, settings, request).await {
-        Ok(report) => Outcome::Succeeded { report: StepReport::BackedUp(report) },
+        Ok(report) => {
+            retention::apply(context, &settings.vault, request.needed.as_ref()).await;
+            Outcome::Succeeded { report: StepReport::BackedUp(report) }
+        }
         Err(error) => Outcome::Failed { error, report: None },
     }
 }
@@ -70,14 +87,19 @@ async fn backup(
     request: &BackupRequest,
 ) -> Result<BackupReport, StepError> {
     let directory = &settings.directory;
-    prepare(settings)?;
+    if let Destination::Directory(_) = settings.vault.destination {
+        prepare(settings)?;
+    }
+    if settings.vault.streams() {
+        return streamed::backup(context, settings, request).await;
+    }
     let names = Names::new(&context.environment, &context.step.database, &context.deployment);
     let found = manifest::find(directory, &names, &context.step, context.attempt, request.level).await;
     if let Some(manifest) =
         found.map_err(|error| disk_error("look for an earlier backup", settings, &error))?
     {
         context.reporter.message("this attempt's backup is there already, and is what its manifest says");
-        return Ok(manifest.report(directory));
+        return Ok(manifest.report(directory.join(&manifest.file).display().to_string()));
     }
     manifest::remove_leftovers(directory, &names)
         .map_err(|error| disk_error("remove leftovers", settings, &error))?;
@@ -116,9 +138,12 @@ async fn backup(
         database_bytes: facts.tables_bytes,
         started,
         finished: Timestamp::now(),
+        pieces: Vec::new(),
+        recipients: Vec::new(),
+        header: None,
     };
     partial.publish(&manifest).map_err(|error| disk_error("give the backup its name", settings, &error))?;
-    Ok(manifest.report(directory))
+    Ok(manifest.report(directory.join(&manifest.file).display().to_string()))
 }
 
 /// The default directory is made; one that somebody named must be there, since its disk may not be mounted.

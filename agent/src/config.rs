@@ -3,6 +3,7 @@
 //! Read once, at the start. Errors show the place in the file and the way out; a secret is never repeated.
 
 mod skeleton;
+mod vault;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +17,8 @@ use stopover_model::id::DatabaseName;
 use crate::backup::ProgramPaths;
 use crate::connection::ServerUrl;
 use crate::postgres::DatabaseConfig;
+use crate::vault::Vault;
+use vault::RawBackup;
 
 pub use skeleton::skeleton;
 
@@ -29,6 +32,9 @@ pub struct AgentConfig {
     /// Where the identity lies.
     pub state_dir: PathBuf,
     pub backup_directory: PathBuf,
+    pub vault: Vault,
+    /// A secret of the backups' destination stands in the file itself.
+    pub(crate) holds_secret: bool,
     pub programs: ProgramPaths,
     pub databases: Vec<DatabaseConfig>,
 }
@@ -41,7 +47,7 @@ pub enum InvalidConfig {
     #[error(transparent)]
     Content(#[from] ConfigError),
     #[error(
-        "{} holds a password and can be read by others; run `chmod 600 {}`, or move the password into a password_file",
+        "{} holds a password or another secret and can be read by others; run `chmod 600 {}`, or move it into a file of its own (password_file, say)",
         path.display(),
         path.display()
     )]
@@ -61,12 +67,6 @@ struct RawConfig {
     database: Vec<DatabaseConfig>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBackup {
-    directory: Option<PathBuf>,
-}
-
 impl AgentConfig {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, InvalidConfig> {
@@ -74,7 +74,8 @@ impl AgentConfig {
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
         let config = Self::parse(path, &text)?;
-        if mode & 0o077 != 0 && config.databases.iter().any(|d| holds_password(d.url.expose_secret())) {
+        let holds_password = config.databases.iter().any(|d| holds_password(d.url.expose_secret()));
+        if mode & 0o077 != 0 && (holds_password || config.holds_secret) {
             return Err(InvalidConfig::Readable { path: path.to_owned() });
         }
         Ok(config)
@@ -93,7 +94,8 @@ impl AgentConfig {
         let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let here = whole.parent().unwrap_or(Path::new("/")).to_owned();
         let state_dir = raw.state_dir.map_or_else(|| here.clone(), |dir| here.join(dir));
-        let backup = raw.backup.directory.map_or_else(|| state_dir.join("backups"), |dir| here.join(dir));
+        let holds_secret = raw.backup.holds_secret();
+        let (vault, backup) = raw.backup.checked((&file, text), &here, &state_dir)?;
         let programs = ProgramPaths {
             pg_dump: raw.pg_dump.map(|p| absolute(&file, text, p)).transpose()?,
             pg_restore: raw.pg_restore.map(|p| absolute(&file, text, p)).transpose()?,
@@ -105,7 +107,7 @@ impl AgentConfig {
             let root = database.sslrootcert.take();
             database.sslrootcert = root.map(|r| if r == "system" { r } else { in_directory(&here, r) });
         }
-        Ok(Self { server, state_dir, backup_directory: backup, programs, databases })
+        Ok(Self { server, state_dir, backup_directory: backup, vault, holds_secret, programs, databases })
     }
 }
 

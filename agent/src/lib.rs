@@ -28,5 +28,6 @@ pub mod service;
 pub mod step;
 #[cfg(test)]
 mod testing;
+pub mod vault;
 pub mod verify;
 pub mod work;

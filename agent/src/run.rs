@@ -54,6 +54,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         databases: databases(&config)?,
         backup: BackupSettings {
             directory: config.backup_directory,
+            vault: config.vault,
             scratch: store.scratch(),
             programs: config.programs,
         },

@@ -21,7 +21,7 @@ use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, Environ
 use stopover_model::migration::{Check, Migration};
 use stopover_model::pipeline::BackupLevel;
 use stopover_proto::convert::field::{
-    enumeration, message, optional_enumeration, optional_message, or_default,
+    enumeration, message, names, optional_enumeration, optional_message, or_default,
 };
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
@@ -182,8 +182,14 @@ impl Agent for AgentService {
         let request = request.into_inner();
         let command = self.check(request.command, &[StepKind::Backup, StepKind::RollbackBackup])?;
         let level: BackupLevel = enumeration::read(request.level, "level").map_err(|e| invalid(&e))?;
-        let system_identifier = request.system_identifier;
-        self.attach(command, Job::Backup(BackupRequest { level, system_identifier }))
+        let needed = request.needed.map(|needed| names::read(needed.deployments, "needed"));
+        let needed: Option<Vec<DeploymentId>> = needed.transpose().map_err(|e| invalid(&e))?;
+        let job = BackupRequest {
+            level,
+            system_identifier: request.system_identifier,
+            needed: needed.map(|needed| needed.into_iter().collect()),
+        };
+        self.attach(command, Job::Backup(job))
     }
 
     async fn rehearse(&self, _: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {

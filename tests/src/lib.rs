@@ -4,6 +4,7 @@
 //! Stack: a server, environments each with a database on a throwaway cluster and an agent that joined by token
 //! Process: a child that can be killed at any instant and never outlives its test
 //! Cutter: a TCP proxy that can cut, swallow and delay
+//! ObjectStore: a bucket that speaks S3, over a directory
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod cli;
 pub mod cutter;
 pub mod history;
 pub mod process;
+pub mod s3;
 pub mod stack;
 pub mod wait;
 pub mod wire;
@@ -21,6 +23,7 @@ pub mod wire;
 pub use cli::{Cli, Finished};
 pub use cutter::Cutter;
 pub use process::Process;
+pub use s3::ObjectStore;
 pub use stack::{AgentOptions, Stack};
 pub use wait::eventually;
 pub use wire::{Hold, Wire};

@@ -233,12 +233,15 @@ fn write_config(
     fs::write(&password_file, password).expect("a file can be written");
     fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
     let port = options.database_port.unwrap_or_else(|| settings.get_ports()[0]);
+    let elsewhere = options.backup.contains("destination");
+    let backups = format!("directory = \"{}\"\n", directory.join("backups").display());
+    let backup_directory = if elsewhere { String::new() } else { backups };
     let text = format!(
-        "server = \"{server}\"\nstate_dir = \"{state}\"\n\n[backup]\ndirectory = \"{backups}\"\n{more}\n\n\
+        "server = \"{server}\"\nstate_dir = \"{state}\"\n\n[backup]\n{directory}{more}\n\n\
          [[database]]\nname = \"users\"\nurl = \"postgresql://postgres@127.0.0.1:{port}/{name}\"\n\
          password_file = \"{password_file}\"\n",
         state = directory.display(),
-        backups = directory.join("backups").display(),
+        directory = backup_directory,
         more = options.backup,
         name = database.name(),
         password_file = password_file.display(),
@@ -251,6 +254,7 @@ fn write_config(
         )
     });
     fs::write(config, text + &more.collect::<String>()).expect("the configuration can be written");
+    fs::set_permissions(config, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
 }
 
 /// The sample migration that the repository ships.

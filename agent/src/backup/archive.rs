@@ -56,10 +56,25 @@ pub(crate) async fn write(
     mut read: impl FnMut(u64) + Unpin,
 ) -> Result<Written, ArchiveError> {
     let counted = Counted { inner: dump, bytes: 0, each: &mut read };
-    let reader = BufReader::with_capacity(BUFFER, counted);
+    let mut compressed = compressed(counted);
+    let (bytes, sha256) = store(&mut compressed, file, directory).await?;
+    let dump_bytes = compressed.get_ref().get_ref().bytes;
+    Ok(Written { bytes, sha256, dump_bytes })
+}
+
+/// The stream, compressed.
+pub(crate) fn compressed<R: AsyncRead>(stream: R) -> ZstdEncoder<BufReader<R>> {
+    let reader = BufReader::with_capacity(BUFFER, stream);
     // The frame's own checksum lets any zstd find a flipped bit later.
-    let mut compressed =
-        ZstdEncoder::with_quality_and_params(reader, LEVEL, &[CParameter::checksum_flag(true)]);
+    ZstdEncoder::with_quality_and_params(reader, LEVEL, &[CParameter::checksum_flag(true)])
+}
+
+/// Writes the stream into the file, which lies in `directory`, and puts it onto the disk.
+pub(crate) async fn store(
+    mut compressed: impl AsyncRead + Unpin,
+    file: &mut File,
+    directory: &Path,
+) -> Result<(u64, Digest), ArchiveError> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER];
     let (mut bytes, mut look_at) = (0_u64, LOOK_EVERY);
@@ -80,8 +95,16 @@ pub(crate) async fn write(
     }
     file.flush().await.map_err(ArchiveError::write)?;
     file.sync_all().await.map_err(ArchiveError::write)?;
-    let dump_bytes = compressed.get_ref().get_ref().bytes;
-    Ok(Written { bytes, sha256: Digest::from_bytes(hash.finalize().into()), dump_bytes })
+    Ok((bytes, Digest::from_bytes(hash.finalize().into())))
+}
+
+/// Length and hash of a stream.
+pub(crate) async fn measured(mut stream: impl AsyncRead + Unpin) -> io::Result<(u64, Digest)> {
+    let mut hash = Sha256::new();
+    let mut bytes = 0;
+    let hashing = &mut Hashed { inner: &mut stream, hash: &mut hash, bytes: &mut bytes };
+    tokio::io::copy_buf(&mut BufReader::with_capacity(BUFFER, hashing), &mut tokio::io::sink()).await?;
+    Ok((bytes, Digest::from_bytes(hash.finalize().into())))
 }
 
 /// Copies the file's bytes, decompressed, into `sink`, and gives back the length and hash of what was read from the
@@ -112,15 +135,7 @@ pub(crate) async fn read_back(
 
 /// Length and hash of a file as it lies on the disk.
 pub(crate) async fn measure(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path).await?;
-    let mut hash = Sha256::new();
-    let mut bytes = 0;
-    tokio::io::copy(
-        &mut Hashed { inner: &mut file, hash: &mut hash, bytes: &mut bytes },
-        &mut tokio::io::sink(),
-    )
-    .await?;
-    Ok((bytes, Digest::from_bytes(hash.finalize().into())))
+    measured(File::open(path).await?).await
 }
 
 struct Counted<'a, R, F> {

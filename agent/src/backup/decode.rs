@@ -31,11 +31,25 @@ pub(super) async fn run(
     }
 }
 
-/// Dropping it kills `pg_restore`, which talks to no server.
-async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<(), StepError> {
+/// A `pg_restore` that decodes the archive that it is given and writes it nowhere. Dropping it kills it; it talks to no
+/// server.
+pub(super) fn start(programs: &Programs) -> Result<Program, StepError> {
     let arguments = ["--file=/dev/null", "--format=custom"].map(OsStr::new);
     let pipes = (Stdio::piped(), Stdio::null());
-    let mut pg_restore = Program::start("pg_restore", &programs.pg_restore, &arguments, &[], pipes)?;
+    Program::start("pg_restore", &programs.pg_restore, &arguments, &[], pipes)
+}
+
+/// What it says after it was given all of the archive.
+pub(super) async fn finish(pg_restore: Program) -> Result<(), StepError> {
+    let ended = pg_restore.wait().await?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(unproven(&format!("pg_restore could not decode it ({}): {}", ended.status, ended.words)))
+}
+
+async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<(), StepError> {
+    let mut pg_restore = start(programs)?;
     let Some(mut input) = pg_restore.child.stdin.take() else {
         return Err(StepError::new(ErrorClass::Internal, "pg_restore has no input"));
     };
@@ -52,10 +66,7 @@ async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<()
             return Err(unproven(&why));
         }
     };
-    let ended = pg_restore.wait().await?;
-    if !ended.status.success() {
-        return Err(unproven(&format!("pg_restore could not decode it ({}): {}", ended.status, ended.words)));
-    }
+    finish(pg_restore).await?;
     // It needed no more than a part of its input; the rest is hashed all the same.
     let found = match found {
         Some(found) => found,
@@ -67,7 +78,8 @@ async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<()
     Ok(())
 }
 
-fn unproven(why: &str) -> StepError {
+pub(super) fn unproven(why: &str) -> StepError {
     let message = format!("the backup could not be read back, so it is none: {why}");
-    StepError::new(ErrorClass::Transient, message).with_hint("check the disk of the backup directory")
+    StepError::new(ErrorClass::Transient, message)
+        .with_hint("check where the backup lies, and the agent's machine: the next attempt makes another")
 }

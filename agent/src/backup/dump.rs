@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stopover_model::report::{ErrorClass, StepError};
+use tokio::process::ChildStdout;
 
 use super::archive::{self, ArchiveError, Written};
 use super::child::{Ended, Program};
@@ -32,6 +33,23 @@ pub(super) async fn run(
     facts: &Facts,
     partial: &mut Partial,
 ) -> Result<Written, StepError> {
+    let mut file = partial.take_file().map_err(|error| disk_error("write a file", settings, &error))?;
+    through(context, settings, programs, facts, async |dump, read| {
+        let read = |bytes| read.store(bytes, Ordering::Relaxed);
+        let written = archive::write(dump, &mut file, &settings.directory, read).await;
+        written.map_err(|error| archive_error(&error, settings, facts))
+    })
+    .await
+}
+
+/// Gives the dump as it is made to somebody, who counts what was read of it.
+pub(super) async fn through<T>(
+    context: &StepContext,
+    settings: &BackupSettings,
+    programs: &Programs,
+    facts: &Facts,
+    take: impl AsyncFnOnce(ChildStdout, &AtomicU64) -> Result<T, StepError>,
+) -> Result<T, StepError> {
     let connection = Connection::of(context, &settings.scratch).await?;
     let arguments =
         ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
@@ -41,12 +59,9 @@ pub(super) async fn run(
     let Some(dump) = pg_dump.child.stdout.take() else {
         return Err(StepError::new(ErrorClass::Internal, "pg_dump has no output"));
     };
-    let mut file = partial.take_file().map_err(|error| disk_error("write a file", settings, &error))?;
     let read = AtomicU64::new(0);
-    let writing =
-        archive::write(dump, &mut file, &settings.directory, |bytes| read.store(bytes, Ordering::Relaxed));
     let written = tokio::select! {
-        written = writing => written,
+        written = take(dump, &read) => written,
         () = context.cancel.cancelled() => {
             pg_dump.stop().await;
             return Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled"));
@@ -72,7 +87,7 @@ pub(super) async fn run(
         }
         Err(error) => {
             pg_dump.stop().await;
-            Err(archive_error(&error, settings, facts))
+            Err(error)
         }
     }
 }
@@ -87,7 +102,7 @@ async fn silence(read: &AtomicU64, longest: Duration) {
     }
 }
 
-fn archive_error(error: &ArchiveError, settings: &BackupSettings, facts: &Facts) -> StepError {
+pub(super) fn archive_error(error: &ArchiveError, settings: &BackupSettings, facts: &Facts) -> StepError {
     let directory = &settings.directory;
     match error {
         ArchiveError::NoSpace => {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use stopover_model::digest::Digest;
+use stopover_model::digest::{Digest, Digester};
 use stopover_model::event::StepKey;
-use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
+use stopover_model::id::{AgentName, Attempt, BackupId, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::BackupReport;
 
@@ -46,12 +46,23 @@ pub(crate) struct Manifest {
     pub(crate) started: Timestamp,
     pub(crate) finished: Timestamp,
     pub(crate) restore_command: String,
+    /// The objects that the backup is of in their order, where it is too long for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pieces: Vec<String>,
+    /// To whom it is encrypted; empty: it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recipients: Vec<String>,
+    /// The encrypted file's beginning in base 64, from which an identity gets its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) header: Option<String>,
 }
 
 impl Manifest {
-    pub(crate) fn report(&self, directory: &Path) -> BackupReport {
+    pub(crate) fn report(&self, path: String) -> BackupReport {
         BackupReport {
-            path: directory.join(&self.file).display().to_string(),
+            path,
+            id: Some(self.id()),
+            encrypted: !self.recipients.is_empty(),
             bytes: self.bytes,
             sha256: self.sha256,
             level: self.level,
@@ -59,6 +70,37 @@ impl Manifest {
             took: Duration::try_from(self.finished.duration_since(self.started)).unwrap_or_default(),
             restore_command: self.restore_command.clone(),
         }
+    }
+
+    /// Its own, for as long as it lies there: no two backups have the same name and the same content.
+    pub(crate) fn id(&self) -> BackupId {
+        let mut builder = Digester::new("stopover backup");
+        builder.part("file", self.file.as_bytes()).part("sha256", self.sha256.as_bytes());
+        let bits =
+            builder.finish().as_bytes().iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        BackupId::from_bits(bits)
+    }
+
+    /// The names of what it is of, in their order.
+    pub(crate) fn pieces(&self) -> &[String] {
+        if self.pieces.is_empty() { std::slice::from_ref(&self.file) } else { &self.pieces }
+    }
+
+    /// Whether the manifest of this name may name what it names. Somebody else may have written it.
+    pub(crate) fn check(&self, name: &str) -> Result<(), String> {
+        let stem = name.strip_suffix(MANIFEST).unwrap_or(name);
+        for piece in std::iter::once(&self.file).chain(&self.pieces) {
+            let ending = piece.strip_prefix(stem);
+            if piece.contains(['/', '\\', '\0']) || !ending.is_some_and(|ending| ending.starts_with(".dump"))
+            {
+                let piece = crate::postgres::shown(piece, 200);
+                return Err(format!("it names `{piece}`, which is not the file that belongs to it"));
+            }
+        }
+        if self.format != 1 {
+            return Err(format!("it is of format {}, which this agent does not know", self.format));
+        }
+        Ok(())
     }
 
     /// Writes it under its name, on the disk when this returns.

@@ -6,6 +6,8 @@ use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName};
 pub(crate) const DUMP: &str = ".dump.zst";
 pub(crate) const PARTIAL: &str = ".dump.zst.partial";
 pub(crate) const MANIFEST: &str = ".json";
+/// Behind a dump's name, when it is encrypted.
+pub(crate) const ENCRYPTED: &str = ".age";
 
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
@@ -30,18 +32,27 @@ impl Names {
         format!("{}{}{}", self.prefix, time.strftime(TIME), self.suffix)
     }
 
+    /// Whether this is the name of a backup of the database, whatever deployment made it, less any ending.
+    pub(crate) fn is_of(environment: &EnvironmentName, database: &DatabaseName, stem: &str) -> bool {
+        let rest = stem.strip_prefix(&format!("{environment}-{database}-"));
+        let parts = rest.and_then(|rest| rest.split_once('-'));
+        parts.is_some_and(|(time, id)| is_time(time) && id.parse::<DeploymentId>().is_ok())
+    }
+
     /// Whether a file's name, less this ending, is of this kind.
     pub(crate) fn owns(&self, file: &str, ending: &str) -> bool {
         let time = file
             .strip_prefix(&self.prefix)
             .and_then(|rest| rest.strip_suffix(ending))
             .and_then(|rest| rest.strip_suffix(&self.suffix));
-        time.is_some_and(|t| {
-            t.len() == 16
-                && t.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z')
-                && t.ends_with('Z')
-        })
+        time.is_some_and(is_time)
     }
+}
+
+fn is_time(text: &str) -> bool {
+    text.len() == 16
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z')
+        && text.ends_with('Z')
 }
 
 #[cfg(test)]
@@ -57,6 +68,9 @@ mod tests {
         assert_eq!(name, format!("staging-users-20231114T221320Z-{id}"));
         assert!(names.owns(&format!("{name}.dump.zst.partial"), PARTIAL));
         assert!(!names.owns(&format!("{name}.dump.zst"), PARTIAL));
+        let of =
+            |database: &str| Names::is_of(&"staging".parse().unwrap(), &database.parse().unwrap(), &name);
+        assert!(of("users") && !of("user") && !of("users-eu"));
         let other = longer.at(Timestamp::UNIX_EPOCH);
         assert!(
             !names.owns(&format!("{other}.json"), MANIFEST)

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::manifest::{Manifest, sync_directory};
-use super::names::{DUMP, MANIFEST, Names, PARTIAL};
+use super::names::{DUMP, ENCRYPTED, MANIFEST, Names, PARTIAL};
 
 /// The file `NAME.dump.zst.partial`, removed when it is dropped unpublished.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Partial {
     directory: PathBuf,
     stem: String,
     path: PathBuf,
+    ending: String,
     file: Option<std::fs::File>,
 }
 
@@ -37,7 +38,8 @@ impl Partial {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     file => {
                         let file = Some(file?);
-                        return Ok(Self { directory: directory.to_owned(), stem, path, file });
+                        let (directory, ending) = (directory.to_owned(), DUMP.to_owned());
+                        return Ok(Self { directory, stem, path, ending, file });
                     }
                 }
             }
@@ -55,8 +57,14 @@ impl Partial {
         &self.path
     }
 
+    /// It gets the name of an encrypted one.
+    pub(crate) fn encrypted(mut self) -> Self {
+        self.ending = format!("{DUMP}{ENCRYPTED}");
+        self
+    }
+
     pub(crate) fn final_name(&self) -> String {
-        format!("{}{DUMP}", self.stem)
+        format!("{}{}", self.stem, self.ending)
     }
 
     /// Gives the file its final name, behind its manifest.

@@ -4,16 +4,41 @@ use std::path::Path;
 
 /// `zstd -dc FILE | pg_restore --clean --if-exists --no-owner -d DATABASE`.
 pub(crate) fn restore_command(file: &Path, database: &str) -> String {
-    format!(
-        "zstd -dc {} | pg_restore --clean --if-exists --no-owner -d {}",
-        shell(&file.display().to_string()),
-        shell(&connection(database))
-    )
+    format!("zstd -dc {} | {}", shell(&file.display().to_string()), pg_restore(database))
+}
+
+/// The same for a backup that lies elsewhere, or that needs an identity. The cloud's own program fetches it.
+pub(crate) fn elsewhere(locations: &[String], encrypted: bool, database: &str) -> String {
+    let fetch: Vec<String> = locations.iter().map(|location| fetched(location)).collect();
+    let fetch = match &fetch[..] {
+        [one] => one.clone(),
+        several => format!("{{ {}; }}", several.join("; ")),
+    };
+    let decrypt = if encrypted { "age -d -i IDENTITY | " } else { "" };
+    format!("{fetch} | {decrypt}zstd -dc | {}", pg_restore(database))
+}
+
+fn fetched(location: &str) -> String {
+    let quoted = shell(location);
+    match location.split_once("://") {
+        Some(("s3", _)) => format!("aws s3 cp {quoted} -"),
+        Some(("gs", _)) => format!("gcloud storage cat {quoted}"),
+        Some(("az", rest)) => {
+            let (container, blob) = rest.split_once('/').unwrap_or((rest, ""));
+            let (container, blob) = (shell(container), shell(blob));
+            format!("az storage blob download -c {container} -n {blob} -f /dev/stdout --no-progress")
+        }
+        _ => format!("cat {quoted}"),
+    }
+}
+
+fn pg_restore(database: &str) -> String {
+    format!("pg_restore --clean --if-exists --no-owner -d {}", shell(&connection(database)))
 }
 
 /// `pg_restore` takes a name with `=` in it, or one that looks like a URL, for a whole connection string.
 fn connection(database: &str) -> String {
-    if plain(database) && !database.starts_with('-') {
+    if plain(database) && !database.starts_with('-') && !database.contains(':') {
         return database.to_owned();
     }
     format!("dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"))
@@ -28,7 +53,7 @@ fn shell(word: &str) -> String {
 
 fn plain(word: &str) -> bool {
     !word.is_empty()
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/'))
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b':'))
 }
 
 #[cfg(test)]
@@ -44,6 +69,11 @@ mod tests {
         );
         assert!(line("/b/it's", "a").starts_with(r"zstd -dc '/b/it'\''s' |"));
         assert!(line("/b/a", "src host=evil").ends_with(r"-d 'dbname='\''src host=evil'\'''"));
+        assert_eq!(
+            elsewhere(&["s3://b/p/a".into(), "s3://b/p/a.2".into()], true, "users"),
+            "{ aws s3 cp s3://b/p/a -; aws s3 cp s3://b/p/a.2 -; } | age -d -i IDENTITY | zstd -dc | \
+             pg_restore --clean --if-exists --no-owner -d users"
+        );
         assert!(line("/b/a", "-x").ends_with(r"-d 'dbname='\''-x'\'''"));
     }
 }

@@ -22,8 +22,9 @@ fn place() -> Place {
     let root = tempfile::tempdir().unwrap();
     let scratch = root.path().join("tmp");
     std::fs::create_dir(&scratch).unwrap();
-    let settings =
-        BackupSettings { directory: root.path().join("backups"), scratch, programs: ProgramPaths::default() };
+    let directory = root.path().join("backups");
+    let vault = Vault::directory(directory.clone());
+    let settings = BackupSettings { directory, vault, scratch, programs: ProgramPaths::default() };
     Place { root, settings }
 }
 
@@ -42,7 +43,7 @@ impl Place {
 }
 
 fn decoded() -> BackupRequest {
-    BackupRequest { level: BackupLevel::Decoded, system_identifier: String::new() }
+    BackupRequest { level: BackupLevel::Decoded, system_identifier: String::new(), needed: None }
 }
 
 fn report(outcome: Outcome) -> BackupReport {
@@ -287,6 +288,7 @@ async fn a_directory_that_is_not_there_or_too_small_is_refused_early() {
     let mut place = place();
     let context = context(source.url(), StepKind::Backup);
     place.settings.directory = "/nonexistent/backups".into();
+    place.settings.vault = Vault::directory(place.settings.directory.clone());
     let outcome = run(&context, &place.settings, &decoded()).await;
     assert!(error(&outcome).message.contains("/nonexistent/backups is not there"), "{outcome:?}");
     assert!(

@@ -20,7 +20,10 @@ server = "{server}"
 # pg_restore = "/usr/lib/postgresql/15/bin/pg_restore"
 
 # [backup]
-# directory = "/var/backups/stopover"      # backups/ in state_dir when not set
+# destination = "/var/backups/stopover"    # or s3://BUCKET/PREFIX, gs://..., az://...; backups/ in state_dir when not set
+# recipients = ["age1..."]                 # public keys of `age-keygen`; without any, backups are not encrypted
+# keep = 14                                # of each database; all when neither this nor keep_for is set
+# keep_for = "30d"
 
 # One of these for each database. The password comes from one of:
 #   password_file = "/etc/stopover/users.password"

@@ -48,6 +48,8 @@ async fn running(url: &str) -> Running {
         server: server.url.clone(),
         state_dir: state.path().to_owned(),
         backup_directory: state.path().join("backups"),
+        vault: crate::vault::Vault::directory(state.path().join("backups")),
+        holds_secret: false,
         programs: ProgramPaths::default(),
         databases: vec![database],
     };
@@ -143,6 +145,8 @@ async fn an_agent_that_has_not_joined_says_so() {
         server: "https://127.0.0.1:1".parse().unwrap(),
         state_dir: state.path().to_owned(),
         backup_directory: PathBuf::from("/nonexistent"),
+        vault: crate::vault::Vault::directory(PathBuf::from("/nonexistent")),
+        holds_secret: false,
         programs: ProgramPaths::default(),
         databases: Vec::new(),
     };
@@ -205,6 +209,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         command: step(StepKind::Backup, 2),
         level,
         system_identifier: system_identifier.clone(),
+        needed: None,
     };
     let StepReport::BackedUp(_) = succeeded(client.backup(request).await).await else { panic!() };
 

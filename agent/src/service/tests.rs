@@ -24,6 +24,7 @@ fn service(url: &str) -> AgentService {
         databases: [("users".parse().unwrap(), context.database)].into(),
         backup: BackupSettings {
             directory: "/nonexistent".into(),
+            vault: crate::vault::Vault::directory("/nonexistent".into()),
             scratch: "/nonexistent".into(),
             programs: ProgramPaths::default(),
         },

@@ -253,6 +253,8 @@ pub(crate) fn backup(stage: u32) -> BackupReport {
         restore_command: format!(
             "pg_restore --clean --dbname app /var/lib/stopover/backups/app-{stage}.dump"
         ),
+        id: Some("9g2k4t8w1x".parse().unwrap()),
+        encrypted: false,
     }
 }
 

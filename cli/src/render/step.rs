@@ -155,8 +155,9 @@ fn inspected(inspection: &Inspection) -> Line {
 
 fn backed_up(report: &BackupReport) -> Line {
     Line::new().plain(format!(
-        "{} in a file of {}, {}",
+        "{} in {} of {}, {}",
         bytes(report.database_bytes),
+        if report.encrypted { "an encrypted file" } else { "a file" },
         bytes(report.bytes),
         level(report.level)
     ))

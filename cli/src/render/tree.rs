@@ -187,6 +187,9 @@ fn below_step(deployment: &Deployment, key: &StepKey, step: &Step, width: usize,
         lines.push(Line::new().dim("file     ").plain(&report.path));
         lines.push(Line::new().dim("sha256   ").plain(report.sha256.to_string()));
         lines.push(Line::new().dim("restore  ").plain(&report.restore_command));
+        if let Some(id) = &report.id {
+            lines.push(Line::new().dim("or       ").plain(format!("stopover backup restore {id} --as NAME")));
+        }
     }
     if let Some(StepReport::RolledBack(report)) = step.report() {
         if depth == Depth::Full {

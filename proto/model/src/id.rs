@@ -98,6 +98,10 @@ text_id!(
     DeploymentId, "a deployment's id", DEPLOYMENT_RULE, is_deployment
 );
 text_id!(
+    /// A backup that lies somewhere: ten characters, made from its manifest.
+    BackupId, "a backup's id", "use the id as `stopover backup list` shows it", is_deployment
+);
+text_id!(
     /// One run of a piece of work inside one agent process. A restarted agent's work has another.
     RunId, "a run's id", "use a UUID", is_name
 );
@@ -116,6 +120,14 @@ impl DeploymentId {
             bits >>= 5;
         }
         Self(text)
+    }
+}
+
+impl BackupId {
+    /// Of bits that tell a backup from all others (the low 50).
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(DeploymentId::from_random(bits).0)
     }
 }
 

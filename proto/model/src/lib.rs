@@ -8,6 +8,7 @@
 //! arguments.
 
 pub mod backfill;
+pub mod backup;
 pub mod config;
 pub mod decide;
 pub mod deployment;

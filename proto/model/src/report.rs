@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::drift::Drift;
-use crate::id::{DeploymentId, MigrationId};
+use crate::id::{BackupId, DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
 use crate::pipeline::BackupLevel;
@@ -210,6 +210,12 @@ pub struct BackupReport {
     pub took: Duration,
     /// How to get it back.
     pub restore_command: String,
+    /// By which `stopover backup` knows it; earlier versions' backups have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<BackupId>,
+    /// Only who has an identity of its recipients can read it.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 mod macros;
 
 mod backfill;
+mod backup;
 mod command;
 mod drift;
 mod error;

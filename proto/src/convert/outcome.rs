@@ -7,7 +7,7 @@ use stopover_model::report::{
 
 use super::field::{
     digest, direct, duration, enumeration, from_one, message, messages, optional_digest, optional_message,
-    optional_text, plain,
+    optional_name, optional_text, plain,
 };
 use crate::v1;
 
@@ -48,6 +48,8 @@ wire_message!(BackupReport {
     database_bytes: plain,
     took: duration,
     restore_command: plain,
+    id: optional_name,
+    encrypted: plain,
 });
 
 wire_message!(MigrateReport {

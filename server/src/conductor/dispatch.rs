@@ -1,6 +1,7 @@
 //! A step's call to its agent, and what comes back. Migrations that follow one another may share a call.
 
 mod build;
+mod needed;
 
 pub(super) use build::bundle;
 

@@ -100,6 +100,8 @@ pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
             database_bytes: 1,
             took,
             restore_command: String::new(),
+            id: None,
+            encrypted: false,
         }),
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,

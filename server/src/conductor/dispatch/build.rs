@@ -24,7 +24,7 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 /// A call that is ready but for the migrations' files.
 pub(super) enum Ask {
     Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>, Option<SampleFor>),
-    Backup(v1::BackupRequest),
+    Backup(v1::BackupRequest, EnvironmentName, StepKey),
     /// Each behind the one before it.
     Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
@@ -67,7 +67,8 @@ pub(super) fn ask(
         }
         StepKind::Backup | StepKind::RollbackBackup => {
             let level = field::enumeration::write(stage.spec.backup);
-            Ask::Backup(v1::BackupRequest { command, level, system_identifier })
+            let request = v1::BackupRequest { command, level, system_identifier, needed: None };
+            Ask::Backup(request, stage.spec.environment.clone(), key.clone())
         }
         StepKind::Migrate => {
             let migration = migration?;
@@ -166,7 +167,10 @@ impl Ask {
                 }
                 client.inspect(request).await
             }
-            Self::Backup(request) => client.backup(request).await,
+            Self::Backup(mut request, environment, step) => {
+                request.needed = super::needed::needed(store, &environment, &step).await;
+                client.backup(request).await
+            }
             Self::Migrate(asked) => {
                 let mut requests = Vec::with_capacity(asked.len());
                 for (mut request, (id, digest)) in asked {

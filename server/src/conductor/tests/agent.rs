@@ -352,6 +352,8 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             database_bytes: 1,
             took,
             restore_command: "pg_restore /b".into(),
+            id: None,
+            encrypted: false,
         }),
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,

@@ -56,6 +56,8 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         database_bytes: 1 << 41,
         took: Duration::new(61, 5),
         restore_command: "pg_restore users.dump".into(),
+        id: Some(id("9g2k4t8w1x")),
+        encrypted: true,
     };
     let mut reports = vec![
         StepReport::BackedUp(backed_up),

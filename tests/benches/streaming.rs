@@ -1,0 +1,85 @@
+//! A backup into a bucket beside one into a directory, of the same data in one run; and the most memory that the agent
+//! has used, which must not depend on how much it backs up.
+//!
+//! Run it with `tests/bench`, which builds everything in release mode first. It asserts nothing about time. The bucket is of an
+//! S3 server in this process, so that both sides share the machine's processors.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_tests::stack::AgentOptions;
+use stopover_tests::{ObjectStore, Process, Stack};
+
+/// Pairs that count; one more goes before them.
+const PAIRS: usize = 5;
+/// About a gigabyte of them.
+const ROWS: u64 = 5_000_000;
+
+#[tokio::main]
+async fn main() {
+    let cluster = Cluster::builder().name("bench").durable(true).start().await.expect("a cluster");
+    let store = ObjectStore::start().await;
+    let local = stack(&cluster, String::new()).await;
+    let bucket = format!("destination = \"s3://backups/bench\"\n[backup.options]\n{}", store.options());
+    let remote = stack(&cluster, bucket).await;
+
+    let (mut there, mut here) = (Vec::new(), Vec::new());
+    for n in 0..=PAIRS {
+        let (ours, theirs) = (backup(&remote, n).await, backup(&local, n).await);
+        if n > 0 {
+            there.push(ours);
+            here.push(theirs);
+        }
+    }
+    let mut ratios: Vec<f64> =
+        there.iter().zip(&here).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    say(&format!("into a bucket: {}", spread(&there)));
+    say(&format!("into a directory: {}", spread(&here)));
+    say(&format!("ratio, pair by pair: median {:.2}   (goal: at most 1.10)", ratios[PAIRS / 2]));
+    for (name, stack) in [("bucket", &remote), ("directory", &local)] {
+        let agent = stack.agents[0].process.as_ref().expect("the agent");
+        say(&format!("most memory of the agent, {name}: {} MB   (goal: under 100)", peak(agent)));
+    }
+}
+
+/// A server, and an agent with a database of its own.
+async fn stack(cluster: &Cluster, backup: String) -> Stack {
+    let database = TestDatabase::create(cluster).await.expect("a database");
+    let client = database.client().await.expect("a connection");
+    seed::users(&client, ROWS, 1).await.expect("users");
+    let mut stack = Stack::start().await;
+    stack.environment_on("staging", database, AgentOptions { backup, ..AgentOptions::default() }).await;
+    stack.pipeline("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nbackup = \"decoded\"\n").await;
+    stack
+}
+
+/// A deployment that does nearly nothing but its backup.
+async fn backup(stack: &Stack, n: usize) -> Duration {
+    let up = format!("CREATE TABLE bench_{n} (a int);");
+    let directory = stack.migration(&format!("{n:03}_bench"), &[("up.sql", &up)]);
+    let begun = Instant::now();
+    stack.cli.ok(&["deploy", &directory]).await;
+    begun.elapsed()
+}
+
+/// The largest resident set so far, in whole MB (10^6 bytes).
+fn peak(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a high-water mark");
+    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    (kilobytes * 1024).div_ceil(1_000_000)
+}
+
+fn spread(times: &[Duration]) -> String {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+    format!("median {:.1?} ({least:.1?} to {most:.1?}, n = {})", sorted[sorted.len() / 2], sorted.len())
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark's result")]
+fn say(line: &str) {
+    println!("{line}");
+}
