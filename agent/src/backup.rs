@@ -18,6 +18,7 @@ mod names;
 mod programs;
 mod progress;
 mod publish;
+pub mod recovery;
 mod restore_command;
 mod retention;
 mod secret_file;

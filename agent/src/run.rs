@@ -67,7 +67,10 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         version = env!("CARGO_PKG_VERSION"),
         "the agent starts"
     );
-    let looking = tokio::spawn(first_look::look(settings.databases.values().cloned().collect()));
+    let looking = tokio::spawn(first_look::look(
+        settings.databases.values().cloned().collect(),
+        settings.agent.clone(),
+    ));
     let work = Arc::new(Registry::new());
     let service = AgentService::new(settings, Arc::clone(&work));
     let renewal = Renewal::new(config.server.clone(), store, identity);

@@ -4,6 +4,7 @@
 //! dropped never stops the work.
 
 mod act;
+mod backups;
 mod command;
 mod in_turn;
 mod job;
@@ -157,6 +158,8 @@ impl Agent for AgentService {
     type MigrateStream = Updates;
     type VerifyStream = Updates;
     type RollbackStream = Updates;
+    type VerifyBackupStream = backups::BackupUpdates;
+    type RestoreBackupStream = backups::BackupUpdates;
 
     async fn describe(
         &self,
@@ -282,6 +285,27 @@ impl Agent for AgentService {
         request: Request<v1::AcceptDriftRequest>,
     ) -> Result<Response<v1::AcceptDriftResponse>, Status> {
         self.accept_schema(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<v1::ListBackupsRequest>,
+    ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        self.shelf(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn verify_backup(
+        &self,
+        request: Request<v1::VerifyBackupRequest>,
+    ) -> Result<Response<Self::VerifyBackupStream>, Status> {
+        self.look_at_backup(request.into_inner()).map(Response::new)
+    }
+
+    async fn restore_backup(
+        &self,
+        request: Request<v1::RestoreBackupRequest>,
+    ) -> Result<Response<Self::RestoreBackupStream>, Status> {
+        self.bring_back(request.into_inner()).map(Response::new)
     }
 
     async fn plan_rollback(

@@ -122,6 +122,9 @@ pub enum Command {
     Baseline(BaselineArgs),
     /// Show what others have changed since Stopover last left the schema, and accept it; exit code 1 where there is drift
     Drift(DriftArgs),
+    /// Backups: which there are, whether one is what it was, and to have it back
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Show the statements of an SQL file, and which may share a transaction; needs no server
     Statements {
         /// The SQL file
@@ -372,6 +375,61 @@ pub struct DriftArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// List backups, the newest of each database first
+    List {
+        /// Only those of this environment
+        environment: Option<EnvironmentName>,
+        /// Only those of this database
+        #[arg(long, value_name = "NAME")]
+        database: Option<DatabaseName>,
+    },
+    /// Show all that is known of a backup
+    Show {
+        /// The backup's id, or the beginning of it
+        id: String,
+    },
+    /// Read all of a backup back, where it lies, and decode it
+    Verify(VerifyArgs),
+    /// Bring a backup back: into a new database, or over the live one
+    Restore(RestoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The backup's id, or the beginning of it
+    pub id: String,
+    /// Restore it as well, into a database that is dropped afterwards
+    #[arg(long)]
+    pub restore: bool,
+    /// The file with an identity of age that opens an encrypted backup; it does not leave this machine
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("into").required(true).args(["as_name", "over_live"])))]
+pub struct RestoreArgs {
+    /// The backup's id, or the beginning of it
+    pub id: String,
+    /// Into a new database of this name, beside the live one
+    #[arg(long = "as", value_name = "NAME")]
+    pub as_name: Option<String>,
+    /// Over the live database, after a fresh backup; the database as it is now is kept under another name
+    #[arg(long)]
+    pub over_live: bool,
+    /// End the sessions of others in the live database
+    #[arg(long, conflicts_with = "as_name")]
+    pub disconnect_others: bool,
+    /// The file with an identity of age that opens an encrypted backup; it does not leave this machine
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Replace the live database without being asked for its name
+    #[arg(long, conflicts_with = "as_name")]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum EnvironmentCommand {
     /// Make an environment
     Create { name: EnvironmentName },
@@ -468,6 +526,9 @@ mod tests {
             ("stopover drift", ErrorKind::MissingRequiredArgument),
             ("stopover drift staging --yes", ErrorKind::MissingRequiredArgument),
             ("stopover statements", ErrorKind::MissingRequiredArgument),
+            ("stopover backup restore x", ErrorKind::MissingRequiredArgument),
+            ("stopover backup restore x --as y --over-live", ErrorKind::ArgumentConflict),
+            ("stopover backup restore x --as y --yes", ErrorKind::ArgumentConflict),
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
             ("stopover rollback x --plan --yes", ErrorKind::ArgumentConflict),
             ("stopover deploy a --again", ErrorKind::InvalidValue),

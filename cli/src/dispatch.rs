@@ -2,8 +2,8 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, adopt, agent, baseline, cancel, completions, deploy, drift, environment, lint, list, pause,
-    pipeline, plan, resolve, resume, rollback, statements, status, throttle, watch,
+    Context, adopt, agent, backup, baseline, cancel, completions, deploy, drift, environment, lint, list,
+    pause, pipeline, plan, resolve, resume, rollback, statements, status, throttle, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -26,6 +26,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Resolve(args) => resolve::run(&context, &args).await,
         Command::Adopt(args) => adopt::run(&context, &args).await,
         Command::Baseline(args) => baseline::run(&context, &args).await,
+        Command::Backup(command) => backup::run(&context, command).await,
         Command::Drift(args) => drift::run(&context, &args).await,
         Command::Statements { file } => statements::run(&context, &file),
         Command::Lint(args) => lint::run(&context, &args),

@@ -22,7 +22,7 @@ const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 /// A dump that says nothing for so long hangs on a network that swallows its packets.
 const SILENCE: Duration = Duration::from_mins(10);
 /// As a connection string, in which libpq finds what no variable can say. It names no database.
-const KEEPALIVES: &str =
+pub(super) const KEEPALIVES: &str =
     "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
 
 /// Dumps the database into the partial file.

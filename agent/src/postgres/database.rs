@@ -61,6 +61,25 @@ impl Database {
         Ok(Self { name: config.name.clone(), dsn, password, ssl_mode, root_certificate: root })
     }
 
+    /// Another database of the same server, with this one's credentials, or with a role's own.
+    #[must_use]
+    pub fn beside(&self, database: &str, role: Option<(&str, SecretString)>) -> Self {
+        let mut dsn = self.dsn.clone();
+        dsn.config.dbname(database);
+        let mut password = self.password.clone();
+        if let Some((user, secret)) = role {
+            dsn.config.user(user);
+            password = PasswordSource::Url(secret);
+        }
+        Self {
+            name: self.name.clone(),
+            dsn,
+            password,
+            ssl_mode: self.ssl_mode,
+            root_certificate: self.root_certificate.clone(),
+        }
+    }
+
     /// As deployments call it.
     #[must_use]
     pub fn name(&self) -> &DatabaseName {

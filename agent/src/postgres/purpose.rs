@@ -85,6 +85,12 @@ impl Purpose {
         Self { application_name: "stopover-agent".to_owned(), writes: false, system_identifier: None }
     }
 
+    /// Clears away what this product left in the server, for no deployment.
+    #[must_use]
+    pub fn tidying() -> Self {
+        Self { writes: true, ..Self::trying() }
+    }
+
     /// Changes the database; a standby is refused.
     #[must_use]
     pub fn writing(name: &SessionName) -> Self {

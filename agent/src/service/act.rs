@@ -134,7 +134,7 @@ impl AgentService {
         Ok(v1::AcceptDriftResponse { result: Some(result) })
     }
 
-    fn context_of(&self, act: Option<v1::Act>, kind: StepKind) -> Result<StepContext, Status> {
+    pub(super) fn context_of(&self, act: Option<v1::Act>, kind: StepKind) -> Result<StepContext, Status> {
         let act = act.ok_or_else(|| Status::invalid_argument("`act` is missing"))?;
         let act = AgentAct::try_from(act).map_err(|e| command::invalid("act", &e))?;
         command::check_place(&act.environment, &act.database, &self.settings.environment, &self.names)?;

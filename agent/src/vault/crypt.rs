@@ -59,10 +59,13 @@ pub(crate) struct Header(pub(crate) Vec<u8>);
     expect(dead_code, reason = "nothing is decrypted without the feature")
 )]
 pub(crate) enum CryptError {
+    #[cfg(feature = "encryption")]
     #[error("the key does not open it")]
     Key,
+    #[cfg(feature = "encryption")]
     #[error("its beginning is not that of an encrypted file: {0}")]
     Header(String),
+    #[cfg(not(feature = "encryption"))]
     #[error("this agent was built without encryption")]
     NotBuilt,
 }

@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use bucket::Bucket;
-pub(crate) use crypt::{CryptError, FileKey, Header, decrypted, encrypt};
+pub(crate) use crypt::{FileKey, Header, decrypted, encrypt};
 pub use crypt::{InvalidRecipient, Recipients};
 pub use open::{InvalidDestination, OptionValue, Options};
-pub(crate) use pieces::{Unreadable, regular_file};
+pub(crate) use pieces::regular_file;
 pub(crate) use problem::VaultError;
 pub(crate) use upload::{Claim, UploadError, sweep};
 

@@ -1,5 +1,6 @@
 //! The server's answers that have no twin in the model, checked once as they come in.
 
+mod backup;
 mod drift;
 mod history;
 mod lint;
@@ -7,6 +8,7 @@ mod list;
 mod plan;
 mod rollback;
 
+pub use backup::DatabaseBackups;
 pub use drift::DatabaseDrift;
 pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
 pub use lint::{FindingAnswer, LintAnswer};

@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod agent;
 mod applied;
+pub(crate) mod backup;
 pub(crate) mod baseline;
 pub(crate) mod cancel;
 pub(crate) mod completions;

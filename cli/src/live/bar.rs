@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use stopover_model::report::{Progress, ProgressUnit};
 
+use crate::render::View;
 use crate::render::line::{Line, Tone};
 use crate::render::number::{amount, rate, ticking};
 
@@ -42,6 +43,30 @@ impl Meter {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let done = (last - first) as f64;
         (seconds >= 0.2 && done > 0.0).then(|| done / seconds)
+    }
+}
+
+/// Progress of one thing, on one line.
+#[derive(Debug, Default)]
+pub struct OneBar {
+    doing: String,
+    meter: Meter,
+}
+
+impl OneBar {
+    #[must_use]
+    pub fn line(&mut self, progress: &Progress, view: View) -> Line {
+        if self.doing != progress.doing {
+            self.doing.clone_from(&progress.doing);
+            self.meter = Meter::default();
+        }
+        self.meter.add(view.now, progress.done);
+        let head = Line::of(Tone::Busy, "▸ ").plain(&progress.doing).plain("  ");
+        if progress.done == 0 && progress.total == 0 {
+            return head.cut(view.width);
+        }
+        let room = view.width.saturating_sub(head.width());
+        head.then(line(progress, &self.meter, room))
     }
 }
 

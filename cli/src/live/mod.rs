@@ -7,6 +7,7 @@ mod frame;
 mod screen;
 mod weather;
 
+pub use bar::OneBar;
 pub use frame::frame;
 pub use screen::Screen;
 pub use weather::Weather;

@@ -1,6 +1,7 @@
 //! From states and records to lines of text. Nothing here reads, writes, waits or asks for the time.
 
 pub mod adoption;
+pub mod backup;
 pub mod check;
 pub mod drift;
 pub mod error;

@@ -45,7 +45,7 @@ pub(super) struct Acts {
 }
 
 /// An act's stay in an environment.
-struct Stay {
+pub(super) struct Stay {
     shared: Arc<Shared>,
     environment: EnvironmentName,
 }
@@ -71,7 +71,7 @@ impl Acts {
 }
 
 impl Stay {
-    async fn begin(
+    pub(super) async fn begin(
         shared: &Arc<Shared>,
         environment: &EnvironmentName,
         act: &DeploymentId,

@@ -20,7 +20,7 @@ pub enum ConductError {
     )]
     Held { environment: String, by: DeploymentId },
     #[error(
-        "`stopover adopt` or `stopover baseline` writes in the environment {0} right now; try again in a moment"
+        "`stopover adopt`, `stopover baseline` or `stopover backup restore` works in the environment {0} right now; try again when it has ended"
     )]
     OtherAct(EnvironmentName),
     #[error("no agent has joined the environment {0} yet: stopover agent token {0}")]

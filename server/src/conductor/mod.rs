@@ -10,6 +10,7 @@
 
 mod act;
 mod actor;
+mod backups;
 mod create;
 mod dispatch;
 mod drift;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use act::RecordApplied;
+pub use backups::{BackupAsked, BackupUpdates, Shelves};
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};

@@ -73,6 +73,7 @@ fn everything_went_well() {
           file     /var/lib/stopover/backups/app-0.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
           restore  pg_restore --clean --dbname app /var/lib/stopover/backups/app-0.dump
+          or       stopover backup restore 9g2k4t8w1x --as NAME
         ✓ migrate    up.sql, 5 statements, 20,000 rows touched                 1.8 s
         ✓ verify     2 checks hold                                             1.0 s
           ✓ every existing user is complete  0
@@ -89,6 +90,7 @@ fn everything_went_well() {
           file     /var/lib/stopover/backups/app-1.dump
           sha256   ec041998eb6055e8c4dbdd20898850ae26255604fbdfcc26ee7f0606e6352fad
           restore  pg_restore --clean --dbname app /var/lib/stopover/backups/app-1.dump
+          or       stopover backup restore 9g2k4t8w1x --as NAME
         ✓ migrate    up.batch.sql, 5 statements, 300,000 rows touched, waite…  1.8 s
           estimated about 27 s: 20,000 rows took 1.8 s in staging
         ✓ verify     2 checks hold                                             1.0 s

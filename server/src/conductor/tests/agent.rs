@@ -27,6 +27,7 @@ use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 type Updates = BoxStream<'static, Result<v1::StepUpdate, Status>>;
+type BackupUpdates = BoxStream<'static, Result<v1::BackupUpdate, Status>>;
 
 const RUN: &str = "00000000-0000-4000-8000-000000000001";
 
@@ -238,6 +239,8 @@ impl Agent for Fake {
     type MigrateStream = Updates;
     type VerifyStream = Updates;
     type RollbackStream = Updates;
+    type VerifyBackupStream = BackupUpdates;
+    type RestoreBackupStream = BackupUpdates;
 
     async fn describe(
         &self,
@@ -293,6 +296,27 @@ impl Agent for Fake {
         let plan = self.plan.lock().unwrap().clone();
         let result = Some(v1::plan_rollback_response::Result::Plan(plan.into()));
         Ok(Response::new(v1::PlanRollbackResponse { result }))
+    }
+
+    async fn list_backups(
+        &self,
+        _: Request<v1::ListBackupsRequest>,
+    ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn verify_backup(
+        &self,
+        _: Request<v1::VerifyBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn restore_backup(
+        &self,
+        _: Request<v1::RestoreBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn accept_drift(

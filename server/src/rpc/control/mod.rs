@@ -1,5 +1,6 @@
 //! What operators ask for: one file a group of verbs. Here is only which method is which verb.
 
+mod backups;
 mod deployments;
 mod drift;
 mod environments;
@@ -39,6 +40,8 @@ fn answer<T>(made: Result<T, RpcError>) -> Answer<T> {
 #[tonic::async_trait]
 impl Control for Api {
     type WatchStream = BoxStream<'static, Result<v1::WatchUpdate, Status>>;
+    type VerifyBackupStream = backups::Updates;
+    type RestoreBackupStream = backups::Updates;
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Answer<v1::PlanResponse> {
         answer(self.show_plan(request.into_inner()).await)
@@ -150,6 +153,28 @@ impl Control for Api {
     ) -> Answer<v1::AcceptEnvironmentDriftResponse> {
         let by = Operator::of(&request)?;
         answer(self.accept(by, request.into_inner()).await)
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<v1::ListEnvironmentBackupsRequest>,
+    ) -> Answer<v1::ListEnvironmentBackupsResponse> {
+        answer(self.backups(request.into_inner()).await)
+    }
+
+    async fn verify_backup(
+        &self,
+        request: Request<v1::VerifyStoredBackupRequest>,
+    ) -> Answer<Self::VerifyBackupStream> {
+        answer(self.verify_stored(request.into_inner()).await)
+    }
+
+    async fn restore_backup(
+        &self,
+        request: Request<v1::RestoreStoredBackupRequest>,
+    ) -> Answer<Self::RestoreBackupStream> {
+        let by = Operator::of(&request)?;
+        answer(self.restore_stored(by, request.into_inner()).await)
     }
 
     async fn create_environment(

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 type Updates = BoxStream<'static, Result<v1::StepUpdate, Status>>;
+type BackupUpdates = BoxStream<'static, Result<v1::BackupUpdate, Status>>;
 
 pub(super) struct Described(pub(super) v1::DescribeResponse);
 
@@ -47,6 +48,8 @@ impl Agent for Described {
     type MigrateStream = Updates;
     type VerifyStream = Updates;
     type RollbackStream = Updates;
+    type VerifyBackupStream = BackupUpdates;
+    type RestoreBackupStream = BackupUpdates;
 
     async fn describe(
         &self,
@@ -97,6 +100,27 @@ impl Agent for Described {
         &self,
         _: Request<v1::PlanRollbackRequest>,
     ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        idle()
+    }
+
+    async fn list_backups(
+        &self,
+        _: Request<v1::ListBackupsRequest>,
+    ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        idle()
+    }
+
+    async fn verify_backup(
+        &self,
+        _: Request<v1::VerifyBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
+        idle()
+    }
+
+    async fn restore_backup(
+        &self,
+        _: Request<v1::RestoreBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
         idle()
     }
 

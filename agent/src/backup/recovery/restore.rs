@@ -1,0 +1,110 @@
+//! Brings a backup back: into a new database, over the live one, or into one that is dropped again.
+
+use std::time::Instant;
+
+use stopover_model::backup::{RestoreTarget, RestoredBackup};
+use stopover_model::pipeline::BackupLevel;
+use stopover_model::report::{Outcome, StepError, StepReport};
+
+use super::super::manifest::Manifest;
+use super::super::shelf::Shelf;
+use super::super::{self as backup, BackupRequest, BackupSettings};
+use super::place::{self, Beside};
+use super::{Wanted, content, copy, swap};
+use crate::step::StepContext;
+use crate::vault::FileKey;
+
+/// Restores a backup. What is half done is dropped again, whatever goes wrong.
+pub async fn restore(
+    context: &StepContext,
+    settings: &BackupSettings,
+    wanted: &Wanted,
+    target: &RestoreTarget,
+) -> Result<RestoredBackup, StepError> {
+    let begun = Instant::now();
+    let destination = &settings.vault.destination;
+    let shelf = Shelf::of(destination, &context.environment, &context.step.database).await?;
+    let manifest = shelf.take(&wanted.backup, destination)?;
+    if !manifest.recipients.is_empty() && wanted.key.is_none() {
+        return Err(content::sealed(&manifest));
+    }
+    check(context, target).await?;
+    let fresh_backup = match target {
+        RestoreTarget::NewDatabase { .. } => None,
+        RestoreTarget::Live { .. } => Some(fresh(context, settings).await?),
+    };
+    let place = Beside::create(context, &wanted.backup).await?;
+    match fill_and_name(context, settings, wanted, &manifest, target, &place).await {
+        Ok((database_name, kept_as)) => {
+            place.session.close().await;
+            Ok(RestoredBackup { database_name, kept_as, fresh_backup, took: begun.elapsed() })
+        }
+        Err(error) => Err(place.dropped(context, error).await),
+    }
+}
+
+/// Restores it into a database that is dropped again.
+pub(super) async fn try_out(
+    context: &StepContext,
+    settings: &BackupSettings,
+    manifest: &Manifest,
+    key: Option<&FileKey>,
+) -> Result<(), StepError> {
+    if !manifest.recipients.is_empty() && key.is_none() {
+        return Err(content::sealed(manifest));
+    }
+    let place = Beside::create(context, &manifest.id()).await?;
+    let filled = copy::fill(context, settings, manifest, key, &place).await;
+    match filled {
+        Ok(()) => place.drop_again(context).await,
+        Err(error) => Err(place.dropped(context, error).await),
+    }
+}
+
+/// What would stop it later stops it now.
+async fn check(context: &StepContext, target: &RestoreTarget) -> Result<(), StepError> {
+    let session = place::maintenance(context).await?;
+    let checked = match target {
+        RestoreTarget::Live { disconnect_others: false } => swap::nobody_else(context, &session).await,
+        RestoreTarget::Live { disconnect_others: true } => Ok(()),
+        RestoreTarget::NewDatabase { .. } => place::check_name(&session, target).await,
+    };
+    session.close().await;
+    checked
+}
+
+/// A backup of the live database as it is now; where it lies.
+async fn fresh(context: &StepContext, settings: &BackupSettings) -> Result<String, StepError> {
+    context.reporter.message("backing up the database as it is now");
+    let request =
+        BackupRequest { level: BackupLevel::Recorded, system_identifier: String::new(), needed: None };
+    match backup::run(context, settings, &request).await {
+        Outcome::Succeeded { report: StepReport::BackedUp(report) } => Ok(report.path),
+        other => Err(other.error().cloned().unwrap_or_else(copy::stopped)),
+    }
+}
+
+async fn fill_and_name(
+    context: &StepContext,
+    settings: &BackupSettings,
+    wanted: &Wanted,
+    manifest: &Manifest,
+    target: &RestoreTarget,
+    place: &Beside,
+) -> Result<(String, Option<String>), StepError> {
+    copy::fill(context, settings, manifest, wanted.key.as_ref(), place).await?;
+    place.carry_over(context).await?;
+    if context.cancel.is_cancelled() {
+        return Err(copy::stopped());
+    }
+    match target {
+        RestoreTarget::NewDatabase { name } => {
+            place.called(name).await?;
+            Ok((name.clone(), None))
+        }
+        RestoreTarget::Live { disconnect_others } => {
+            let kept = swap::swap(context, place, *disconnect_others).await?;
+            Ok((context.database.database().to_owned(), Some(kept)))
+        }
+    }
+}
