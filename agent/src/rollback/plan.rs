@@ -8,6 +8,7 @@ mod held;
 mod objects;
 mod reach;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stopover_lint::impact::ScriptToPredict;
@@ -15,7 +16,7 @@ use stopover_model::id::DeploymentId;
 use stopover_model::migration::{Migration, Variant};
 use stopover_model::report::StepError;
 use stopover_model::rollback::{MigrationRollback, RollbackPlan, Taken, Taking};
-use stopover_model::sql::{Drop, DropTarget};
+use stopover_model::sql::{Drop, DropTarget, identifiers};
 use tokio::time::Instant;
 
 use super::later::later;
@@ -26,8 +27,10 @@ use crate::step::StepContext;
 use held::Since;
 use reach::Reached;
 
-/// Beyond this nothing more is counted: estimates have to do.
-const COUNT_FOR: Duration = Duration::from_secs(20);
+/// A person who asks is ready to wait so long for true numbers.
+pub const PATIENT: Duration = Duration::from_secs(20);
+/// And a rollback that is under way so long.
+pub const HURRIED: Duration = Duration::from_secs(3);
 /// So many things that go along, or are in the way, are named of each object.
 const MOST_NAMED: usize = 20;
 
@@ -40,6 +43,8 @@ pub struct PlanWish {
     pub migrations: Vec<Migration>,
     /// Only whether others have applied something on top.
     pub only_later: bool,
+    /// Beyond this nothing more is counted: estimates have to do.
+    pub count_for: Duration,
 }
 
 /// Looks at what is there.
@@ -66,7 +71,8 @@ async fn on_session(session: &Session, wish: &PlanWish) -> Result<RollbackPlan, 
     let there: Vec<&Migration> =
         wish.migrations.iter().filter(|m| entries.iter().any(|e| e.migration == m.id)).collect();
     let mut impacts = impact::predicted_of(session, &there, downs, &[], &mut warnings).await?;
-    let mut look = Look { session, gone: Vec::new(), counted_until: Instant::now() + COUNT_FOR };
+    let counted_until = Instant::now() + wish.count_for;
+    let mut look = Look { session, gone: Vec::new(), changed: BTreeSet::new(), counted_until };
     let mut migrations = Vec::with_capacity(wish.migrations.len());
     for migration in &wish.migrations {
         let entry = entries.iter().find(|e| e.migration == migration.id);
@@ -101,6 +107,8 @@ struct Look<'a> {
     session: &'a Session,
     /// What the statements so far take.
     gone: Vec<Reached>,
+    /// What they speak of that create or alter something, or run code: by the time it may no longer be as it is now.
+    changed: BTreeSet<String>,
     counted_until: Instant,
 }
 
@@ -116,7 +124,7 @@ impl Look<'_> {
         for (index, statement) in (0..).zip(down.statements()) {
             for drop in statement.drops() {
                 match self.taken(index, &drop, &since).await {
-                    Ok(taken) => takes.extend(taken),
+                    Ok(found) => takes.extend(found),
                     Err(error) if error.is_lost() => {
                         return Err(error.into_step_error("could not look at what a rollback takes"));
                     }
@@ -127,6 +135,9 @@ impl Look<'_> {
                         takes.push(unseen(index, &drop, format!("it could not be looked at: {error}")));
                     }
                 }
+            }
+            if changes(statement.text) {
+                self.changed.extend(identifiers(&statement));
             }
         }
         Ok(takes)
@@ -158,15 +169,21 @@ impl Look<'_> {
             _ if drop.cascade => reach::of_truncation(self.session, &start).await?,
             _ => start,
         };
+        let (changed, in_the_way): (Vec<_>, Vec<_>) =
+            reached.iter().filter(|r| r.in_the_way).partition(|r| self.changed.contains(&r.bare));
         let mut taken = Taken {
             statement,
             object: drop.target.to_string(),
             how,
             held: None,
             along: named(reached.iter().filter(|r| r.along)),
-            in_the_way: named(reached.iter().filter(|r| r.in_the_way)),
+            in_the_way: named(in_the_way.into_iter()),
             notes: Vec::new(),
         };
+        let depending = changed.into_iter().filter_map(|r| r.name.as_ref());
+        let depending: Vec<String> = depending
+            .map(|name| format!("{name} depends on it now; a statement before this one speaks of that"))
+            .collect();
         let bearers: Vec<&Reached> = reached.iter().filter(|r| !r.in_the_way && r.bears_rows()).collect();
         if !bearers.is_empty() {
             taken.held = Some(held::of(self.session, &bearers, since, self.counted_until).await?);
@@ -175,8 +192,15 @@ impl Look<'_> {
             taken.notes = functions::that_name(self.session, &drop.target, &self.gone).await?;
             self.gone.extend(reached.into_iter().filter(|r| !r.in_the_way));
         }
+        taken.notes.extend(depending);
         Ok(Some(taken))
     }
+}
+
+/// Whether a statement may make something else of an object than it is now, without dropping it.
+fn changes(text: &str) -> bool {
+    let verb = text.split_whitespace().next().unwrap_or_default();
+    ["CREATE", "ALTER", "DO", "CALL", "EXECUTE"].iter().any(|word| verb.eq_ignore_ascii_case(word))
 }
 
 fn named<'a>(reached: impl Iterator<Item = &'a Reached>) -> Vec<String> {

@@ -18,7 +18,7 @@ use tonic::Status;
 
 use super::{AgentService, command, invalid};
 use crate::record::RecordWork;
-use crate::rollback::plan::PlanWish;
+use crate::rollback::plan::{PATIENT, PlanWish};
 use crate::step::{Reporter, StepContext};
 use crate::{drift, history, record, rollback};
 
@@ -99,7 +99,8 @@ impl AgentService {
         let deployment: DeploymentId =
             name::read(request.deployment, "deployment").map_err(|e| invalid(&e))?;
         let migrations = command::migrations(request.migrations)?;
-        let wish = PlanWish { deployment, migrations, only_later: request.only_later };
+        let (only_later, count_for) = (request.only_later, PATIENT);
+        let wish = PlanWish { deployment, migrations, only_later, count_for };
         let result = match rollback::plan::look(&context, &wish).await {
             Ok(plan) => Answer::Plan(plan.into()),
             Err(error) => Answer::Failed(error.into()),

@@ -1,6 +1,6 @@
 //! What a rollback would take, said before it takes it.
 
-use stopover_agent::rollback::plan::{PlanWish, look};
+use stopover_agent::rollback::plan::{PATIENT, PlanWish, look};
 use stopover_model::event::StepKind;
 use stopover_model::impact::LockMode;
 use stopover_model::migration::Migration;
@@ -14,6 +14,7 @@ async fn plan(bench: &Bench, migrations: &[&Migration]) -> RollbackPlan {
         deployment: DEPLOYMENT.parse().unwrap(),
         migrations: migrations.iter().map(|m| (*m).clone()).collect(),
         only_later: false,
+        count_for: PATIENT,
     };
     look(&bench.context(StepKind::Inspect), &wish).await.unwrap()
 }
@@ -113,6 +114,12 @@ async fn what_depends_on_it_stands_in_the_way_unless_it_goes_before_or_with_it()
     for view in ["view paying", "view richest"] {
         assert!(column.along.iter().any(|o| o == view), "{:?}", column.along);
     }
+    // A view that is written anew before no longer stands in the way, as far as can be told.
+    let anew = "CREATE OR REPLACE VIEW paying AS SELECT id FROM users; ALTER TABLE users DROP plan;";
+    let anew = plan(&bench, &[&migration("001_plan", &files(anew))]).await;
+    assert_eq!(anew.in_the_way().count(), 0, "{anew:#?}");
+    let notes = &taken(&anew, "column users.plan").notes;
+    assert!(notes.iter().any(|n| n.starts_with("view paying depends on it now")), "{notes:?}");
     let in_order =
         migration("001_plan", &files("DROP VIEW richest; DROP VIEW paying; ALTER TABLE users DROP plan;"));
     let in_order = plan(&bench, &[&in_order]).await;

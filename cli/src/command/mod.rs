@@ -26,6 +26,7 @@ pub(crate) mod watch;
 
 pub(crate) use deploy::create as create_deployment;
 pub(crate) use plan::show as show_plan;
+pub(crate) use status::fetch;
 
 use crate::args::Global;
 use crate::client::{self, Control};

@@ -4,6 +4,7 @@ use serde::Serialize;
 use stopover_model::deployment::Deployment;
 use stopover_model::event::DeploymentOutcome;
 use stopover_model::id::Seq;
+use stopover_model::rollback::{Taken, Taking};
 use stopover_proto::v1;
 
 use super::Context;
@@ -68,8 +69,11 @@ fn stands_in_the_way(plan: &RollbackAnswer, deployment: &Deployment) -> Option<F
             None => failure,
         });
     }
-    let blocked = plan.plans().flat_map(|p| p.in_the_way().cloned()).collect::<Vec<_>>();
-    if blocked.is_empty() {
+    // What a block of code drops before can't be seen: then it may do.
+    let certain = |taken: &&Taken| taken.how != Taking::Hidden;
+    let all = plan.plans().flat_map(|p| &p.migrations).flat_map(|m| &m.takes);
+    let blocked: Vec<_> = plan.plans().flat_map(|p| p.in_the_way().cloned()).collect();
+    if blocked.is_empty() || !all.into_iter().all(|taken| certain(&taken)) {
         return None;
     }
     let message = format!("nothing was taken back: {} would make it fail", blocked.join(", "));

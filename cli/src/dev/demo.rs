@@ -7,9 +7,11 @@ use stopover_proto::v1;
 
 use super::check::{Expected, look};
 use super::stack::{ENVIRONMENTS, PIPELINE, Stack};
+use crate::answer::RollbackAnswer;
 use crate::command::show::{Ended, show};
-use crate::command::{create_deployment, show_plan};
+use crate::command::{create_deployment, fetch, show_plan};
 use crate::failure::{Exit, Failure};
+use crate::render;
 use crate::render::line::{Line, Tone};
 
 /// Of production in [`ENVIRONMENTS`].
@@ -47,6 +49,16 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
     }
     heading(stack, "The way back: production rolled back, after another backup")?;
     let environment = ENVIRONMENTS[PRODUCTION].to_owned();
+    if !stack.output.json {
+        let deployment = fetch(&mut control, &id).await?;
+        let request = v1::PlanDeploymentRollbackRequest {
+            deployment: id.clone(),
+            environment: environment.clone(),
+            to: String::new(),
+        };
+        let plan = RollbackAnswer::try_from(control.plan_rollback(request).await?.into_inner())?;
+        stack.output.lines(&render::rollback::lines(&plan, &deployment, stack.output.view()))?;
+    }
     let request = v1::RollbackDeploymentRequest { deployment: id.clone(), environment, to: String::new() };
     let seq = control.rollback_deployment(request).await?.into_inner().seq;
     match show(stack.output, control, &id, Seq(seq)).await? {

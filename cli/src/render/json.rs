@@ -7,6 +7,7 @@ use serde::Serialize;
 use stopover_model::deployment::{Deployment, Stage, StageStatus, StatementRun, Step, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKind, Waiting};
+use stopover_model::id::MigrationId;
 use stopover_model::plan::{Estimate, TargetPlan};
 use stopover_model::report::{StepError, StepReport};
 
@@ -138,7 +139,7 @@ fn rollback_view(stage: &Stage) -> Option<RollbackView<'_>> {
         StageStatus::RollbackFailed { cause, .. } => Some(cause.as_str()),
         _ => None,
     };
-    let to = rollback.to.as_ref().map(|id| id.as_str());
+    let to = rollback.to.as_ref().map(MigrationId::as_str);
     Some(RollbackView { since: rollback.at, cause: &rollback.cause, by: &rollback.by, to, failed })
 }
 

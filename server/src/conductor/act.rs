@@ -152,12 +152,17 @@ impl Shared {
         let epoch = self.store.next_epoch().await?;
         let act = self.act(&environment, &database, id.clone(), epoch);
         tracing::info!(act = %id, %environment, %database, migrations = migrations.len(), "recording: {origin}");
+        let digests: Vec<_> = migrations.iter().map(|m| m.digest).collect();
         let request = v1::RecordRequest {
             act: Some(act.into()),
             migrations: messages::write(migrations),
             origin: message::write(origin),
         };
-        Ok(self.ask(&environment, &database, |link| write(link, request)).await)
+        let recorded = self.ask(&environment, &database, |link| write(link, request)).await;
+        if recorded.is_ok() {
+            self.store.lift_quarantine(&environment, digests).await?;
+        }
+        Ok(recorded)
     }
 
     pub(super) fn act(

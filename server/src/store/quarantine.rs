@@ -1,6 +1,7 @@
 //! What was rolled back in which environment: written with the events that say so, so that neither is there without the
 //! other.
 
+use stopover_model::digest::Digest;
 use stopover_model::id::EnvironmentName;
 use stopover_model::quarantine::{QuarantineChange, Quarantined};
 
@@ -19,6 +20,25 @@ impl Store {
         let rows = self.db.read(query).await;
         rows.and_then(|rows| rows.iter().map(quarantined).collect())
             .map_err(attempt(format_args!("read what was rolled back in {environment}")))
+    }
+
+    /// These contents count as applied in an environment.
+    pub async fn lift_quarantine(
+        &self,
+        environment: &EnvironmentName,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), StoreError> {
+        let lift = |digest| QuarantineChange::Lift { environment: environment.clone(), digest };
+        let changes: Vec<_> = digests.into_iter().map(lift).collect();
+        self.change_quarantine(&changes)
+            .await
+            .map_err(attempt(format_args!("lift the quarantine in {environment}")))
+    }
+
+    async fn change_quarantine(&self, changes: &[QuarantineChange]) -> Result<(), Cause> {
+        let mut tx = self.db.begin().await?;
+        change(&mut tx, changes).await?;
+        tx.commit().await
     }
 }
 

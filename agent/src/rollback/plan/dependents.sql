@@ -41,7 +41,7 @@ WITH RECURSIVE edge (class, object, sub, from_class, from_object, from_sub, kind
     SELECT r.*, true FROM refusing r
 )
 SELECT f.class, f.object, f.sub, coalesce(c.relkind::text, '') AS kind, f.in_the_way,
-    pg_catalog.pg_describe_object(f.class, f.object, f.sub) AS name,
+    pg_catalog.pg_describe_object(f.class, f.object, f.sub) AS name, coalesce(c.relname, '')::text AS bare,
     CASE f.class
         WHEN 'pg_catalog.pg_class'::regclass THEN
             c.relkind NOT IN ('c', 't') AND c.relnamespace <> 'pg_toast'::regnamespace

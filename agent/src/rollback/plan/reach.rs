@@ -19,6 +19,8 @@ pub(super) struct Reached {
     pub(super) in_the_way: bool,
     /// None for what people never see: the type of a table's rows, say.
     pub(super) name: Option<String>,
+    /// Of a relation, without its schema; empty where that does not matter.
+    pub(super) bare: String,
 }
 
 impl Reached {
@@ -31,6 +33,7 @@ impl Reached {
             along: false,
             in_the_way: false,
             name: None,
+            bare: String::new(),
         }
     }
 
@@ -38,7 +41,7 @@ impl Reached {
         let in_the_way: bool = row.get("in_the_way");
         let name: Option<String> = row.get("name");
         let name = name.filter(|_| row.get("shown"));
-        Self { along: !in_the_way, in_the_way, name, ..Self::named_by_statement(row) }
+        Self { along: !in_the_way, in_the_way, name, bare: row.get("bare"), ..Self::named_by_statement(row) }
     }
 
     /// A table, or a column of one. What a materialized view holds can be had again.
@@ -113,7 +116,7 @@ WITH RECURSIVE emptied (oid) AS (
     SELECT k.conrelid FROM emptied e JOIN pg_catalog.pg_constraint k ON k.confrelid = e.oid AND k.contype = 'f'
 )
 SELECT 'pg_catalog.pg_class'::regclass::oid AS class, c.oid AS object, 0 AS sub, c.relkind::text AS kind,
-    false AS in_the_way, true AS shown, 'all rows of ' || c.oid::regclass::text AS name
+    false AS in_the_way, true AS shown, '' AS bare, 'all rows of ' || c.oid::regclass::text AS name
 FROM emptied e JOIN pg_catalog.pg_class c ON c.oid = e.oid
 WHERE e.oid <> ALL ($1::oid[])
 ORDER BY c.relname";

@@ -29,13 +29,13 @@ impl Simulation {
             sample::migration("002_b", true, false),
             sample::migration("003_c", true, false),
         ];
-        Self::of(sample::created(sample::pipeline(on_failure), migrations))
+        Self::of(&sample::created(sample::pipeline(on_failure), migrations))
     }
 
     /// With a verification in front of the monitors.
     fn checked(on_failure: &str) -> Self {
         let migrations = vec![sample::migration_with("001_a", sample::VERIFY_AND_MONITOR)];
-        Self::of(sample::created(sample::pipeline(on_failure), migrations))
+        Self::of(&sample::created(sample::pipeline(on_failure), migrations))
     }
 
     /// Deployed again after a rollback, for this reason.
@@ -46,10 +46,10 @@ impl Simulation {
         if let Event::Created { again, .. } = &mut record.event {
             *again = why.map(str::to_owned);
         }
-        Self::of(record)
+        Self::of(&record)
     }
 
-    fn of(record: Record) -> Self {
+    fn of(record: &Record) -> Self {
         let mut world = World::default();
         for (name, databases) in [("staging", &["eu", "us"][..]), ("production", &["main"][..])] {
             let view = EnvironmentView {
@@ -59,7 +59,7 @@ impl Simulation {
             };
             world.environments.insert(name.parse().unwrap(), view);
         }
-        let deployment = Deployment::open(&record).unwrap();
+        let deployment = Deployment::open(record).unwrap();
         Self { deployment, world, now: sample::at(0), wake: None, cancelled: vec![], lines: 0, epoch: 0 }
     }
 

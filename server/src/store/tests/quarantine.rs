@@ -43,7 +43,10 @@ async fn what_was_rolled_back_is_kept_for_its_environment_until_it_is_lifted(pla
     let lift = QuarantineChange::Lift { environment: production.clone(), digest: later.digest };
     learn(&store, 4, &[lift]).await;
     assert_eq!(store.quarantined(&production).await.unwrap().len(), 1);
-    assert_eq!(store.quarantined(&"staging".parse().unwrap()).await.unwrap().len(), 1);
+    let staging = "staging".parse().unwrap();
+    assert_eq!(store.quarantined(&staging).await.unwrap().len(), 1);
+    store.lift_quarantine(&staging, [later.digest]).await.unwrap();
+    assert!(store.quarantined(&staging).await.unwrap().is_empty());
 }
 
 async fn nothing_is_kept_of_a_lost_append(place: Place) {
