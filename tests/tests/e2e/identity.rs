@@ -115,6 +115,7 @@ async fn a_tunnel_without_an_agents_certificate_is_refused() {
 struct Pretender;
 
 type Updates = tokio_stream::Empty<Result<v1::StepUpdate, Status>>;
+type BackupUpdates = tokio_stream::Empty<Result<v1::BackupUpdate, Status>>;
 
 #[tonic::async_trait]
 impl Agent for Pretender {
@@ -124,6 +125,8 @@ impl Agent for Pretender {
     type MigrateStream = Updates;
     type VerifyStream = Updates;
     type RollbackStream = Updates;
+    type VerifyBackupStream = BackupUpdates;
+    type RestoreBackupStream = BackupUpdates;
 
     async fn describe(
         &self,
@@ -190,6 +193,27 @@ impl Agent for Pretender {
         &self,
         _: Request<v1::PlanRollbackRequest>,
     ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn list_backups(
+        &self,
+        _: Request<v1::ListBackupsRequest>,
+    ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn verify_backup(
+        &self,
+        _: Request<v1::VerifyBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn restore_backup(
+        &self,
+        _: Request<v1::RestoreBackupRequest>,
+    ) -> Result<Response<BackupUpdates>, Status> {
         panic!("production's work came to staging's agent")
     }
 
