@@ -109,9 +109,6 @@ fn agree(context: &Context, args: &AppliedArgs, targets: &[DatabaseAdoption]) ->
         context.output.note(&Line::new().plain("there is nothing to write: the ledger has it all"));
         return Ok(false);
     }
-    if args.yes {
-        return Ok(true);
-    }
     let databases: Vec<_> =
         targets.iter().filter(|t| t.new_marks() > 0).map(|t| t.database.to_string()).collect();
     let question = format!(
@@ -120,15 +117,7 @@ fn agree(context: &Context, args: &AppliedArgs, targets: &[DatabaseAdoption]) ->
         databases.join(", "),
         args.environment
     );
-    match context.output.ask(&question) {
-        Some(true) => Ok(true),
-        Some(false) => {
-            context.output.note(&Line::new().plain("nothing was written"));
-            Err(Failure::silent(Exit::Usage))
-        }
-        None => Err(Failure::usage("nothing was written: there is no terminal to ask on")
-            .with_hint("look through it, and say the same with --yes")),
-    }
+    context.agreed(args.yes, &question).map(|()| true)
 }
 
 async fn write(

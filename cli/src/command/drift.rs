@@ -61,23 +61,12 @@ fn agree(context: &Context, args: &DriftArgs, targets: &[DatabaseDrift]) -> Resu
         context.output.note(&Line::new().plain("there is nothing to accept"));
         return Ok(false);
     }
-    if args.yes {
-        return Ok(true);
-    }
     let question = format!(
         "from now on, is the schema of {} in {} right as it is? [y/N] ",
         databases.join(", "),
         args.environment
     );
-    match context.output.ask(&question) {
-        Some(true) => Ok(true),
-        Some(false) => {
-            context.output.note(&Line::new().plain("nothing was written"));
-            Err(Failure::silent(Exit::Usage))
-        }
-        None => Err(Failure::usage("nothing was written: there is no terminal to ask on")
-            .with_hint("look through it, and say the same with --yes")),
-    }
+    context.agreed(args.yes, &question).map(|()| true)
 }
 
 async fn accept(control: &mut Control, args: &DriftArgs, target: &mut DatabaseDrift) -> Result<(), Failure> {
