@@ -13,8 +13,8 @@ use futures::future::join_all;
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded};
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
 use stopover_model::report::{Effect, ErrorClass, StepError};
-use stopover_proto::convert::AgentAct;
 use stopover_proto::convert::field::{direct, message, messages, names};
+use stopover_proto::convert::{AgentAct, InvalidWire};
 use stopover_proto::v1;
 use tonic::{Code, Status};
 
@@ -221,13 +221,11 @@ impl Shared {
 async fn read(link: AgentLink, request: v1::ReadHistoryRequest) -> Result<Histories, StepError> {
     use v1::read_history_response::Result as Answer;
     let answer = link.client().read_history(request).await.map_err(|status| refused(&link, &status))?;
-    match answer.into_inner().result {
-        Some(Answer::Found(found)) => direct::read(found, "found").map_err(|e| nonsense(&link, e)),
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
-    }
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Found(found) => Ok(found),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "found")
 }
 
 async fn write(link: AgentLink, request: v1::RecordRequest) -> Result<Recorded, StepError> {
@@ -241,14 +239,23 @@ async fn write(link: AgentLink, request: v1::RecordRequest) -> Result<Recorded, 
             _ => error,
         }
     })?;
-    match answer.into_inner().result {
-        Some(Answer::Recorded(recorded)) => {
-            direct::read(recorded, "recorded").map_err(|e| nonsense(&link, e))
-        }
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Recorded(recorded) => Ok(recorded),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "recorded")
+}
+
+/// What an agent was asked for, in the field of this name; or why it could not be done.
+pub(super) fn checked<W, T: TryFrom<W, Error = InvalidWire>>(
+    link: &AgentLink,
+    told: Option<Result<W, v1::StepError>>,
+    field: &str,
+) -> Result<T, StepError> {
+    match told {
+        Some(Ok(told)) => direct::read(told, field).map_err(|e| nonsense(link, e)),
+        Some(Err(error)) => Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(link, e))),
+        None => Err(nonsense(link, "it is empty")),
     }
 }
 
@@ -271,7 +278,7 @@ pub(super) fn refused(link: &AgentLink, status: &Status) -> StepError {
     }
 }
 
-pub(super) fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
+fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
     let message = format!("the answer of the agent {} makes no sense: {why}", link.agent);
     StepError::new(ErrorClass::Internal, message).with_hint("are agent and server of the same version?")
 }

@@ -8,10 +8,10 @@ use stopover_model::digest::Digest;
 use stopover_model::drift::SchemaLook;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Epoch, OperatorName};
 use stopover_model::report::StepError;
-use stopover_proto::convert::field::{digest, direct, name};
+use stopover_proto::convert::field::{digest, name};
 use stopover_proto::v1;
 
-use super::act::{nonsense, refused};
+use super::act::{checked, refused};
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
 
@@ -64,23 +64,19 @@ impl Conductor {
 async fn read(link: AgentLink, request: v1::ReadDriftRequest) -> Result<SchemaLook, StepError> {
     use v1::read_drift_response::Result as Answer;
     let answer = link.client().read_drift(request).await.map_err(|status| refused(&link, &status))?;
-    match answer.into_inner().result {
-        Some(Answer::Found(look)) => direct::read(look, "found").map_err(|e| nonsense(&link, e)),
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
-    }
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Found(look) => Ok(look),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "found")
 }
 
 async fn accept(link: AgentLink, request: v1::AcceptDriftRequest) -> Result<SchemaLook, StepError> {
     use v1::accept_drift_response::Result as Answer;
     let answer = link.client().accept_drift(request).await.map_err(|status| refused(&link, &status))?;
-    match answer.into_inner().result {
-        Some(Answer::Accepted(look)) => direct::read(look, "accepted").map_err(|e| nonsense(&link, e)),
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
-    }
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Accepted(look) => Ok(look),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "accepted")
 }

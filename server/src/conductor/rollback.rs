@@ -13,10 +13,10 @@ use stopover_model::id::{
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::rollback::RollbackPlan;
-use stopover_proto::convert::field::{direct, name};
+use stopover_proto::convert::field::name;
 use stopover_proto::v1;
 
-use super::act::{nonsense, refused};
+use super::act::{checked, refused};
 use super::dispatch::bundle;
 use super::load::{LoadError, load};
 use super::{ConductError, Conductor, Request};
@@ -151,11 +151,9 @@ fn stage_of(
 async fn ask(link: AgentLink, request: v1::PlanRollbackRequest) -> Result<RollbackPlan, StepError> {
     use v1::plan_rollback_response::Result as Answer;
     let answer = link.client().plan_rollback(request).await.map_err(|status| refused(&link, &status))?;
-    match answer.into_inner().result {
-        Some(Answer::Plan(plan)) => direct::read(plan, "plan").map_err(|e| nonsense(&link, e)),
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
-    }
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Plan(plan) => Ok(plan),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "plan")
 }
