@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_cluster::{TestDatabase, seed};
 use stopover_tests::Stack;
+use stopover_tests::bench::{Spread, large_cluster, number, ratio, say};
 use stopover_tests::stack::AgentOptions;
 use tokio_postgres::Client;
 
@@ -16,16 +17,8 @@ const PAIRS: usize = 5;
 
 #[tokio::main]
 async fn main() {
-    let rows = std::env::var("STOPOVER_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(ROWS);
-    let cluster = Cluster::builder()
-        .name("bench")
-        .durable(true)
-        .setting("max_wal_size", "8GB")
-        .setting("shared_buffers", "1GB")
-        .setting("autovacuum", "off")
-        .start()
-        .await
-        .expect("a cluster");
+    let rows = number("STOPOVER_BENCH_ROWS", ROWS);
+    let cluster = large_cluster().setting("autovacuum", "off").start().await.expect("a cluster");
     let database = TestDatabase::create(&cluster).await.expect("a database");
     let client = database.client().await.expect("a connection");
     let mut stack = Stack::start().await;
@@ -51,12 +44,12 @@ async fn main() {
         fresh(&client, rows).await;
         whole.push(run(&client, "UPDATE users SET seen = true WHERE seen IS NULL").await);
     }
-    say("ours", rows, &ours, &loops);
-    say("ours, vacuum = \"off\"", rows, &dead, &loops);
-    say("ours, two workers", rows, &two, &loops);
-    say("plpgsql loop of 10,000", rows, &loops, &loops);
-    say("plpgsql loop of id IN (SELECT ... LIMIT)", rows, &limits, &loops);
-    say("one UPDATE", rows, &whole, &loops);
+    report("ours", rows, &ours, &loops);
+    report("ours, vacuum = \"off\"", rows, &dead, &loops);
+    report("ours, two workers", rows, &two, &loops);
+    report("plpgsql loop of 10,000", rows, &loops, &loops);
+    report("plpgsql loop of id IN (SELECT ... LIMIT)", rows, &limits, &loops);
+    report("one UPDATE", rows, &whole, &loops);
 }
 
 /// The table as it was before any backfill.
@@ -110,22 +103,13 @@ BEGIN
 END $$";
 
 #[expect(clippy::cast_precision_loss, reason = "shown as whole rows a second")]
-fn say(what: &str, rows: u64, times: &[Duration], reference: &[Duration]) {
-    let median = |mut numbers: Vec<f64>| {
-        numbers.sort_by(f64::total_cmp);
-        numbers[numbers.len() / 2]
-    };
-    let rate = median(times.iter().map(|time| rows as f64 / time.as_secs_f64()).collect());
-    let ratios: Vec<f64> =
-        times.iter().zip(reference).map(|(time, loops)| loops.as_secs_f64() / time.as_secs_f64()).collect();
-    let (low, high) =
-        (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
-    #[expect(clippy::print_stdout, reason = "a benchmark's answer")]
-    {
-        println!(
-            "{what:42}{rate:>9.0} rows/s   {:.2} of the loop ({low:.2} to {high:.2}, {} pairs)",
-            median(ratios),
-            times.len()
-        );
-    }
+fn report(what: &str, rows: u64, times: &[Duration], reference: &[Duration]) {
+    let rates = Spread::of(times.iter().map(|time| rows as f64 / time.as_secs_f64()));
+    let ratios = Spread::of(times.iter().zip(reference).map(|(time, loops)| ratio(*loops, *time)));
+    let (Some(rates), Some(Spread { least, median, most })) = (rates, ratios) else { return };
+    say(&format!(
+        "{what:42}{:>9.0} rows/s   {median:.2} of the loop ({least:.2} to {most:.2}, {} pairs)",
+        rates.median,
+        times.len()
+    ));
 }

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_cluster::{TestDatabase, seed};
 use stopover_model::duration::{human, parse};
 use stopover_tests::Stack;
+use stopover_tests::bench::{large_cluster, number, say};
 use stopover_tests::stack::AgentOptions;
 use tokio_postgres::Client;
 
@@ -31,16 +32,8 @@ const KINDS: [(&str, &str, &str); 5] = [
 
 #[tokio::main]
 async fn main() {
-    let rows = std::env::var("STOPOVER_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(ROWS);
-    let cluster = Cluster::builder()
-        .name("bench")
-        .durable(true)
-        .setting("max_wal_size", "8GB")
-        .setting("shared_buffers", "1GB")
-        .setting("autovacuum", "off")
-        .start()
-        .await
-        .expect("a cluster");
+    let rows = number("STOPOVER_BENCH_ROWS", ROWS);
+    let cluster = large_cluster().setting("autovacuum", "off").start().await.expect("a cluster");
     for (name, ready, sql) in KINDS {
         let database = TestDatabase::create(&cluster).await.expect("a database");
         let client = database.client().await.expect("a connection");
@@ -80,14 +73,11 @@ async fn compare(stack: &Stack, name: &str, round: usize, sql: &str) {
     let (estimated, took) = (time(&estimate["duration"]), time(&finished["line"]["took"]));
     let ratio = estimated.as_secs_f64() / took.as_secs_f64().max(0.001);
     let basis = estimate["basis"].as_str().unwrap_or("no estimate");
-    #[expect(clippy::print_stdout, reason = "a benchmark's answer")]
-    {
-        println!(
-            "{name:14} estimated {:>8}  took {:>8}  ratio {ratio:>5.2}  {basis}",
-            human(estimated),
-            human(took)
-        );
-    }
+    say(&format!(
+        "{name:14} estimated {:>8}  took {:>8}  ratio {ratio:>5.2}  {basis}",
+        human(estimated),
+        human(took)
+    ));
 }
 
 fn time(value: &Value) -> Duration {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_tests::bench::{Spread, ms, say};
 use stopover_tests::stack::AgentOptions;
 use stopover_tests::{Process, Stack};
 
@@ -108,20 +109,11 @@ fn memory(process: &Process) -> u64 {
 }
 
 fn spread(times: &[Duration]) -> String {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let ms = |d: Duration| d.as_secs_f64() * 1_000.0;
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    format!(
-        "median {:.0} ms ({:.0} to {:.0}, n = {})",
-        ms(sorted[sorted.len() / 2]),
-        ms(least),
-        ms(most),
-        sorted.len()
+    let spread = Spread::of(times.iter().copied().map(ms));
+    spread.map_or_else(
+        || "-".to_owned(),
+        |Spread { least, median, most }| {
+            format!("median {median:.0} ms ({least:.0} to {most:.0}, n = {})", times.len())
+        },
     )
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's result")]
-fn say(line: &str) {
-    println!("{line}");
 }

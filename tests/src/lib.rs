@@ -6,11 +6,13 @@
 //! Cutter: a TCP proxy that can cut, swallow and delay
 //! ObjectStore: a bucket that speaks S3, over a directory
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
+//! bench: what the benchmarks share
 //! ```
 //!
 //! The engine's fault matrix uses the wire as well: agent/tests/engine/faults. Its long form, for a change to the engine:
 //! `STOPOVER_FAULT_ROUNDS=2 cargo nextest run --profile faults -p stopover-agent faults::`
 
+pub mod bench;
 pub mod cli;
 pub mod cutter;
 pub mod history;

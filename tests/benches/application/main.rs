@@ -12,8 +12,9 @@ mod pgbench;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_cluster::{TestDatabase, seed};
 use stopover_tests::Stack;
+use stopover_tests::bench::{large_cluster, number};
 use stopover_tests::stack::AgentOptions;
 use tokio::time::sleep;
 use tokio_postgres::Client;
@@ -48,16 +49,9 @@ CREATE INDEX CONCURRENTLY idx_users_onboarding_completed ON users (onboarding_co
 
 #[tokio::main]
 async fn main() {
-    let rows = number("STOPOVER_BENCH_ROWS").unwrap_or(ROWS);
-    let pairs = number("STOPOVER_BENCH_PAIRS").and_then(|n| n.try_into().ok()).unwrap_or(PAIRS);
-    let cluster = Cluster::builder()
-        .name("bench")
-        .durable(true)
-        .setting("max_wal_size", "8GB")
-        .setting("shared_buffers", "1GB")
-        .start()
-        .await
-        .expect("a cluster");
+    let rows = number("STOPOVER_BENCH_ROWS", ROWS);
+    let pairs = number("STOPOVER_BENCH_PAIRS", PAIRS);
+    let cluster = large_cluster().start().await.expect("a cluster");
     let database = TestDatabase::create(&cluster).await.expect("a database");
     let client = database.client().await.expect("a connection");
     let url = database.url().to_owned();
@@ -77,10 +71,6 @@ async fn main() {
         ("ours, with a backfill", backfill),
         ("ours, with a default", default),
     ]);
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
 }
 
 struct Scene {

@@ -1,6 +1,8 @@
-//! Percentiles, medians and ratios, as they are printed.
+//! What the runs are compared by, as it is printed.
 
 use std::time::Duration;
+
+use stopover_tests::bench::{Spread, ms, percentile, say};
 
 use crate::load::Latencies;
 
@@ -18,15 +20,15 @@ type Figure = fn(&Run) -> f64;
 
 impl Run {
     fn quiet_p99(&self) -> f64 {
-        percentile(&self.quiet, 99)
+        percentile_ms(&self.quiet, 99)
     }
 
     fn p50(&self) -> f64 {
-        percentile(&self.behind, 50)
+        percentile_ms(&self.behind, 50)
     }
 
     fn p99(&self) -> f64 {
-        percentile(&self.behind, 99)
+        percentile_ms(&self.behind, 99)
     }
 
     fn longest(&self) -> f64 {
@@ -49,36 +51,17 @@ pub(crate) fn report(theirs: &[Run], ours: &[Run]) {
         ("landed after the reader (goal: 500)", Run::landed),
     ];
     for (name, of) in rows {
-        say(&format!("{name:<36} {:>24} {:>26}", spread(theirs, of), spread(ours, of)));
+        let spread = |runs: &[Run]| Spread::text(runs.iter().map(of), 1);
+        say(&format!("{name:<36} {:>24} {:>26}", spread(theirs), spread(ours)));
     }
     for (name, of) in [("request p99", Run::p99 as Figure), ("longest statement", Run::longest)] {
-        let mut ratios: Vec<f64> = theirs.iter().zip(ours).map(|(t, o)| of(o) / of(t).max(1e-6)).collect();
-        ratios.sort_by(f64::total_cmp);
-        let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
-        let median = ratios[ratios.len() / 2];
-        say(&format!("{name}, ours / psql, pair by pair: median {median:.3} ({least:.3} to {most:.3})"));
+        let ratios = theirs.iter().zip(ours).map(|(t, o)| of(o) / of(t).max(1e-6));
+        say(&format!("{name}, ours / psql, pair by pair: median {}", Spread::text(ratios, 3)));
     }
 }
 
-fn percentile(latencies: &Latencies, percent: usize) -> f64 {
+fn percentile_ms(latencies: &Latencies, percent: usize) -> f64 {
     let mut sorted = latencies.requests.clone();
     sorted.sort_unstable();
-    let index = (sorted.len() * percent).div_ceil(100).clamp(1, sorted.len().max(1)) - 1;
-    sorted.get(index).map_or(f64::NAN, |d| ms(*d))
-}
-
-fn spread(runs: &[Run], of: Figure) -> String {
-    let mut sorted: Vec<f64> = runs.iter().map(of).collect();
-    sorted.sort_by(f64::total_cmp);
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    format!("{:.1} ({least:.1} to {most:.1})", sorted[sorted.len() / 2])
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's result")]
-fn say(line: &str) {
-    println!("{line}");
+    percentile(&sorted, percent).map_or(f64::NAN, ms)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase, seed};
 use stopover_tests::Stack;
+use stopover_tests::bench::number;
 use stopover_tests::stack::AgentOptions;
 use tokio::time::sleep;
 use tokio_postgres::Client;
@@ -30,7 +31,7 @@ const DEADLINE: Duration = Duration::from_mins(2);
 
 #[tokio::main]
 async fn main() {
-    let pairs = std::env::var("STOPOVER_BENCH_PAIRS").ok().and_then(|n| n.parse().ok()).unwrap_or(PAIRS);
+    let pairs = number("STOPOVER_BENCH_PAIRS", PAIRS);
     let cluster = Cluster::builder().name("bench").durable(true).start().await.expect("a cluster");
     let database = TestDatabase::create(&cluster).await.expect("a database");
     let looking = database.client().await.expect("a connection");

@@ -1,6 +1,8 @@
-//! Medians and ratios, as they are printed.
+//! The tools beside one another, as it is printed.
 
 use std::time::Duration;
+
+use stopover_tests::bench::{Spread, ms, ratio, say};
 
 pub(crate) const SELECT_ONE: &str = "psql -c 'select 1'";
 
@@ -30,7 +32,7 @@ pub(crate) fn table(rows: &[Row]) {
 pub(crate) fn ratios(rows: &[Row], plans: &[Duration]) {
     let Some((ours, others)) = rows.split_first() else { return };
     for other in others.iter().filter(|other| !other.fresh.is_empty()) {
-        say(&format!("fresh / {}: {}", other.name, ratio(&ours.fresh, &other.fresh)));
+        say(&format!("fresh / {}: {}", other.name, ratios_of(&ours.fresh, &other.fresh)));
     }
     let tools: Vec<&Row> = others.iter().filter(|o| !o.fresh.is_empty() && !o.again.is_empty()).collect();
     let fastest: Vec<Duration> =
@@ -38,49 +40,35 @@ pub(crate) fn ratios(rows: &[Row], plans: &[Duration]) {
     if !fastest.is_empty() {
         say(&format!(
             "fresh / the fastest other tool: {}   (goal: at most 1.0)",
-            ratio(&ours.fresh, &fastest)
+            ratios_of(&ours.fresh, &fastest)
         ));
     }
     if let Some(select) = others.iter().find(|other| other.name == SELECT_ONE) {
         let goal = "(goal: at most 3)";
         say(&format!(
             "deploy with nothing to do / {SELECT_ONE}: {}   {goal}",
-            ratio(&ours.again, &select.again)
+            ratios_of(&ours.again, &select.again)
         ));
-        say(&format!("plan with nothing to do / {SELECT_ONE}: {}   {goal}", ratio(plans, &select.again)));
+        say(&format!("plan with nothing to do / {SELECT_ONE}: {}   {goal}", ratios_of(plans, &select.again)));
         for tool in tools {
             say(&format!(
                 "{} with nothing to do / {SELECT_ONE}: {}",
                 tool.name,
-                ratio(&tool.again, &select.again)
+                ratios_of(&tool.again, &select.again)
             ));
         }
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark's result")]
-pub(crate) fn say(line: &str) {
-    println!("{line}");
-}
-
 fn spread(times: &[Duration]) -> String {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let ms = |d: &Duration| d.as_secs_f64() * 1_000.0;
-    match (sorted.first(), sorted.get(sorted.len() / 2), sorted.last()) {
-        (Some(least), Some(median), Some(most)) => {
-            format!("{:.0} ms ({:.0} to {:.0})", ms(median), ms(least), ms(most))
-        }
-        _ => "-".to_owned(),
-    }
+    let spread = Spread::of(times.iter().copied().map(ms));
+    spread.map_or_else(
+        || "-".to_owned(),
+        |Spread { least, median, most }| format!("{median:.0} ms ({least:.0} to {most:.0})"),
+    )
 }
 
-fn ratio(ours: &[Duration], theirs: &[Duration]) -> String {
-    let mut ratios: Vec<f64> =
-        ours.iter().zip(theirs).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64().max(1e-9)).collect();
-    ratios.sort_by(f64::total_cmp);
-    match (ratios.first(), ratios.get(ratios.len() / 2), ratios.last()) {
-        (Some(least), Some(median), Some(most)) => format!("median {median:.2} ({least:.2} to {most:.2})"),
-        _ => "-".to_owned(),
-    }
+fn ratios_of(ours: &[Duration], theirs: &[Duration]) -> String {
+    let ratios = Spread::of(ours.iter().zip(theirs).map(|(a, b)| ratio(*a, *b)));
+    ratios.map_or_else(|| "-".to_owned(), |ratios| format!("median {ratios:.2}"))
 }

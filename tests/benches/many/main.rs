@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase};
 use stopover_tests::Stack;
+use stopover_tests::bench::{number, say};
 use stopover_tests::stack::AgentOptions;
 
-use figures::{Row, say, table};
+use figures::{Row, table};
 use migrations::Written;
 use place::Place;
 use tools::Tool;
@@ -93,8 +94,4 @@ fn timed(work: impl FnOnce()) -> Duration {
     let begun = Instant::now();
     work();
     begun.elapsed()
-}
-
-fn number(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::figures::say;
 use super::migrations::Written;
 use super::place::{Place, run};
+use stopover_tests::bench::say;
 
 /// Something that applies a directory of migrations.
 pub(crate) enum Tool {
