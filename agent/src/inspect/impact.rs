@@ -44,6 +44,10 @@ pub(crate) async fn predicted_of(
     counted: &[TableInspection],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<ScriptImpact>, StepError> {
+    // Every deployment that finds nothing to do comes through here.
+    if migrations.is_empty() {
+        return Ok(Vec::new());
+    }
     let migrations: Arc<[Migration]> = migrations.iter().map(|migration| (*migration).clone()).collect();
     let read = migrations.clone();
     let Some(asked) = apart(move || questions(&scripts(&read)), warnings).await else {
