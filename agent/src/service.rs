@@ -112,7 +112,7 @@ impl AgentService {
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let settings = self.settings.clone();
         let AgentCommand { deployment, step, attempt, epoch, not_after, .. } = command;
-        Ok(self.work.start_in_place(&key, attempt, not_after, place, |begin| {
+        Ok(self.work.start_or_attach(&key, attempt, not_after, place, |begin| {
             tracing::info!(%deployment, %step, %attempt, run = %begin.run, ?place, "a step was asked for");
             let context = StepContext {
                 agent: settings.agent,

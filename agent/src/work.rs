@@ -107,19 +107,9 @@ impl Registry {
         Self::default()
     }
 
-    /// The attempt's work: what runs or ran, else new work made by `start`. A newer attempt ends the older one first.
+    /// The attempt's work: what runs or ran, else new work made by `start`, which may have to wait for its turn. A newer
+    /// attempt ends the older one first.
     pub fn start_or_attach(
-        &self,
-        key: &WorkKey,
-        attempt: Attempt,
-        not_after: Timestamp,
-        start: impl FnOnce(Begin) -> BoxFuture<'static, Outcome>,
-    ) -> Result<Arc<Work>, Refused> {
-        self.start_in_place(key, attempt, not_after, &Place::First, start)
-    }
-
-    /// The same for work that may have to wait for its turn.
-    pub fn start_in_place(
         &self,
         key: &WorkKey,
         attempt: Attempt,
