@@ -9,6 +9,7 @@ mod statements;
 
 use std::time::Duration;
 
+use stopover_model::id::MigrationId;
 use stopover_model::impact::{Sample, SampleWish, ScriptImpact, StatementImpact};
 use stopover_model::migration::{Migration, Script, Variant};
 use stopover_model::plan::main_work;
@@ -40,8 +41,9 @@ pub(super) async fn fill(
     if let Err(reason) = run(context, &trials, &mut found).await {
         tracing::debug!(database = %context.step.database, %reason, "no sample, or not of all statements");
     }
-    for Found { migration, variant, index, sample } in found {
-        let impact = impacts.iter_mut().find(|i| i.migration == trials[migration].id && i.variant == variant);
+    for Found { trial, index, sample } in found {
+        let Trial { id, variant, .. } = &trials[trial];
+        let impact = impacts.iter_mut().find(|i| i.migration == *id && i.variant == *variant);
         let statement = impact.and_then(|i| i.statements.iter_mut().find(|s| s.index == index));
         if let Some(statement) = statement {
             statement.sample = Some(sample);
@@ -51,7 +53,7 @@ pub(super) async fn fill(
 
 /// A script to be tried.
 struct Trial<'a> {
-    id: stopover_model::id::MigrationId,
+    id: MigrationId,
     variant: Variant,
     script: &'a Script,
     /// The relations with work, as SQL names them.
@@ -62,8 +64,7 @@ struct Trial<'a> {
 
 struct Found {
     /// In the list of trials.
-    migration: usize,
-    variant: Variant,
+    trial: usize,
     index: u32,
     sample: Sample,
 }
@@ -128,10 +129,8 @@ async fn run(context: &StepContext, trials: &[Trial<'_>], found: &mut Vec<Found>
 async fn all(session: &Session, trials: &[Trial<'_>], found: &mut Vec<Found>) -> Result<(), NoSample> {
     copy::allowed(session).await?;
     let mut last = Ok(());
-    for (migration, trial) in trials.iter().enumerate() {
-        let tried = one(session, trial, |index, sample| {
-            found.push(Found { migration, variant: trial.variant, index, sample });
-        });
+    for (number, trial) in trials.iter().enumerate() {
+        let tried = one(session, trial, |index, sample| found.push(Found { trial: number, index, sample }));
         match tried.await {
             Err(NoSample::Query(error)) if error.is_lost() => return Err(NoSample::Query(error)),
             Err(reason) => last = Err(reason),
@@ -148,10 +147,10 @@ async fn one(
 ) -> Result<(), NoSample> {
     let sources = sources(session, &trial.relations).await?;
     let last = trial.wanted.iter().map(|(index, _)| *index).max().unwrap_or(0);
-    let (statements, reaches) = statements::runnable(session, trial.script, &sources, last).await?;
+    let runnable = statements::runnable(session, trial.script, &sources, last).await?;
     let mut before: Vec<Timing> = Vec::new();
     for (number, rows) in ROWS.into_iter().enumerate() {
-        let (timings, error) = pass::run(session, &sources, &statements, rows).await?;
+        let (timings, error) = pass::run(session, &sources, &runnable, rows).await?;
         for timing in timings.iter().filter(|_| number > 0) {
             let Some((index, relation)) = trial.wanted.iter().find(|(index, _)| *index == timing.index)
             else {
@@ -167,7 +166,7 @@ async fn one(
             return Err(error.into());
         }
     }
-    reaches.map_or(Ok(()), |index| Err(NoSample::Reaches(index + 1)))
+    runnable.ends_at.map_or(Ok(()), |index| Err(NoSample::Reaches(index + 1)))
 }
 
 fn relation_of(sources: &[Source], relation: &str) -> usize {

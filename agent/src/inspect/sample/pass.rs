@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::copy::Source;
-use super::statements::{Runnable, new_schema};
+use super::statements::Runnable;
 use crate::postgres::{QueryError, Session};
 
 /// What a statement took on the copies.
@@ -22,12 +22,11 @@ const SETTINGS: &str = "SET LOCAL statement_timeout = '500ms'; SET LOCAL lock_ti
 pub(super) async fn run(
     session: &Session,
     sources: &[Source],
-    statements: &[Runnable],
+    runnable: &Runnable,
     rows: u32,
 ) -> Result<(Vec<Timing>, Option<QueryError>), QueryError> {
-    let schema = statements.first().map_or_else(new_schema, |statement| statement.schema.clone());
     let mut timings = Vec::new();
-    let tried = try_all(session, sources, statements, (&schema, rows), &mut timings).await;
+    let tried = try_all(session, sources, runnable, rows, &mut timings).await;
     let ended = session.client().batch_execute("ROLLBACK").await.map_err(|e| session.error(e));
     ended.map(|()| (timings, tried.err()))
 }
@@ -35,8 +34,8 @@ pub(super) async fn run(
 async fn try_all(
     session: &Session,
     sources: &[Source],
-    statements: &[Runnable],
-    (schema, rows): (&str, u32),
+    Runnable { schema, statements, .. }: &Runnable,
+    rows: u32,
     timings: &mut Vec<Timing>,
 ) -> Result<(), QueryError> {
     let client = session.client();

@@ -10,17 +10,19 @@ use super::NoSample;
 use super::copy::Source;
 use crate::postgres::Session;
 
-/// A statement that touches the copies only.
+/// The part of a script that touches the copies only.
 pub(super) struct Runnable {
-    pub(super) index: u32,
-    pub(super) text: String,
-    /// Of the copies.
+    /// Of the copies: a name that nobody else has, and nobody can foresee.
     pub(super) schema: String,
+    pub(super) statements: Vec<Redirected>,
+    /// The statement that may not be tried, where there is one.
+    pub(super) ends_at: Option<u32>,
 }
 
-/// A name that nobody else has, and nobody can foresee.
-pub(super) fn new_schema() -> String {
-    format!("stopover_sample_{}", Uuid::new_v4().simple())
+/// A statement, and what it says of the copies.
+pub(super) struct Redirected {
+    pub(super) index: u32,
+    pub(super) text: String,
 }
 
 enum May {
@@ -33,32 +35,31 @@ enum May {
 /// Functions that are volatile and touch nothing.
 const HARMLESS: [&str; 5] = ["random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid"];
 
-/// The statements from the first on, up to `last`; and the one that may not be tried, where there is one.
+/// The statements from the first on, up to `last`.
 pub(super) async fn runnable(
     session: &Session,
     script: &Script,
     sources: &[Source],
     last: u32,
-) -> Result<(Vec<Runnable>, Option<u32>), NoSample> {
+) -> Result<Runnable, NoSample> {
     let tables: Vec<Name> = sources.iter().map(|source| source.name.clone()).collect();
     let schemas = schemas(session).await?;
-    let schema = new_schema();
-    let mut found = Vec::new();
+    let schema = format!("stopover_sample_{}", Uuid::new_v4().simple());
+    let mut runnable = Runnable { schema, statements: Vec::new(), ends_at: None };
     for (index, statement) in (0_u32..).zip(script.statements()).take_while(|(index, _)| *index <= last) {
         match may(&statement.kind()) {
             May::BePassedOver => continue,
-            May::EndHere => return Ok((found, Some(index))),
+            May::EndHere => return Ok(Runnable { ends_at: Some(index), ..runnable }),
             May::Run => {}
         }
-        let redirected = redirected(statement.text, &tables, &schemas, &schema);
-        match redirected {
+        match redirected(statement.text, &tables, &schemas, &runnable.schema) {
             Some(redirected) if !calls_out(session, &redirected.called).await? => {
-                found.push(Runnable { index, text: redirected.text, schema: schema.clone() });
+                runnable.statements.push(Redirected { index, text: redirected.text });
             }
-            _ => return Ok((found, Some(index))),
+            _ => return Ok(Runnable { ends_at: Some(index), ..runnable }),
         }
     }
-    Ok((found, None))
+    Ok(runnable)
 }
 
 fn may(kind: &StatementKind) -> May {
