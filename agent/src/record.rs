@@ -47,27 +47,15 @@ async fn on_session(
     ledger::ensure(session).await?;
     // What they did to the schema is in it by now: as it is, it is known.
     let look = fingerprint::take(session).await.map_err(|e| e.into_step_error("look at the schema"))?;
-    let recorded = in_transaction(session, &Author::of(context), work, &look).await;
-    match recorded {
-        Ok(recorded) => commit(session).await.map(|()| recorded),
-        Err(error) => {
-            // A session that is gone has rolled back.
-            let _ = session.client().batch_execute("ROLLBACK").await;
-            Err(error)
-        }
-    }
+    in_transaction(session, write(session, &Author::of(context), work, &look)).await
 }
 
-async fn in_transaction(
+async fn write(
     session: &Session,
     author: &Author,
     work: &RecordWork,
     look: &Fingerprint,
 ) -> Result<Recorded, StepError> {
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp; \
-                 SET LOCAL lock_timeout = '5s'";
-    let failed = |error: QueryError| error.into_step_error("write the ledger");
-    session.client().batch_execute(begin).await.map_err(|e| failed(session.error(e)))?;
     if !ledger::take_fence(session, author).await.map_err(failed)? {
         let message = "a newer attempt has taken the database over; this one stops";
         return Err(StepError::new(ErrorClass::Fenced, message));
@@ -120,7 +108,28 @@ fn some_of(texts: &[String]) -> String {
     if more == 0 { named } else { format!("{named}, and {more} more") }
 }
 
-pub(crate) async fn commit(session: &Session) -> Result<(), StepError> {
+/// Does an act's work on the ledger, all of it or nothing.
+pub(crate) async fn in_transaction<T>(
+    session: &Session,
+    work: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp; \
+                 SET LOCAL lock_timeout = '5s'";
+    let done = async {
+        session.client().batch_execute(begin).await.map_err(|e| failed(session.error(e)))?;
+        work.await
+    };
+    match done.await {
+        Ok(done) => commit(session).await.map(|()| done),
+        Err(error) => {
+            // A session that is gone has rolled back.
+            let _ = session.client().batch_execute("ROLLBACK").await;
+            Err(error)
+        }
+    }
+}
+
+async fn commit(session: &Session) -> Result<(), StepError> {
     let in_doubt = |why: String| {
         let message = format!("whether the ledger was written is not known: {why}");
         StepError::new(ErrorClass::Transient, message)
@@ -131,8 +140,12 @@ pub(crate) async fn commit(session: &Session) -> Result<(), StepError> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match session.error(error) {
             QueryError::Lost(why) => in_doubt(why),
-            error => error.into_step_error("write the ledger"),
+            error => failed(error),
         }),
         Err(_) => Err(in_doubt("the COMMIT got no answer; is a synchronous standby gone?".to_owned())),
     }
+}
+
+pub(crate) fn failed(error: QueryError) -> StepError {
+    error.into_step_error("write the ledger")
 }

@@ -8,11 +8,11 @@ use stopover_model::id::OperatorName;
 use stopover_model::report::{ErrorClass, StepError};
 
 use super::{LONGEST, compare, not_compared};
-use crate::fingerprint::{self, Changes, changes};
+use crate::fingerprint::{self, Changes, Fingerprint, changes};
 use crate::ledger::exclusion::{release_lock, take_free_lock};
 use crate::ledger::{self, Author, KnownBy};
-use crate::postgres::{Purpose, QueryError, Session, SessionName};
-use crate::record::commit;
+use crate::postgres::{Purpose, Session, SessionName};
+use crate::record::{failed, in_transaction};
 use crate::step::StepContext;
 
 /// A session that waits for its deployment's next migration is gone by then.
@@ -47,24 +47,6 @@ async fn on_session(
         );
     }
     ledger::ensure(session).await?;
-    match in_transaction(session, &Author::of(context), by, schema).await {
-        Ok(()) => commit(session).await?,
-        Err(error) => {
-            // A session that is gone has rolled back.
-            let _ = session.client().batch_execute("ROLLBACK").await;
-            return Err(error);
-        }
-    }
-    compare(session, LONGEST).await.map_err(not_compared)
-}
-
-async fn in_transaction(
-    session: &Session,
-    author: &Author,
-    by: &OperatorName,
-    schema: Digest,
-) -> Result<(), StepError> {
-    let failed = |error: QueryError| error.into_step_error("write the ledger");
     let look = fingerprint::take(session).await.map_err(|e| e.into_step_error("look at the schema"))?;
     if look.digest != schema {
         let message = "the schema has changed since it was shown; nothing was written";
@@ -72,9 +54,16 @@ async fn in_transaction(
             StepError::new(ErrorClass::Drift, message).with_hint("look at it again, and then accept it")
         );
     }
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp; \
-                 SET LOCAL lock_timeout = '5s'";
-    session.client().batch_execute(begin).await.map_err(|e| failed(session.error(e)))?;
+    in_transaction(session, write(session, &Author::of(context), by, &look)).await?;
+    compare(session, LONGEST).await.map_err(not_compared)
+}
+
+async fn write(
+    session: &Session,
+    author: &Author,
+    by: &OperatorName,
+    look: &Fingerprint,
+) -> Result<(), StepError> {
     let remembered = ledger::remembered(session).await.map_err(failed)?;
     if let Some(open) = remembered.as_ref().and_then(|remembered| remembered.open.as_ref()) {
         let message =
@@ -86,6 +75,6 @@ async fn in_transaction(
     let known = known.into_iter().map(|(object, known)| (object, known.hash)).collect();
     let origin = format!("accepted by {by}");
     let changed: Changes = if remembered.is_some() { changes(&known, &look.objects) } else { Changes::new() };
-    ledger::remember(session, author, KnownBy::Word(&origin), &look).await.map_err(failed)?;
-    ledger::add_acceptance(session, author, &origin, &look, &changed).await.map_err(failed)
+    ledger::remember(session, author, KnownBy::Word(&origin), look).await.map_err(failed)?;
+    ledger::add_acceptance(session, author, &origin, look, &changed).await.map_err(failed)
 }
