@@ -33,8 +33,11 @@ pub struct Fingerprint {
     major: i32,
 }
 
-/// The objects that differ between two looks: their hash before and after, None where they were not there.
-pub type Changes = BTreeMap<String, (Option<String>, Option<String>)>;
+/// An object's hash before and after; None where it was not there.
+pub type Change = (Option<String>, Option<String>);
+
+/// The objects that differ between two looks.
+pub type Changes = BTreeMap<String, Change>;
 
 /// Looks at the schema, in one round trip and in a read-only transaction of its own.
 pub async fn take(session: &Session) -> Result<Fingerprint, QueryError> {
@@ -157,8 +160,18 @@ fn short(hash: &str) -> String {
 /// What changed between two looks.
 #[must_use]
 pub fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Changes {
+    changes_since(before, |hash| hash, after)
+}
+
+/// The same, where more than the hashes is known of before.
+pub fn changes_since<T>(
+    before: &BTreeMap<String, T>,
+    hash: impl Fn(&T) -> &String,
+    after: &BTreeMap<String, String>,
+) -> Changes {
     let gone_or_changed = before
         .iter()
+        .map(|(object, known)| (object, hash(known)))
         .filter(|(object, hash)| after.get(*object) != Some(hash))
         .map(|(object, hash)| (object.clone(), (Some(hash.clone()), after.get(object).cloned())));
     let new = after

@@ -8,7 +8,7 @@ use stopover_model::id::OperatorName;
 use stopover_model::report::{ErrorClass, StepError};
 
 use super::{LONGEST, compare, not_compared};
-use crate::fingerprint::{self, Changes, Fingerprint, changes};
+use crate::fingerprint::{self, Changes, Fingerprint};
 use crate::ledger::exclusion::{release_lock, take_free_lock};
 use crate::ledger::{self, Author, KnownBy};
 use crate::postgres::{Purpose, Session, SessionName};
@@ -72,9 +72,8 @@ async fn write(
             .with_hint("let its deployment end first: `stopover status` shows what it waits for"));
     }
     let known = ledger::known_objects(session).await.map_err(failed)?;
-    let known = known.into_iter().map(|(object, known)| (object, known.hash)).collect();
     let origin = format!("accepted by {by}");
-    let changed: Changes = if remembered.is_some() { changes(&known, &look.objects) } else { Changes::new() };
+    let changed = if remembered.is_some() { ledger::differing(&known, look) } else { Changes::new() };
     ledger::remember(session, author, KnownBy::Word(&origin), look).await.map_err(failed)?;
     ledger::add_acceptance(session, author, &origin, look, &changed).await.map_err(failed)
 }

@@ -7,7 +7,7 @@ use stopover_model::drift::{DriftedObject, ObjectChange};
 use super::object::ObjectName;
 use super::parts;
 use crate::fingerprint::Fingerprint;
-use crate::ledger::KnownObject;
+use crate::ledger::{KnownObject, differing};
 use crate::postgres::shown;
 
 pub(super) struct Difference {
@@ -24,16 +24,13 @@ struct Differs<'a> {
 }
 
 pub(super) fn difference(known: &BTreeMap<String, KnownObject>, now: &Fingerprint) -> Difference {
-    let gone = known.keys().filter(|object| !now.objects.contains_key(*object));
-    let other =
-        now.objects.iter().filter(|(object, hash)| known.get(*object).map(|k| &k.hash) != Some(*hash));
-    let names: BTreeSet<&String> = gone.chain(other.map(|(object, _)| object)).collect();
-    let differing: Vec<Differs<'_>> = names
-        .into_iter()
-        .map(|object| Differs {
+    let changes = differing(known, now);
+    let differing: Vec<Differs<'_>> = changes
+        .iter()
+        .map(|(object, (_, hash))| Differs {
             name: ObjectName::of(object),
             before: known.get(object),
-            now: now.objects.contains_key(object),
+            now: hash.is_some(),
             definition: now.definition(object),
         })
         .filter(|differs| !differs.is_reindex_leftover())

@@ -29,7 +29,8 @@ pub use read::{
 pub use record::{existing, record};
 pub use remembered::{
     Changed, KnownBy, KnownObject, Remembered, add_acceptance, change_begins, change_ended_unseen,
-    change_forgotten, known_objects, remember, remember_changed, remembered, remembers, settle_schema,
+    change_forgotten, differing, known_objects, remember, remember_changed, remembered, remembers,
+    settle_schema,
 };
 pub use schema::{SCHEMA, ensure};
 pub use write::*;

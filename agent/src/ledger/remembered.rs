@@ -14,7 +14,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::Author;
 use super::read::{json, timestamp};
-use crate::fingerprint::{Changes, Fingerprint, Looked};
+use crate::fingerprint::{Change, Changes, Fingerprint, Looked, changes_since};
 use crate::postgres::{QueryError, Session};
 
 /// Since when, and through whom, the schema is known.
@@ -92,6 +92,12 @@ pub async fn known_objects(session: &Session) -> Result<BTreeMap<String, KnownOb
     Ok(rows.iter().map(known).collect())
 }
 
+/// The objects that are not as remembered.
+#[must_use]
+pub fn differing(known: &BTreeMap<String, KnownObject>, look: &Fingerprint) -> Changes {
+    changes_since(known, |known| &known.hash, &look.objects)
+}
+
 /// From now on the schema is known as it was looked at.
 pub async fn remember(
     session: &Session,
@@ -116,21 +122,20 @@ pub async fn remember_changed(
         hashes.push(seen.short());
         definitions.push(seen.definition.as_deref());
     }
-    let sql = "WITH head AS (UPDATE stopover.schema SET digest = CASE WHEN digest = $1 THEN $2 END, \
-                   at = clock_timestamp(), deployment = $3, migration = $4, origin = NULL) \
-               INSERT INTO stopover.object AS o (object, hash, definition) \
-               SELECT * FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) AS s \
-               ON CONFLICT (object) DO UPDATE SET hash = excluded.hash, definition = excluded.definition";
+    let sql = format!(
+        "WITH head AS (UPDATE stopover.schema SET digest = CASE WHEN digest = $4 THEN $5 END, \
+             at = clock_timestamp(), deployment = $6, migration = $7, origin = NULL) {WRITE_OBJECTS}"
+    );
     let parameters: &[(&(dyn ToSql + Sync), Type)] = &[
+        (&objects, Type::TEXT_ARRAY),
+        (&hashes, Type::TEXT_ARRAY),
+        (&definitions, Type::TEXT_ARRAY),
         (&before.digest.to_string(), Type::TEXT),
         (&before.digest_with(looked).to_string(), Type::TEXT),
         (&author.deployment.as_str(), Type::TEXT),
         (&id.as_str(), Type::TEXT),
-        (&objects, Type::TEXT_ARRAY),
-        (&hashes, Type::TEXT_ARRAY),
-        (&definitions, Type::TEXT_ARRAY),
     ];
-    session.execute(sql, parameters).await.map(|_| ())
+    session.execute(&sql, parameters).await.map(|_| ())
 }
 
 /// The schema is about to change, and nobody will see from within what of it. Until somebody has looked, nobody knows
@@ -149,7 +154,8 @@ pub async fn change_begins(
     if remembered.under_way.as_deref() == Some(id.as_str()) {
         return Ok(());
     }
-    let strange = differing(&known_objects(session).await?, before);
+    let differing = differing(&known_objects(session).await?, before);
+    let strange: Strange = differing.into_iter().map(|(object, (_, now))| (object, now)).collect();
     let sql = "UPDATE stopover.schema SET under_way = $1, strange = $2";
     session.execute(sql, &[(&id.as_str(), Type::TEXT), (&Json(&strange), Type::JSONB)]).await.map(|_| ())
 }
@@ -190,10 +196,7 @@ pub(super) async fn change_ended(
             (&author.deployment.as_str(), Type::TEXT),
         ];
         if session.execute(sql, parameters).await? == 1 {
-            let (gone, new): (Vec<_>, Vec<_>) = changes.iter().partition(|(_, (_, after))| after.is_none());
-            let gone: Vec<&str> = gone.into_iter().map(|(object, _)| object.as_str()).collect();
-            let new: Vec<&str> = new.into_iter().map(|(object, _)| object.as_str()).collect();
-            return write_objects(session, after, &gone, &new).await;
+            return write_objects(session, after, changes.iter()).await;
         }
     }
     let remembered = remembered(session).await?;
@@ -247,7 +250,7 @@ async fn remember_but(
     let known = known_objects(session).await?;
     let differing = differing(&known, look);
     let (left, taken): (Vec<_>, Vec<_>) =
-        differing.iter().partition(|(object, now)| strange.get(*object) == Some(*now));
+        differing.iter().partition(|(object, (_, now))| strange.get(*object) == Some(now));
     let digest = Some(look.digest.to_string()).filter(|_| left.is_empty());
     let (migration, origin) = match by {
         KnownBy::Migration(id) => (Some(id), None),
@@ -265,26 +268,24 @@ async fn remember_but(
         (&origin, Type::TEXT),
     ];
     session.execute(sql, parameters).await?;
-    let (gone, new): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(_, now)| now.is_none());
-    let gone: Vec<&str> = gone.into_iter().map(|(object, _)| object.as_str()).collect();
-    let new: Vec<&str> = new.into_iter().map(|(object, _)| object.as_str()).collect();
-    write_objects(session, look, &gone, &new).await
+    write_objects(session, look, taken.into_iter()).await
 }
 
-/// The objects that are not as remembered, with their hash now.
-fn differing(known: &BTreeMap<String, KnownObject>, look: &Fingerprint) -> Strange {
-    let new = look.objects.iter().filter(|(object, hash)| known.get(*object).map(|k| &k.hash) != Some(hash));
-    let new = new.map(|(object, hash)| (object.clone(), Some(hash.clone())));
-    let gone = known.keys().filter(|object| !look.objects.contains_key(*object));
-    new.chain(gone.map(|object| (object.clone(), None))).collect()
-}
+/// Of objects, hashes and definitions.
+const WRITE_OBJECTS: &str = "
+    INSERT INTO stopover.object AS o (object, hash, definition)
+    SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS s
+    ON CONFLICT (object) DO UPDATE SET hash = excluded.hash, definition = excluded.definition";
 
+/// What changed up to the look is remembered as it is there.
 async fn write_objects(
     session: &Session,
     look: &Fingerprint,
-    gone: &[&str],
-    new: &[&str],
+    changes: impl Iterator<Item = (&String, &Change)>,
 ) -> Result<(), QueryError> {
+    let (gone, new): (Vec<_>, Vec<_>) = changes.partition(|(_, (_, now))| now.is_none());
+    let gone: Vec<&str> = gone.into_iter().map(|(object, _)| object.as_str()).collect();
+    let new: Vec<&str> = new.into_iter().map(|(object, _)| object.as_str()).collect();
     if !gone.is_empty() {
         let sql = "DELETE FROM stopover.object WHERE object = ANY ($1)";
         session.execute(sql, &[(&gone, Type::TEXT_ARRAY)]).await?;
@@ -294,12 +295,9 @@ async fn write_objects(
     }
     let hashes: Vec<Option<&String>> = new.iter().map(|object| look.objects.get(*object)).collect();
     let definitions: Vec<Option<&str>> = new.iter().map(|object| look.definition(object)).collect();
-    let sql = "INSERT INTO stopover.object AS o (object, hash, definition) \
-               SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS s \
-               ON CONFLICT (object) DO UPDATE SET hash = excluded.hash, definition = excluded.definition";
     let parameters: &[(&(dyn ToSql + Sync), Type)] =
         &[(&new, Type::TEXT_ARRAY), (&hashes, Type::TEXT_ARRAY), (&definitions, Type::TEXT_ARRAY)];
-    session.execute(sql, parameters).await.map(|_| ())
+    session.execute(WRITE_OBJECTS, parameters).await.map(|_| ())
 }
 
 /// A word in the history: a person took the schema as it is.
