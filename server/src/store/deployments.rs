@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
-use super::outcome::outcome_of;
+use super::named::value_of;
 use super::{Store, StoreError, bundles, events};
 
 /// A deployment as it begins.
@@ -172,7 +172,7 @@ fn deployment(row: &Row) -> Result<DeploymentRow, Cause> {
         by: row.parsed("created_by")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
-        outcome: row.optional_text("outcome")?.map(|text| outcome_of(&text)).transpose()?,
+        outcome: row.optional_text("outcome")?.map(|text| value_of("outcome", &text)).transpose()?,
         at: row.text("place")?,
         seq: Seq(row.count("last_seq")?),
     })

@@ -11,7 +11,7 @@ use stopover_model::quarantine::QuarantineChange;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
-use super::outcome::text_of;
+use super::named::text_of;
 use super::{AppendError, Store, StoreError, measurements, quarantine};
 
 /// What the list of deployments shows of one after an append.
@@ -161,7 +161,7 @@ async fn advance(tx: &mut Tx, first: &Record, last: &Record, projection: &Projec
                      WHERE id = $5 AND last_seq + 1 = $6")
     .bind(last.seq)
     .bind(last.at)
-    .bind(projection.outcome.map(text_of).transpose()?)
+    .bind(projection.outcome.map(|outcome| text_of("outcome", outcome)).transpose()?)
     .bind(projection.at.as_str())
     .bind(id)
     .bind(first.seq);

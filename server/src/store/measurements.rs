@@ -5,15 +5,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::value::{Error as TextError, StrDeserializer};
-use serde::de::{Deserialize, IntoDeserializer as _};
+use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::plan::{MeasuredKind, Measurement};
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
+use super::named::{text_of, value_of};
 use super::{Store, StoreError};
 
 /// Kept of each kind of work in each database.
@@ -56,11 +55,15 @@ impl Store {
             rows.extend(self.db.read(query.bind(MOST)).await?);
         }
         let mut measured: Vec<Measurement> = rows.iter().map(measurement).collect::<Result<_, _>>()?;
-        let key = |m: &Measurement| (m.environment.clone(), m.database.clone(), m.digest, m.statement, m.at);
-        measured.sort_by_key(key);
-        measured.dedup_by_key(|m| key(m));
+        measured.sort_by(|a, b| key(a).cmp(&key(b)));
+        measured.dedup_by(|a, b| key(a) == key(b));
         Ok(measured)
     }
+}
+
+/// A statement is measured once at a time.
+fn key(m: &Measurement) -> (&EnvironmentName, &DatabaseName, Digest, u32, Timestamp) {
+    (&m.environment, &m.database, m.digest, m.statement, m.at)
 }
 
 /// Adds what a deployment has measured, and drops what is too old to be asked for.
@@ -80,9 +83,9 @@ pub(super) async fn insert(
         .bind(m.environment.as_str())
         .bind(m.database.as_str())
         .bind(m.digest.to_string())
-        .bind(text_of(&m.variant)?)
+        .bind(text_of("variant", m.variant)?)
         .bind(m.statement)
-        .bind(text_of(&m.kind)?)
+        .bind(text_of("kind", m.kind)?)
         .bind(Number(m.rows))
         .bind(Number(m.bytes))
         .bind(Number(m.touched))
@@ -92,7 +95,7 @@ pub(super) async fn insert(
         kinds.insert((&m.environment, &m.database, m.kind));
     }
     for (environment, database, kind) in kinds {
-        let kind = text_of(&kind)?;
+        let kind = text_of("kind", kind)?;
         let prune = sql("DELETE FROM measurements WHERE environment = $1 AND database_name = $2 AND kind = $3 AND at < ( \
                          SELECT at FROM measurements WHERE environment = $1 AND database_name = $2 AND kind = $3 \
                          ORDER BY at DESC LIMIT 1 OFFSET $4)")
@@ -120,20 +123,6 @@ fn measurement(row: &Row) -> Result<Measurement, Cause> {
         took: Duration::from_micros(row.count("took_micros")?),
         at: row.time("at")?,
     })
-}
-
-/// An enum's value as its name.
-fn text_of(value: &impl Serialize) -> Result<String, Cause> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => Ok(text),
-        Ok(_) => Err(Cause::row("a measurement", "it is no text")),
-        Err(error) => Err(Cause::row("a measurement", error)),
-    }
-}
-
-fn value_of<'a, T: Deserialize<'a>>(column: &'static str, text: &'a str) -> Result<T, Cause> {
-    let text: StrDeserializer<'a, TextError> = text.into_deserializer();
-    T::deserialize(text).map_err(|error| Cause::row(column, error))
 }
 
 /// None is larger than the column.

@@ -14,9 +14,9 @@ mod environments;
 mod error;
 mod events;
 mod measurements;
+mod named;
 mod open;
 mod operators;
-mod outcome;
 mod pipelines;
 mod quarantine;
 
