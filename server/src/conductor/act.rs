@@ -105,14 +105,8 @@ impl Conductor {
         database: Option<&DatabaseName>,
         migrations: &[MigrationId],
     ) -> Result<Vec<(DatabaseName, Result<Histories, StepError>)>, ConductError> {
-        let databases = match database {
-            Some(database) => vec![self.shared.served(environment, database).await?],
-            None => self.shared.all_served(environment).await?,
-        };
-        let act = DeploymentId::from_random(rand::random());
-        let looks = databases.into_iter().map(|database| {
-            // Looking is not fenced.
-            let act = self.shared.act(environment, &database, act.clone(), Epoch(1));
+        let looks = self.shared.looks(environment, database).await?.into_iter().map(|act| {
+            let database = act.database.clone();
             let request = v1::ReadHistoryRequest {
                 act: Some(act.into()),
                 migrations: names::write(migrations.to_vec()),
@@ -165,6 +159,22 @@ impl Shared {
         Ok(recorded)
     }
 
+    /// An act that looks at one of an environment's databases, or at each.
+    pub(super) async fn looks(
+        &self,
+        environment: &EnvironmentName,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<AgentAct>, ConductError> {
+        let databases = match database {
+            Some(database) => vec![self.served(environment, database).await?],
+            None => self.all_served(environment).await?,
+        };
+        let id = DeploymentId::from_random(rand::random());
+        // Looking is not fenced.
+        let look = |database| self.act(environment, database, id.clone(), Epoch(1));
+        Ok(databases.iter().map(look).collect())
+    }
+
     pub(super) fn act(
         &self,
         environment: &EnvironmentName,
@@ -191,10 +201,7 @@ impl Shared {
         })
     }
 
-    pub(super) async fn all_served(
-        &self,
-        environment: &EnvironmentName,
-    ) -> Result<Vec<DatabaseName>, ConductError> {
+    async fn all_served(&self, environment: &EnvironmentName) -> Result<Vec<DatabaseName>, ConductError> {
         let mut served = self.store.environment_databases().await?;
         let databases: Vec<_> = served.remove(environment).unwrap_or_default().into_keys().collect();
         if databases.is_empty() {

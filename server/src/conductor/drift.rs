@@ -6,7 +6,7 @@
 use futures::future::join_all;
 use stopover_model::digest::Digest;
 use stopover_model::drift::SchemaLook;
-use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Epoch, OperatorName};
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName};
 use stopover_model::report::StepError;
 use stopover_proto::convert::field::{digest, name};
 use stopover_proto::v1;
@@ -22,14 +22,8 @@ impl Conductor {
         environment: &EnvironmentName,
         database: Option<&DatabaseName>,
     ) -> Result<Vec<(DatabaseName, Result<SchemaLook, StepError>)>, ConductError> {
-        let databases = match database {
-            Some(database) => vec![self.shared.served(environment, database).await?],
-            None => self.shared.all_served(environment).await?,
-        };
-        let act = DeploymentId::from_random(rand::random());
-        let looks = databases.into_iter().map(|database| {
-            // Looking is not fenced.
-            let act = self.shared.act(environment, &database, act.clone(), Epoch(1));
+        let looks = self.shared.looks(environment, database).await?.into_iter().map(|act| {
+            let database = act.database.clone();
             let request = v1::ReadDriftRequest { act: Some(act.into()) };
             async move {
                 let found = self.shared.ask(environment, &database, |link| read(link, request)).await;
