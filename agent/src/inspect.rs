@@ -12,12 +12,12 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use stopover_model::id::MigrationId;
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Migration;
-use stopover_model::report::{
-    ErrorClass, Inspection, LedgerEntry, LedgerState, Outcome, StepError, StepReport,
-};
+use stopover_model::report::{ErrorClass, Inspection, LedgerState, Outcome, StepError, StepReport};
 
 use crate::ledger;
 use crate::postgres::{Purpose, Session, SessionName, step_error};
@@ -66,15 +66,16 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
     let touched = tables::touched(session, &named, migrations).await?;
     let ids: Vec<MigrationId> = migrations.iter().map(|migration| migration.id.clone()).collect();
     let ledger = ledger::entries(session.client(), &ids).await?;
-    let known = |migration: &&Migration| !ledger.iter().any(|entry| entry.migration == migration.id);
-    let unknown: Vec<&Migration> = migrations.iter().filter(known).collect();
+    let entries: BTreeMap<_, _> = ledger.iter().map(|entry| (&entry.migration, entry)).collect();
+    let unknown = migrations.iter().filter(|migration| !entries.contains_key(&migration.id));
+    let unknown: Vec<&Migration> = unknown.collect();
     let mut tables = Vec::with_capacity(named.len());
     for (text, name) in &named {
         tables.push(tables::inspect(session, text, name, &mut warnings).await?);
     }
     let applied = |migration: &&Migration| {
-        let same = |entry: &&LedgerEntry| entry.migration == migration.id && entry.digest == migration.digest;
-        ledger.iter().find(same).is_some_and(|entry| entry.state == LedgerState::Applied)
+        let entry = entries.get(&migration.id).filter(|entry| entry.digest == migration.digest);
+        entry.is_some_and(|entry| entry.state == LedgerState::Applied)
     };
     let open: Vec<&Migration> = migrations.iter().filter(|migration| !applied(migration)).collect();
     let impacts = impact::predicted(session, &open, &tables, &mut warnings).await?;

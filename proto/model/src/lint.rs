@@ -38,9 +38,11 @@ pub enum ScriptRole {
 }
 
 impl ScriptRole {
+    pub const ALL: [Self; 3] = [Self::Up, Self::Batched, Self::Down];
+
     /// Whether it runs where this variant does, or may have to: where a migration is applied, it may be taken back.
     #[must_use]
-    pub fn comes_with(self, variant: Variant) -> bool {
+    pub(crate) fn comes_with(self, variant: Variant) -> bool {
         match self {
             Self::Up => variant == Variant::Standard,
             Self::Batched => variant == Variant::Batched,

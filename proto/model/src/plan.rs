@@ -12,10 +12,9 @@ mod wish;
 use serde::{Deserialize, Serialize};
 
 use self::estimate::Subject;
-pub use self::estimate::{Estimate, Spread, StatementEstimate, has_run};
-pub use self::measured::{
-    Known, LEAST_ROWS, LEAST_TIME, Measured, MeasuredKind, Measurement, main_work, size_of,
-};
+pub use self::estimate::{Estimate, Spread, StatementEstimate};
+pub(crate) use self::measured::size_of;
+pub use self::measured::{Known, Measured, MeasuredKind, Measurement, main_work};
 use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
 pub use crate::migration::Variant;
@@ -114,12 +113,13 @@ impl TargetPlan {
                 "point the agent's url at the primary: add target_session_attrs=read-write, or its own host",
             ));
         }
+        let ledger = inspection.entries();
         let plans = migrations
             .iter()
-            .map(|m| plan_one(database, m, inspection, known))
+            .map(|m| plan_one(database, m, ledger.get(&m.id).copied(), inspection, known))
             .collect::<Result<Vec<_>, StepError>>()?;
         if out_of_order == OutOfOrder::Refuse {
-            gap::refuse(database, migrations, inspection)?;
+            gap::refuse(database, migrations, &ledger)?;
         }
         let mut plan = Self { database: database.clone(), migrations: plans, warnings: Vec::new() };
         let drifted = drift::check(database, inspection, drift, plan.applies_anything())?;
@@ -137,10 +137,10 @@ impl TargetPlan {
 fn plan_one(
     database: &DatabaseName,
     migration: &MigrationSummary,
+    entry: Option<&LedgerEntry>,
     inspection: &Inspection,
     known: &Known<'_>,
 ) -> Result<MigrationPlan, StepError> {
-    let entry = inspection.ledger.iter().find(|e| e.migration == migration.id);
     let other = entry.filter(|e| e.digest != migration.digest && e.state == LedgerState::Applied);
     if let Some(entry) = other.filter(|_| migration.manifest.is_repeatable()) {
         let (variant, table_rows, _) = pick_variant(migration, inspection)?;

@@ -2,6 +2,7 @@
 
 mod session;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -237,6 +238,14 @@ pub struct MigrateReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyReport {
     pub checks: Vec<CheckResult>,
+}
+
+impl Inspection {
+    /// The ledger's rows by their migrations.
+    #[must_use]
+    pub fn entries(&self) -> BTreeMap<&MigrationId, &LedgerEntry> {
+        self.ledger.iter().map(|entry| (&entry.migration, entry)).collect()
+    }
 }
 
 impl VerifyReport {

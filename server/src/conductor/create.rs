@@ -1,6 +1,7 @@
 //! How a deployment begins.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stopover_model::deployment::Deployment;
 use stopover_model::digest::Digest;
@@ -33,7 +34,8 @@ impl Conductor {
     /// Writes a deployment's first event and takes it up.
     pub async fn create(&self, new: Create) -> Result<(DeploymentId, Digest), ConductError> {
         check_migrations(&new.migrations)?;
-        let migrations: Vec<_> = new.migrations.iter().map(MigrationSummary::of).collect();
+        let scripts: Arc<[Migration]> = new.migrations.into();
+        let migrations: Vec<_> = scripts.iter().map(MigrationSummary::of).collect();
         // Before anything else: the answer to a request that was lost is the same although the pipeline has changed since.
         if let Some(id) = self.shared.store.deployment_of_request(new.request_id).await? {
             return self.known(id, &migrations).await;
@@ -45,9 +47,8 @@ impl Conductor {
         if new.again.is_none() {
             self.refuse_quarantined(&new.pipeline, &migrations).await?;
         }
-        let lint = self.lint_new(&new.pipeline, &new.migrations, digest).await?;
-        let bundles: Vec<_> =
-            new.migrations.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
+        let lint = self.lint_new(&new.pipeline, &scripts, digest).await?;
+        let bundles: Vec<_> = scripts.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
         let event = Event::Created {
             pipeline: new.pipeline,
             migrations: migrations.clone(),

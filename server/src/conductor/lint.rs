@@ -3,7 +3,7 @@
 //! It looks at text alone and takes its time over it, so that it does so beside the tasks that carry deployments on.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stopover_lint::{StagesReport, lint_stages};
@@ -27,10 +27,10 @@ pub(super) enum Chosen {
 
 pub(super) async fn look(
     pipeline: &Pipeline,
-    migrations: &[Migration],
+    migrations: &Arc<[Migration]>,
     chosen: Chosen,
 ) -> Result<StagesReport, ConductError> {
-    let (pipeline, migrations) = (pipeline.clone(), migrations.to_vec());
+    let (pipeline, migrations) = (pipeline.clone(), Arc::clone(migrations));
     let looking = tokio::task::spawn_blocking(move || {
         lint_stages(&pipeline, &migrations, |id, role| match &chosen {
             Chosen::All => true,
@@ -78,7 +78,7 @@ impl Conductor {
     pub(super) async fn lint_new(
         &self,
         pipeline: &Pipeline,
-        migrations: &[Migration],
+        migrations: &Arc<[Migration]>,
         digest: Digest,
     ) -> Result<Vec<LintFinding>, ConductError> {
         let digest = with_places(digest, migrations);

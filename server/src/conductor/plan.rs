@@ -1,5 +1,7 @@
 //! A plan without a deployment: each stage's databases are looked at now, and nothing is changed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,7 +13,7 @@ use stopover_model::digest::Digest;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
 use stopover_model::impact::SampleWish;
-use stopover_model::lint::ScriptRole;
+use stopover_model::lint::{LintFinding, ScriptRole};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{OutOfOrder, Pipeline, StageSpec};
 use stopover_model::plan::{Known, MigrationSummary, TargetPlan};
@@ -56,29 +58,35 @@ pub struct TargetResult {
 }
 
 impl StagePlan {
-    /// Whether a script would run in one of its databases, as far as anybody knows.
-    pub(super) fn may_run(&self, migration: &MigrationId, script: ScriptRole) -> bool {
-        let runs = |target: &TargetResult| match &target.plan {
-            Ok(plan) => plan.runs(migration, script),
-            Err(_) => true,
-        };
-        self.unavailable.is_some() || self.targets.iter().any(runs)
+    /// The scripts that would run in one of its databases; None: any may, as far as anybody knows.
+    fn scripts(&self) -> Option<BTreeSet<(&MigrationId, ScriptRole)>> {
+        let plans = self.targets.iter().map(|target| target.plan.as_ref().ok());
+        let plans: Vec<_> = plans.collect::<Option<_>>().filter(|_| self.unavailable.is_none())?;
+        Some(plans.into_iter().flat_map(TargetPlan::scripts).collect())
     }
 }
 
 impl Conductor {
     /// Plans every stage of a pipeline from what is live in its databases.
-    pub async fn plan(&self, pipeline: &Pipeline, migrations: &[Migration]) -> Result<Plan, ConductError> {
+    pub async fn plan(
+        &self,
+        pipeline: &Pipeline,
+        migrations: &Arc<[Migration]>,
+    ) -> Result<Plan, ConductError> {
         check_migrations(migrations)?;
         let mut stages = self.stages(pipeline, migrations, LONGEST, |_| true).await?;
-        let mut lint = lint::look(pipeline, migrations, what_may_run(&stages, migrations)).await?;
+        let scripts: Vec<_> = stages.iter().map(|stage| (&stage.environment, stage.scripts())).collect();
+        let chosen = what_may_run(scripts.iter().map(|(_, scripts)| scripts.as_ref()));
+        let mut lint = lint::look(pipeline, migrations, chosen).await?;
         for StagesFinding { known, .. } in &mut lint.findings {
-            let (id, role) = (known.migration.clone(), known.script);
+            let LintFinding { migration, script, warn, refuse, .. } = known;
+            let here = (&*migration, *script);
             let may_run = |name: &EnvironmentName| {
-                stages.iter().any(|stage| stage.environment == *name && stage.may_run(&id, role))
+                let mut of_stage = scripts.iter().filter(|(stage, _)| *stage == name);
+                of_stage.any(|(_, scripts)| scripts.as_ref().is_none_or(|scripts| scripts.contains(&here)))
             };
-            known.warn.retain(may_run);
-            known.refuse.retain(may_run);
+            warn.retain(may_run);
+            refuse.retain(may_run);
         }
         lint.findings.retain(|found| !found.known.warn.is_empty() || !found.known.refuse.is_empty());
         let known: Vec<_> = lint.findings.iter().map(|found| found.known.clone()).collect();
@@ -239,10 +247,14 @@ impl Look {
 }
 
 /// What would run, or may, in one of the stages.
-fn what_may_run(stages: &[StagePlan], migrations: &[Migration]) -> Chosen {
-    let roles = [ScriptRole::Up, ScriptRole::Batched, ScriptRole::Down];
-    let all = migrations.iter().flat_map(|m| roles.map(|role| (m.id.clone(), role)));
-    Chosen::Only(all.filter(|(id, role)| stages.iter().any(|stage| stage.may_run(id, *role))).collect())
+fn what_may_run<'a>(
+    mut stages: impl Iterator<Item = Option<&'a BTreeSet<(&'a MigrationId, ScriptRole)>>>,
+) -> Chosen {
+    let only = stages.try_fold(BTreeSet::new(), |mut all, scripts| {
+        all.extend(scripts?.iter().map(|(id, role)| ((*id).clone(), *role)));
+        Some(all)
+    });
+    only.map_or(Chosen::All, Chosen::Only)
 }
 
 fn too_slow(database: &DatabaseName) -> StepError {

@@ -36,7 +36,8 @@ pub fn lines(found: &LintAnswer, view: View) -> Vec<Line> {
 #[must_use]
 pub fn of_target(found: &LintAnswer, stage: &StagePlan, target: &TargetAnswer, view: View) -> Vec<Line> {
     let PlanResult::Plan(plan) = &target.result else { return Vec::new() };
-    let here = || found.findings.iter().filter(|f| plan.runs(&f.migration, f.script));
+    let scripts = plan.scripts();
+    let here = || found.findings.iter().filter(|f| scripts.contains(&(&f.migration, f.script)));
     let number = |stages: fn(&FindingAnswer) -> &[EnvironmentName]| {
         here().filter(|f| stages(f).contains(&stage.environment)).count() as u64
     };

@@ -158,12 +158,6 @@ pub struct Type {
 }
 
 impl Relation {
-    /// A table of rows, with or without partitions.
-    #[must_use]
-    pub fn is_table(&self) -> bool {
-        matches!(self.kind, 'r' | 'p')
-    }
-
     /// Whether there are rows of its own to go through.
     #[must_use]
     pub fn has_storage(&self) -> bool {

@@ -56,17 +56,11 @@ pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, prob
     if problem.unknown {
         return next.append(pause(problem.cause));
     }
-    let without_down = stage
-        .targets
-        .iter()
-        .flat_map(|t| &t.migrations)
-        .filter(|m| m.has_effect())
-        .find(|m| next.deployment.migration(&m.id).is_some_and(|m| m.down.is_none()));
-    match (stage.spec.on_failure, without_down) {
+    let affected = stage.targets.iter().flat_map(|t| &t.migrations).filter(|m| m.has_effect());
+    match (stage.spec.on_failure, next.deployment.without_way_back(affected)) {
         (OnFailure::Pause, _) => next.append(pause(problem.cause)),
-        (OnFailure::Rollback, Some(steps)) => {
-            let cause =
-                format!("{}; {} has no down.sql, so nothing was rolled back", problem.cause, steps.id);
+        (OnFailure::Rollback, Some(migration)) => {
+            let cause = format!("{}; {migration} has no down.sql, so nothing was rolled back", problem.cause);
             next.append(pause(cause));
         }
         (OnFailure::Rollback, None) if stage.has_effects() => {

@@ -7,6 +7,7 @@ use super::{Command, Next, failure, running_in};
 use crate::deployment::{Deployment, MigrationSteps, Stage};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::migration::Monitor;
+use crate::plan::MigrationSummary;
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: Timestamp) {
     if let Some(problem) = failure::find(stage) {
@@ -19,8 +20,8 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
         return;
     }
     for target in &stage.targets {
-        for steps in &target.migrations {
-            if !due(next.deployment, steps, until, next.now).is_empty() {
+        for (migration, steps) in next.deployment.migrations_in(target) {
+            if !due(migration, steps, until, next.now).is_empty() {
                 let key = StepKey::migration(index, &target.database, StepKind::Monitor, &steps.id);
                 try_step(next, stage, key, &steps.monitor);
                 return;
@@ -34,8 +35,8 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
     let wake = stage
         .targets
         .iter()
-        .flat_map(|t| &t.migrations)
-        .filter_map(|steps| next_run(next.deployment, steps))
+        .flat_map(|target| next.deployment.migrations_in(target))
+        .filter_map(|(migration, steps)| next_run(migration, steps))
         .fold(until, std::cmp::Ord::min);
     next.commands.push(Command::WakeAt(wake));
 }
@@ -49,20 +50,19 @@ pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestam
     let crate::deployment::StageStatus::Soaking { until, .. } = stage.status else {
         return Vec::new();
     };
-    let steps = stage
-        .target(&key.database)
-        .and_then(|t| t.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref()));
-    steps.map_or_else(Vec::new, |steps| due(deployment, steps, until, now))
+    let mut all = stage.target(&key.database).into_iter().flat_map(|t| deployment.migrations_in(t));
+    let found = all.find(|(migration, _)| Some(&migration.id) == key.migration.as_ref());
+    found.map_or_else(Vec::new, |(migration, steps)| due(migration, steps, until, now))
 }
 
 /// Never run, its interval is over, or the soak is and the last run was before its end.
 fn due<'a>(
-    deployment: &'a Deployment,
+    migration: &'a MigrationSummary,
     steps: &MigrationSteps,
     until: Timestamp,
     now: Timestamp,
 ) -> Vec<&'a Monitor> {
-    monitors(deployment, steps)
+    monitors(migration, steps)
         .filter(|m| match steps.monitored.get(&m.check.name) {
             None => true,
             Some(last) => next_after(*last, m) <= now || (now >= until && *last < until),
@@ -70,8 +70,8 @@ fn due<'a>(
         .collect()
 }
 
-fn next_run(deployment: &Deployment, steps: &MigrationSteps) -> Option<Timestamp> {
-    monitors(deployment, steps)
+fn next_run(migration: &MigrationSummary, steps: &MigrationSteps) -> Option<Timestamp> {
+    monitors(migration, steps)
         .filter_map(|m| steps.monitored.get(&m.check.name).map(|last| next_after(*last, m)))
         .min()
 }
@@ -81,7 +81,10 @@ fn next_after(last: Timestamp, monitor: &Monitor) -> Timestamp {
 }
 
 /// A migration that was skipped here is not observed either.
-fn monitors<'a>(deployment: &'a Deployment, steps: &MigrationSteps) -> impl Iterator<Item = &'a Monitor> {
+fn monitors<'a>(
+    migration: &'a MigrationSummary,
+    steps: &MigrationSteps,
+) -> impl Iterator<Item = &'a Monitor> {
     let applied = steps.migrate.succeeded();
-    deployment.migration(&steps.id).filter(|_| applied).into_iter().flat_map(|m| &m.manifest.monitors)
+    migration.manifest.monitors.iter().filter(move |_| applied)
 }

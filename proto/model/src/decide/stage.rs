@@ -11,7 +11,7 @@ use super::{Command, Next, failure, running_in};
 use crate::deployment::{MigrationSteps, Stage, Step, Target};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::DatabaseName;
-use crate::plan::{Action, TargetPlan};
+use crate::plan::{Action, MigrationSummary, TargetPlan};
 
 /// So many migrations an agent has at most: the one that runs, and those behind it.
 const MOST_AHEAD: usize = 16;
@@ -75,9 +75,9 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         try_step(next, stage, key(StepKind::Backup), &target.backup);
         return;
     }
-    let mut undone =
-        target.migrations.iter().skip_while(|m| m.migrate.is_done() && m.verify.is_done()).peekable();
-    let Some(first) = undone.peek().copied() else { return };
+    let all = next.deployment.migrations_in(target);
+    let mut undone = all.skip_while(|(_, m)| m.migrate.is_done() && m.verify.is_done()).peekable();
+    let Some((migration, first)) = undone.peek().copied() else { return };
     let key = |kind, steps: &MigrationSteps| StepKey::migration(index, &target.database, kind, &steps.id);
     if first.migrate.is_done() {
         try_step(next, stage, key(StepKind::Verify, first), &first.verify);
@@ -87,7 +87,7 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
             return;
         }
-    } else if undone.clone().filter(|m| m.migrate.is_running()).count() > FEW_AHEAD {
+    } else if undone.clone().filter(|(_, m)| m.migrate.is_running()).count() > FEW_AHEAD {
         return;
     }
     let queueing = next
@@ -95,28 +95,25 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         .environments
         .get(&stage.spec.environment)
         .is_some_and(|e| e.queueing.contains(&target.database));
-    let mut before = first;
-    for steps in undone.skip(1).take(if queueing { MOST_AHEAD - 1 } else { 0 }) {
-        if !next.may_be_followed(target, before) {
+    let mut before = migration;
+    for (migration, steps) in undone.skip(1).take(if queueing { MOST_AHEAD - 1 } else { 0 }) {
+        if !may_be_followed(target, before) {
             return;
         }
-        let starts = steps.migrate.is_pending() && next.may_be_followed(target, steps);
+        let starts = steps.migrate.is_pending() && may_be_followed(target, migration);
         let is_there =
             steps.migrate.is_running() || starts && next.start(stage, key(StepKind::Migrate, steps));
         if !is_there {
             return;
         }
-        before = steps;
+        before = migration;
     }
 }
 
-impl Next<'_> {
-    /// Whether the next migration needs nothing but this one's success: one transaction, and no checks.
-    fn may_be_followed(&self, target: &Target, steps: &MigrationSteps) -> bool {
-        let Some(migration) = self.deployment.migration(&steps.id) else { return false };
-        let Some(Action::Apply { variant, .. }) = target.action(&steps.id) else { return false };
-        migration.manifest.verify.is_empty() && migration.script(*variant).one_transaction
-    }
+/// Whether the next migration needs nothing but this one's success: one transaction, and no checks.
+fn may_be_followed(target: &Target, migration: &MigrationSummary) -> bool {
+    let Some(Action::Apply { variant, .. }) = target.action(&migration.id) else { return false };
+    migration.manifest.verify.is_empty() && migration.script(*variant).one_transaction
 }
 
 fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {

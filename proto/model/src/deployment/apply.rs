@@ -1,5 +1,7 @@
 //! All legal transitions of a deployment, in one place.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::legal::{IllegalEvent, illegal_in};
@@ -116,9 +118,10 @@ impl Deployment {
     fn take_plan(&mut self, stage: StageIndex, plan: &TargetPlan) -> Result<(), IllegalEvent> {
         self.going_on()?;
         let target = self.plannable(stage, &plan.database)?;
+        let skipped = plan.migrations.iter().filter(|m| m.action == Action::Skip);
+        let skipped: BTreeSet<_> = skipped.map(|m| &m.id).collect();
         for steps in &mut target.migrations {
-            let planned = plan.migrations.iter().find(|m| m.id == steps.id);
-            if matches!(planned.map(|m| &m.action), Some(Action::Skip)) {
+            if skipped.contains(&steps.id) {
                 steps.migrate.state = StepState::Skipped;
                 steps.verify.state = StepState::Skipped;
             }

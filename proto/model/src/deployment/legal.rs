@@ -1,5 +1,7 @@
 //! What may follow a state, and the error of what may not.
 
+use std::collections::BTreeSet;
+
 use super::step::StepState;
 use super::target::{MigrationSteps, Target};
 use super::{Deployment, Stage, StageStatus};
@@ -158,8 +160,7 @@ impl Deployment {
     }
 
     /// Whether the migration just before this one is under way.
-    #[must_use]
-    pub fn one_before_is_running(&self, key: &StepKey) -> bool {
+    pub(crate) fn one_before_is_running(&self, key: &StepKey) -> bool {
         let target = self.stage(key.stage).and_then(|s| s.target(&key.database));
         let before = target.and_then(|t| t.before(key));
         key.kind == StepKind::Migrate && before.is_some_and(|m| m.migrate.is_running())
@@ -208,10 +209,20 @@ impl Deployment {
                 None => IllegalEvent::NothingToRollBack { environment },
             });
         }
-        match affected.iter().find(|m| self.migration(&m.id).is_some_and(|m| m.down.is_none())) {
-            Some(steps) => Err(IllegalEvent::NoDown { migration: steps.id.clone() }),
+        match self.without_way_back(affected) {
+            Some(migration) => Err(IllegalEvent::NoDown { migration: migration.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// The first of these migrations that can't be taken back.
+    pub(crate) fn without_way_back<'a>(
+        &self,
+        affected: impl IntoIterator<Item = &'a MigrationSteps>,
+    ) -> Option<&'a MigrationId> {
+        let without = self.migrations.iter().filter(|m| m.down.is_none());
+        let without: BTreeSet<&MigrationId> = without.map(|m| &m.id).collect();
+        affected.into_iter().map(|steps| &steps.id).find(|id| without.contains(id))
     }
 
     pub(super) fn check_rollback_failure(&self, index: StageIndex) -> Result<(), IllegalEvent> {

@@ -1,5 +1,7 @@
 //! What a deployment itself has measured: for its next plans, and for those of later deployments.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Deployment, MigrationSteps, Stage, StepState, Target};
@@ -18,10 +20,12 @@ impl Deployment {
             known.stage = of.spec.backfill.throttle.clone();
         }
         for (_, before) in self.indexed_stages().take_while(|(index, _)| *index <= stage) {
+            let environment = before.spec.environment.as_str();
             for target in &before.targets {
-                let environment = before.spec.environment.as_str();
-                known.runs.extend(target.migrations.iter().filter_map(|m| self.run(environment, target, m)));
-                known.own.extend(target.migrations.iter().flat_map(|m| self.measured(before, target, m)));
+                for (migration, steps) in self.migrations_in(target) {
+                    known.runs.extend(run(environment, target, migration, steps));
+                    known.own.extend(self.measured(before, target, migration, steps));
+                }
             }
         }
         known
@@ -33,8 +37,9 @@ impl Deployment {
         let found = || {
             let stage = self.stage(key.stage)?;
             let target = stage.target(&key.database)?;
-            let steps = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref())?;
-            Some(self.measured(stage, target, steps))
+            let mut all = self.migrations_in(target);
+            let (migration, steps) = all.find(|(_, steps)| Some(&steps.id) == key.migration.as_ref())?;
+            Some(self.measured(stage, target, migration, steps))
         };
         let all = if key.kind == StepKind::Migrate { found() } else { None };
         all.unwrap_or_default().into_iter().filter(Measurement::is_telling).collect()
@@ -51,29 +56,23 @@ impl Deployment {
     /// Of the migrations that one of the stage's databases does not have yet.
     #[must_use]
     pub fn digests_to_apply(&self, stage: &Stage) -> Vec<Digest> {
-        let has = |target: &Target, migration: &MigrationSummary| {
+        let applied = |target: &Target| -> BTreeSet<Digest> {
             let ledger = target.inspection().map_or(&[][..], |inspection| &inspection.ledger);
-            ledger.iter().any(|e| e.digest == migration.digest && e.state == LedgerState::Applied)
+            ledger.iter().filter(|e| e.state == LedgerState::Applied).map(|e| e.digest).collect()
         };
-        let missing = |m: &&MigrationSummary| stage.targets.iter().any(|target| !has(target, m));
+        let applied: Vec<_> = stage.targets.iter().map(applied).collect();
+        let missing = |m: &&MigrationSummary| applied.iter().any(|applied| !applied.contains(&m.digest));
         self.migrations.iter().filter(missing).map(|m| m.digest).collect()
     }
 
-    fn run<'a>(
-        &'a self,
-        environment: &'a str,
-        target: &'a Target,
-        steps: &'a MigrationSteps,
-    ) -> Option<Measured<'a>> {
-        let (report, _) = done(steps)?;
-        let rows = table_rows(target, self.migration(&steps.id)?);
-        Some(Measured { environment, migration: &steps.id, rows, took: report.took })
-    }
-
-    fn measured(&self, stage: &Stage, target: &Target, steps: &MigrationSteps) -> Vec<Measurement> {
-        let (Some((report, at)), Some(migration)) = (done(steps), self.migration(&steps.id)) else {
-            return Vec::new();
-        };
+    fn measured(
+        &self,
+        stage: &Stage,
+        target: &Target,
+        migration: &MigrationSummary,
+        steps: &MigrationSteps,
+    ) -> Vec<Measurement> {
+        let Some((report, at)) = done(steps) else { return Vec::new() };
         let mut measured = Vec::new();
         for (index, run) in &steps.migrate.statements {
             let (kind, (rows, bytes)) = work(target, migration, report.variant, *index);
@@ -114,6 +113,17 @@ impl Deployment {
         let throttle = self.throttle.or(&directive).or(&stage.spec.backfill.throttle);
         throttle.max_rate.is_some() || throttle.pause.is_some() || throttle.paused
     }
+}
+
+fn run<'a>(
+    environment: &'a str,
+    target: &Target,
+    migration: &'a MigrationSummary,
+    steps: &MigrationSteps,
+) -> Option<Measured<'a>> {
+    let (report, _) = done(steps)?;
+    let rows = table_rows(target, migration);
+    Some(Measured { environment, migration: &migration.id, rows, took: report.took })
 }
 
 /// The report of a migration that ran, and when it ended.

@@ -124,6 +124,14 @@ impl Deployment {
         self.migrations.iter().find(|m| m.id == *id)
     }
 
+    /// The migrations with their steps in a database; both are in the same order.
+    pub fn migrations_in<'a, 'b>(
+        &'a self,
+        target: &'b Target,
+    ) -> impl Iterator<Item = (&'a MigrationSummary, &'b MigrationSteps)> + Clone {
+        self.migrations.iter().zip(&target.migrations)
+    }
+
     #[must_use]
     pub fn step(&self, key: &StepKey) -> Option<&Step> {
         self.stage(key.stage)?.target(&key.database)?.step(key)

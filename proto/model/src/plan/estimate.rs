@@ -24,8 +24,6 @@ use crate::impact::{StatementImpact, WorkKind};
 use crate::migration::{ScriptSummary, Variant};
 use crate::report::Inspection;
 
-pub use past::has_run;
-
 /// How long it should take, and what that is based on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimate {

@@ -1,5 +1,7 @@
 //! What the linter found in the scripts that would run: a word of warning, or no plan.
 
+use std::collections::BTreeSet;
+
 use super::{Action, TargetPlan};
 use crate::id::{EnvironmentName, MigrationId};
 use crate::lint::{LintFinding, ScriptRole};
@@ -15,8 +17,9 @@ impl TargetPlan {
         if let Some(refusal) = self.lint_refusal(stage, findings) {
             return Err(refusal);
         }
-        let warnings: Vec<_> =
-            findings.iter().filter(|f| f.warn.contains(stage) && self.has(f)).map(named).collect();
+        let scripts = self.scripts();
+        let warned = |f: &&LintFinding| f.warn.contains(stage) && scripts.contains(&(&f.migration, f.script));
+        let warnings: Vec<_> = findings.iter().filter(warned).map(named).collect();
         let more = warnings.len().saturating_sub(MOST_WARNINGS);
         self.warnings.extend(warnings.into_iter().take(MOST_WARNINGS).map(|text| format!("lint: {text}")));
         if more > 0 {
@@ -28,7 +31,10 @@ impl TargetPlan {
     /// Why the stage refuses what would run.
     #[must_use]
     pub fn lint_refusal(&self, stage: &EnvironmentName, findings: &[LintFinding]) -> Option<StepError> {
-        let refused: Vec<_> = findings.iter().filter(|f| f.refuse.contains(stage) && self.has(f)).collect();
+        let scripts = self.scripts();
+        let refused =
+            |f: &&LintFinding| f.refuse.contains(stage) && scripts.contains(&(&f.migration, f.script));
+        let refused: Vec<_> = findings.iter().filter(refused).collect();
         let (first, others) = refused.split_first()?;
         let mut message = format!("{stage} refuses {}", named(first));
         if !first.message.is_empty() {
@@ -52,18 +58,17 @@ impl TargetPlan {
         Some(error)
     }
 
-    /// Whether a migration's script runs, or is the way back of one that does.
+    /// The migrations' scripts that run, or are the way back of one that does.
     #[must_use]
-    pub fn runs(&self, migration: &MigrationId, script: ScriptRole) -> bool {
-        let migration = self.migrations.iter().find(|m| m.id == *migration);
-        migration.is_some_and(|m| match &m.action {
-            Action::Apply { variant, .. } => script.comes_with(*variant),
-            Action::Skip => false,
-        })
-    }
-
-    fn has(&self, finding: &LintFinding) -> bool {
-        self.runs(&finding.migration, finding.script)
+    pub fn scripts(&self) -> BTreeSet<(&MigrationId, ScriptRole)> {
+        let mut scripts = BTreeSet::new();
+        for migration in &self.migrations {
+            if let Action::Apply { variant, .. } = &migration.action {
+                let roles = ScriptRole::ALL.into_iter().filter(|role| role.comes_with(*variant));
+                scripts.extend(roles.map(|role| (&migration.id, role)));
+            }
+        }
+        scripts
     }
 }
 

@@ -14,8 +14,8 @@ use crate::impact::{StatementImpact, Work, WorkKind};
 use crate::migration::Variant;
 
 /// Below both, the way there and back and the machine's other work are most of what was measured.
-pub const LEAST_TIME: Duration = Duration::from_millis(10);
-pub const LEAST_ROWS: u64 = 10_000;
+pub(super) const LEAST_TIME: Duration = Duration::from_millis(10);
+const LEAST_ROWS: u64 = 10_000;
 
 /// What one statement took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,8 +179,7 @@ impl From<WorkKind> for MeasuredKind {
 
 /// The rows and bytes of a statement's work that are measured and compared; those of the table that the migration names,
 /// where nobody can look into the statement.
-#[must_use]
-pub fn size_of(impact: Option<&StatementImpact>, kind: MeasuredKind, table_rows: u64) -> (u64, u64) {
+pub(crate) fn size_of(impact: Option<&StatementImpact>, kind: MeasuredKind, table_rows: u64) -> (u64, u64) {
     let work = impact.map_or(&[][..], |impact| &impact.work);
     let Some(main) = main_work(work) else { return (table_rows, 0) };
     let alike = work.iter().filter(|w| kind == MeasuredKind::Other || w.kind == main.kind);

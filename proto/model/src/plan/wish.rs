@@ -1,7 +1,8 @@
 //! What is worth trying on a sample, because nothing else says how long it takes.
 
-use super::estimate::has_run;
-use super::measured::{Known, MeasuredKind};
+use std::collections::BTreeSet;
+
+use super::measured::{Known, LEAST_TIME, MeasuredKind};
 use crate::digest::Digest;
 use crate::id::MigrationId;
 use crate::impact::{SampleWish, WorkKind};
@@ -10,10 +11,13 @@ impl Known<'_> {
     /// None where all of these migrations have been measured.
     #[must_use]
     pub fn sample_wish(&self, migrations: &[(MigrationId, Digest)]) -> Option<SampleWish> {
-        let unmeasured = migrations.iter().filter(|(_, digest)| !has_run(self, *digest));
+        let all = || self.own.iter().chain(self.history);
+        // Measured well enough that nothing of it need be tried.
+        let known: BTreeSet<Digest> = all().filter(|m| m.took >= LEAST_TIME).map(|m| m.digest).collect();
+        let unmeasured = migrations.iter().filter(|(_, digest)| !known.contains(digest));
         let migrations: Vec<_> = unmeasured.map(|(id, _)| id.clone()).collect();
         let mut measured: Vec<WorkKind> = Vec::new();
-        for m in self.own.iter().chain(self.history) {
+        for m in all() {
             let here = m.environment.as_str() == self.environment && m.paced().is_some();
             // A backfill's speed says nothing of an UPDATE of all rows; the other way round it does.
             let kind = m.kind.work().filter(|_| here && m.kind != MeasuredKind::Backfill);

@@ -1,5 +1,7 @@
 //! What the linter found: told, or refused before anything is touched.
 
+use std::sync::Arc;
+
 use stopover_model::digest::Digest;
 use stopover_model::migration::{Migration, Variant};
 use stopover_model::report::{LedgerEntry, LedgerState, Outcome, StepError, StepReport};
@@ -137,7 +139,7 @@ async fn a_plan_tells_each_finding_with_the_stages_where_it_would_run() {
         "p.toml",
         &format!("name = \"p\"\n{stages}[stage.lint]\nrefuse = \"all\"\n"),
     );
-    let (pipeline, migrations) = (pipeline.unwrap(), vec![drops(DROPS)]);
+    let (pipeline, migrations): (_, Arc<[_]>) = (pipeline.unwrap(), [drops(DROPS)].into());
     let plan = |of: &Bench| {
         let (conductor, pipeline, migrations) = (of.conductor.clone(), pipeline.clone(), migrations.clone());
         tokio::spawn(async move { conductor.plan(&pipeline, &migrations).await.unwrap() })

@@ -102,7 +102,7 @@ impl Bench {
         &mut self,
         id: &str,
     ) -> Result<stopover_model::plan::TargetPlan, stopover_model::report::StepError> {
-        let (conductor, migrations) = (self.conductor.clone(), [migration(id)]);
+        let (conductor, migrations) = (self.conductor.clone(), [migration(id)].into());
         let planning = tokio::spawn(async move { conductor.plan(&pipeline("p"), &migrations).await });
         self.asked_for(StepKind::Inspect).await.succeed().await;
         let mut plan = planning.await.unwrap().unwrap();

@@ -1,5 +1,7 @@
 //! What would happen where, and why. Nothing is changed.
 
+use std::sync::Arc;
+
 use stopover_lint::{StagesFinding, StagesReport, Unread};
 use stopover_model::deployment::Deployment;
 use stopover_model::migration::Migration;
@@ -16,6 +18,7 @@ impl Api {
     pub(super) async fn show_plan(&self, request: v1::PlanRequest) -> Result<v1::PlanResponse, RpcError> {
         let migrations: Vec<Migration> = messages::read(request.migrations, "migrations")?;
         let pipeline = self.pipeline_named(&request.pipeline).await?.pipeline;
+        let migrations: Arc<[Migration]> = migrations.into();
         let plan = self.services.conductor.plan(&pipeline, &migrations).await?;
         let summaries: Vec<_> = migrations.iter().map(MigrationSummary::of).collect();
         Ok(v1::PlanResponse {

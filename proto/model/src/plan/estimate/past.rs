@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 
 use super::{Subject, in_millis};
-use crate::digest::Digest;
 use crate::plan::grouped;
 use crate::plan::measured::{Known, LEAST_TIME, MeasuredKind, Measurement, Unit};
 use crate::plan::rates::{as_f64, seconds};
@@ -45,12 +44,6 @@ pub(super) fn find<'a>(
         away(a).total_cmp(&away(b)).then(Reverse(a.measured.at).cmp(&Reverse(b.measured.at)))
     });
     pasts.first().copied()
-}
-
-/// Whether a migration's run was measured well enough that nothing of it need be tried.
-#[must_use]
-pub fn has_run(known: &Known<'_>, digest: Digest) -> bool {
-    known.own.iter().chain(known.history).any(|m| m.digest == digest && m.took >= LEAST_TIME)
 }
 
 impl Past<'_> {
