@@ -58,7 +58,7 @@ struct Need {
 
 fn need(world: &World, altered: Altered, action: &Action) -> Need {
     use LockMode::{AccessExclusive, ShareRowExclusive, ShareUpdateExclusive};
-    let is_partitioned = world.relation(altered.oid).is_some_and(|r| r.kind == 'p');
+    let is_partitioned = world.is_partitioned(altered.oid);
     let (mode, tree) = match action {
         Action::AddColumn(_)
         | Action::DropColumn(_)

@@ -207,7 +207,7 @@ fn add_foreign_key(world: &mut World, effect: &mut Effect, owner: Owner<'_>, new
 /// The table that a foreign key points to, with its partitions.
 pub(super) fn lock_referenced(world: &World, effect: &mut Effect, to: u32, mode: LockMode, key: &str) {
     effect.lock_because(world, to, mode, format!("referenced by {key}"));
-    if world.relation(to).is_some_and(|r| r.kind == 'p') {
+    if world.is_partitioned(to) {
         for partition in world.tree(to).into_iter().filter(|oid| *oid != to) {
             effect.lock_because(world, partition, mode, format!("referenced by {key}"));
         }
@@ -232,19 +232,14 @@ fn add_index(
     if is_primary {
         become_not_null(world, effect, altered, &columns);
     }
-    if using.is_none() {
+    if using.is_none() && world.is_partitioned(altered.oid) {
         // The partitions' indexes are built as CREATE INDEX builds them.
         for oid in world.tree(altered.oid).into_iter().filter(|oid| *oid != altered.oid) {
-            if world.relation(altered.oid).is_some_and(|r| r.kind == 'p') {
-                effect.lock_because(world, oid, LockMode::Share, below(world, altered.oid));
-            }
+            effect.lock_because(world, oid, LockMode::Share, below(world, altered.oid));
         }
-        let on = if world.relation(altered.oid).is_some_and(|r| r.kind == 'p') {
-            world.stored(altered.oid)
-        } else {
-            vec![altered.oid]
-        };
-        effect.works_on(world, WorkKind::BuildIndex, &on);
+        effect.works_through(world, altered.oid, WorkKind::BuildIndex);
+    } else if using.is_none() {
+        effect.works_on(world, WorkKind::BuildIndex, &[altered.oid]);
     }
     let table = world.relation(altered.oid).map(|r| r.name.clone()).unwrap_or_default();
     let generated =

@@ -160,7 +160,7 @@ pub(super) fn trigger(world: &mut World, effect: &mut Effect, create: &ast::Crea
     let node = create.on_relation().and_then(|on| on.relation_name_ref());
     let Some(oid) = lock_named(world, effect, node, LockMode::ShareRowExclusive) else { return };
     let for_each_row = matches!(create.trigger_level(), Some(ast::TriggerLevel::ForEachRow(_)));
-    if for_each_row && world.relation(oid).is_some_and(|r| r.kind == 'p') {
+    if for_each_row && world.is_partitioned(oid) {
         for child in world.tree(oid).into_iter().filter(|child| *child != oid) {
             effect.lock_because(world, child, LockMode::ShareRowExclusive, below(world, oid));
         }

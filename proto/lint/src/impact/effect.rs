@@ -149,7 +149,7 @@ impl Effect {
 
 /// Why what inherits from a relation is locked with it.
 pub(super) fn below(world: &World, oid: u32) -> String {
-    let is_partitioned = world.relation(oid).is_some_and(|r| r.kind == 'p');
+    let is_partitioned = world.is_partitioned(oid);
     let what = if is_partitioned { "a partition of" } else { "inherits from" };
     format!("{what} {}", world.name(oid))
 }

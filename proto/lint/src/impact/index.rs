@@ -31,7 +31,7 @@ pub(super) fn create(world: &mut World, effect: &mut Effect, create: &ast::Creat
         .filter_map(|item| item.expr())
         .collect();
     effect.lock(world, oid, mode(concurrently));
-    let is_partitioned = world.relation(oid).is_some_and(|r| r.kind == 'p');
+    let is_partitioned = world.is_partitioned(oid);
     if !is_partitioned {
         effect.works_on(world, WorkKind::BuildIndex, &[oid]);
     } else if tree {
@@ -79,7 +79,7 @@ pub(super) fn drop(world: &mut World, effect: &mut Effect, drop: &ast::DropIndex
             effect.note("waits for every transaction that uses the table, blocking nobody meanwhile");
         } else {
             effect.lock_because(world, oid, LockMode::AccessExclusive, format!("the table of {index}"));
-            if world.relation(oid).is_some_and(|r| r.kind == 'p') {
+            if world.is_partitioned(oid) {
                 for child in world.tree(oid).into_iter().filter(|child| *child != oid) {
                     effect.lock_because(world, child, LockMode::AccessExclusive, below(world, oid));
                 }
@@ -145,7 +145,7 @@ pub(super) fn reindex(world: &World, effect: &mut Effect, reindex: &ast::Reindex
         Some(ast::ReindexTarget::ReindexTargetTable(target)) => {
             let found = target.table_name_ref().and_then(|node| name_of(&node));
             let Some(oid) = found.and_then(|name| world.find(&name)) else { return };
-            let is_partitioned = world.relation(oid).is_some_and(|r| r.kind == 'p');
+            let is_partitioned = world.is_partitioned(oid);
             if is_partitioned {
                 // Each partition in a transaction of its own.
                 for child in world.stored(oid) {

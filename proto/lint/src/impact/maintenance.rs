@@ -51,11 +51,7 @@ fn rewrite_each(world: &World, effect: &mut Effect, oid: u32) {
 
 /// What is inherited from a plain table is left alone by these commands.
 fn partitions(world: &World, oid: u32) -> Vec<u32> {
-    match world.relation(oid) {
-        Some(relation) if relation.kind == 'p' => world.stored(oid),
-        Some(_) => vec![oid],
-        None => Vec::new(),
-    }
+    if world.is_partitioned(oid) { world.stored(oid) } else { vec![oid] }
 }
 
 pub(super) fn vacuum(world: &World, effect: &mut Effect, vacuum: &ast::Vacuum) {
@@ -89,7 +85,7 @@ pub(super) fn analyze(world: &World, effect: &mut Effect, analyze: &ast::Analyze
     for (name, _) in tables {
         let Some(oid) = world.find(&name) else { continue };
         effect.lock(world, oid, LockMode::ShareUpdateExclusive);
-        let is_partitioned = world.relation(oid).is_some_and(|r| r.kind == 'p');
+        let is_partitioned = world.is_partitioned(oid);
         let mode = if is_partitioned { LockMode::ShareUpdateExclusive } else { LockMode::AccessShare };
         for child in world.tree(oid).into_iter().filter(|child| *child != oid) {
             effect.lock_because(world, child, mode, below(world, oid));

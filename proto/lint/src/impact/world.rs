@@ -44,6 +44,11 @@ impl World {
         self.relation(oid).is_some_and(|r| !r.is_new)
     }
 
+    /// Whether its rows are in partitions.
+    pub(super) fn is_partitioned(&self, oid: u32) -> bool {
+        self.relation(oid).is_some_and(|r| r.kind == 'p')
+    }
+
     /// As SQL would name it.
     pub(super) fn name(&self, oid: u32) -> String {
         self.relation(oid).map_or_else(|| oid.to_string(), Relation::shown)
