@@ -165,10 +165,7 @@ impl Shared {
         environment: &EnvironmentName,
         database: Option<&DatabaseName>,
     ) -> Result<Vec<AgentAct>, ConductError> {
-        let databases = match database {
-            Some(database) => vec![self.served(environment, database).await?],
-            None => self.all_served(environment).await?,
-        };
+        let databases = self.one_or_all_served(environment, database).await?;
         let id = DeploymentId::from_random(rand::random());
         // Looking is not fenced.
         let look = |database| self.act(environment, database, id.clone(), Epoch(1));
@@ -199,6 +196,18 @@ impl Shared {
             let error = StepError::new(ErrorClass::Transient, message).with_effect(Effect::Possible);
             Err(error.with_hint("run the same command again: what is there already is left as it is"))
         })
+    }
+
+    /// The database, or all of the environment where none is named.
+    pub(super) async fn one_or_all_served(
+        &self,
+        environment: &EnvironmentName,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<DatabaseName>, ConductError> {
+        match database {
+            Some(database) => Ok(vec![self.served(environment, database).await?]),
+            None => self.all_served(environment).await,
+        }
     }
 
     async fn all_served(&self, environment: &EnvironmentName) -> Result<Vec<DatabaseName>, ConductError> {
@@ -285,7 +294,7 @@ pub(super) fn refused(link: &AgentLink, status: &Status) -> StepError {
     }
 }
 
-fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
+pub(super) fn nonsense(link: &AgentLink, why: impl std::fmt::Display) -> StepError {
     let message = format!("the answer of the agent {} makes no sense: {why}", link.agent);
     StepError::new(ErrorClass::Internal, message).with_hint("are agent and server of the same version?")
 }

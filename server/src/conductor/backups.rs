@@ -12,7 +12,7 @@ use stopover_proto::convert::field::{direct, message, name};
 use stopover_proto::v1;
 use tonic::Streaming;
 
-use super::act::{Stay, nonsense, refused};
+use super::act::{Stay, checked, nonsense, refused};
 use super::plan::nobody_serves;
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
@@ -40,15 +40,12 @@ impl Conductor {
         database: Option<&DatabaseName>,
     ) -> Result<Shelves, ConductError> {
         let mut places = Vec::new();
-        match (environment, database) {
-            (Some(environment), Some(database)) => {
-                places.push((environment.clone(), self.shared.served(environment, database).await?));
-            }
-            (Some(environment), None) => {
-                let served = self.shared.all_served(environment).await?;
+        match environment {
+            Some(environment) => {
+                let served = self.shared.one_or_all_served(environment, database).await?;
                 places.extend(served.into_iter().map(|database| (environment.clone(), database)));
             }
-            (None, _) => {
+            None => {
                 for (environment, databases) in self.shared.store.environment_databases().await? {
                     let wanted =
                         databases.into_keys().filter(|name| database.is_none_or(|wanted| wanted == name));
@@ -160,11 +157,9 @@ fn lost(link: &AgentLink, why: &str) -> StepError {
 async fn list(link: AgentLink, request: v1::ListBackupsRequest) -> Result<BackupShelf, StepError> {
     use v1::list_backups_response::Result as Answer;
     let answer = link.client().list_backups(request).await.map_err(|status| refused(&link, &status))?;
-    match answer.into_inner().result {
-        Some(Answer::Found(found)) => direct::read(found, "found").map_err(|e| nonsense(&link, e)),
-        Some(Answer::Failed(error)) => {
-            Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e)))
-        }
-        None => Err(nonsense(&link, "it is empty")),
-    }
+    let told = answer.into_inner().result.map(|answer| match answer {
+        Answer::Found(found) => Ok(found),
+        Answer::Failed(error) => Err(error),
+    });
+    checked(&link, told, "found")
 }
