@@ -9,43 +9,52 @@
 
 mod archive;
 mod child;
+mod compare;
 mod connection;
+mod contents;
 mod decode;
 mod dump;
 mod facts;
 mod manifest;
 mod names;
+mod own_command;
 mod programs;
 mod progress;
+mod proof;
 mod publish;
 pub mod recovery;
+mod restore;
 mod restore_command;
+mod restore_point;
 mod retention;
+mod scope;
 mod secret_file;
 mod shelf;
+mod snapshot;
 mod space;
 mod stream;
 mod streamed;
 #[cfg(test)]
 mod tests;
+mod toc;
 #[cfg(all(test, feature = "encryption"))]
 mod vault_tests;
+mod work;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use stopover_model::id::DeploymentId;
-use stopover_model::pipeline::BackupLevel;
+use stopover_model::pipeline::{BackupLevel, BackupSettings as Wanted};
+use stopover_model::plan::Touched;
 use stopover_model::report::{BackupReport, ErrorClass, Outcome, StepError, StepReport};
 
 use crate::step::StepContext;
 use crate::vault::{Destination, Vault};
 use facts::Facts;
-use manifest::Manifest;
 use names::Names;
-use publish::Partial;
+use work::Work;
 
 pub use programs::ProgramPaths;
 
@@ -56,6 +65,8 @@ pub struct BackupSettings {
     pub directory: PathBuf,
     /// Where backups go, who can read them, and how long they stay.
     pub vault: Vault,
+    /// The site's own program, which makes backups in `pg_dump`'s place.
+    pub command: Option<Vec<String>>,
     /// A private directory for files that live no longer than a step.
     pub scratch: PathBuf,
     pub programs: ProgramPaths,
@@ -64,11 +75,29 @@ pub struct BackupSettings {
 /// What a backup is asked to be.
 #[derive(Debug, Clone)]
 pub struct BackupRequest {
-    pub level: BackupLevel,
+    pub wanted: Wanted,
+    /// Whose rows are needed, where not all tables' are wanted.
+    pub touched: Touched,
     /// What the inspection found; empty: not checked.
     pub system_identifier: String,
     /// Deployments whose backups may still be needed; None: nobody knows, and nothing is removed.
     pub needed: Option<BTreeSet<DeploymentId>>,
+    /// A restored copy is left for the rehearsal that follows.
+    pub keep_restored: bool,
+}
+
+impl BackupRequest {
+    /// The whole database, of whatever cluster answers.
+    #[must_use]
+    pub fn at(level: BackupLevel) -> Self {
+        Self {
+            wanted: Wanted::of(level),
+            touched: Touched::Known(Vec::new()),
+            system_identifier: String::new(),
+            keep_restored: false,
+            needed: None,
+        }
+    }
 }
 
 /// Makes the backup, or answers with the one that an earlier run of this attempt made.
@@ -88,14 +117,14 @@ async fn backup(
     request: &BackupRequest,
 ) -> Result<BackupReport, StepError> {
     let directory = &settings.directory;
-    if let Destination::Directory(_) = settings.vault.destination {
+    if settings.command.is_some() || matches!(settings.vault.destination, Destination::Directory(_)) {
         prepare(settings)?;
     }
-    if settings.vault.streams() {
+    if settings.command.is_none() && settings.vault.streams() {
         return streamed::backup(context, settings, request).await;
     }
     let names = Names::new(&context.environment, &context.step.database, &context.deployment);
-    let found = manifest::find(directory, &names, &context.step, context.attempt, request.level).await;
+    let found = manifest::find(directory, &names, &context.step, context.attempt, request.wanted.level).await;
     if let Some(manifest) =
         found.map_err(|error| disk_error("look for an earlier backup", settings, &error))?
     {
@@ -104,47 +133,17 @@ async fn backup(
     }
     manifest::remove_leftovers(directory, &names)
         .map_err(|error| disk_error("remove leftovers", settings, &error))?;
+    if request.wanted.restore_point {
+        restore_point::check(context).await?;
+    }
     let facts = Facts::of(context, &request.system_identifier).await?;
+    let work = Work { context, settings, request, facts: &facts, names: &names };
+    if let Some(command) = &settings.command {
+        return work.by_command(command).await;
+    }
     let programs = programs::find(&settings.programs, facts.server_version_num).await?;
     space::check(directory, facts.tables_bytes)?;
-
-    let started = Timestamp::now();
-    let mut partial = Partial::create(directory, &names, started)
-        .map_err(|error| disk_error("make a file", settings, &error))?;
-    let written = dump::run(context, settings, &programs, &facts, &mut partial).await?;
-    if request.level == BackupLevel::Decoded {
-        decode::run(context, &programs, partial.path(), &written).await?;
-    }
-    let manifest = Manifest {
-        format: 1,
-        file: partial.final_name(),
-        environment: context.environment.clone(),
-        agent: context.agent.clone(),
-        deployment: context.deployment.clone(),
-        step: context.step.clone(),
-        attempt: context.attempt,
-        database: context.step.database.clone(),
-        restore_command: restore_command::restore_command(
-            &directory.join(partial.final_name()),
-            &facts.database,
-        ),
-        database_name: facts.database,
-        system_identifier: facts.system_identifier,
-        server_version: facts.server_version,
-        pg_dump_version: programs.version,
-        level: request.level,
-        bytes: written.bytes,
-        sha256: written.sha256,
-        dump_bytes: written.dump_bytes,
-        database_bytes: facts.tables_bytes,
-        started,
-        finished: Timestamp::now(),
-        pieces: Vec::new(),
-        recipients: Vec::new(),
-        header: None,
-    };
-    partial.publish(&manifest).map_err(|error| disk_error("give the backup its name", settings, &error))?;
-    Ok(manifest.report(directory.join(&manifest.file).display().to_string()))
+    work.by_dump(&programs).await
 }
 
 /// The default directory is made; one that somebody named must be there, since its disk may not be mounted.

@@ -35,6 +35,8 @@ pub struct AgentConfig {
     pub vault: Vault,
     /// A secret of the backups' destination stands in the file itself.
     pub(crate) holds_secret: bool,
+    /// Makes backups in `pg_dump`'s place: a program and its arguments.
+    pub backup_command: Option<Vec<String>>,
     pub programs: ProgramPaths,
     pub databases: Vec<DatabaseConfig>,
 }
@@ -74,8 +76,11 @@ impl AgentConfig {
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
         let config = Self::parse(path, &text)?;
-        let holds_password = config.databases.iter().any(|d| holds_password(d.url.expose_secret()));
-        if mode & 0o077 != 0 && (holds_password || config.holds_secret) {
+        let secret = |database: &DatabaseConfig| {
+            let mut urls = [Some(&database.url), database.scratch_url.as_ref()].into_iter().flatten();
+            urls.any(|url| holds_password(url.expose_secret()))
+        };
+        if mode & 0o077 != 0 && (config.databases.iter().any(secret) || config.holds_secret) {
             return Err(InvalidConfig::Readable { path: path.to_owned() });
         }
         Ok(config)
@@ -95,6 +100,8 @@ impl AgentConfig {
         let here = whole.parent().unwrap_or(Path::new("/")).to_owned();
         let state_dir = raw.state_dir.map_or_else(|| here.clone(), |dir| here.join(dir));
         let holds_secret = raw.backup.holds_secret();
+        let command =
+            raw.backup.command.clone().map(|command| backup_command(&file, text, command)).transpose()?;
         let (vault, backup) = raw.backup.checked((&file, text), &here, &state_dir)?;
         let programs = ProgramPaths {
             pg_dump: raw.pg_dump.map(|p| absolute(&file, text, p)).transpose()?,
@@ -107,7 +114,16 @@ impl AgentConfig {
             let root = database.sslrootcert.take();
             database.sslrootcert = root.map(|r| if r == "system" { r } else { in_directory(&here, r) });
         }
-        Ok(Self { server, state_dir, backup_directory: backup, vault, holds_secret, programs, databases })
+        Ok(Self {
+            server,
+            state_dir,
+            backup_directory: backup,
+            backup_command: command,
+            vault,
+            holds_secret,
+            programs,
+            databases,
+        })
     }
 }
 
@@ -137,6 +153,20 @@ fn absolute(file: &str, text: &str, path: toml::Spanned<PathBuf>) -> Result<Path
     }
     let message = "this must be an absolute path, such as /usr/lib/postgresql/15/bin/pg_dump";
     Err(ConfigError::at(file, text, Some(path.span()), message))
+}
+
+/// No shell looks for the program, and the agent works in no particular directory.
+fn backup_command(
+    file: &str,
+    text: &str,
+    command: toml::Spanned<Vec<String>>,
+) -> Result<Vec<String>, ConfigError> {
+    if command.get_ref().first().is_some_and(|program| Path::new(program).is_absolute()) {
+        return Ok(command.into_inner());
+    }
+    let message =
+        "write a program by its absolute path, and its arguments: [\"/usr/local/bin/snapshot\", \"users\"]";
+    Err(ConfigError::at(file, text, Some(command.span()), message))
 }
 
 fn at<T>(file: &str, text: &str, place: &toml::Spanned<T>, message: String) -> ConfigError {

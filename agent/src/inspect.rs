@@ -78,7 +78,9 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         entry.is_some_and(|entry| entry.state == LedgerState::Applied)
     };
     let open: Vec<&Migration> = migrations.iter().filter(|migration| !applied(migration)).collect();
+    let warned = warnings.len();
     let impacts = impact::predicted(session, &open, &tables, &mut warnings).await?;
+    let unpredicted = warnings.len() > warned;
     // Comparing the schema is the dearest look of all, and where nothing is to be applied nobody goes by it.
     let up_to_date = open.is_empty() && !migrations.is_empty();
     let inspection = Inspection {
@@ -96,6 +98,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         system_identifier: identity.system_identifier.unwrap_or_default(),
         warnings: Vec::new(),
         impacts,
+        unpredicted,
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })

@@ -24,6 +24,7 @@ pub mod postgres;
 pub mod record;
 pub mod rollback;
 pub mod run;
+pub mod scratch;
 pub mod service;
 pub mod step;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::backup::BackupSettings;
 use crate::config::AgentConfig;
 use crate::identity::{IdentityError, IdentityStore, Renewal, StoreError};
 use crate::postgres::{Database, DatabaseConfig, InvalidDatabase};
+use crate::scratch;
 use crate::service::{AgentService, Settings};
 use crate::work::Registry;
 use tunnel::Tunnels;
@@ -55,6 +56,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         backup: BackupSettings {
             directory: config.backup_directory,
             vault: config.vault,
+            command: config.backup_command,
             scratch: store.scratch(),
             programs: config.programs,
         },
@@ -71,6 +73,10 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         settings.databases.values().cloned().collect(),
         settings.agent.clone(),
     ));
+    let sweeping = tokio::spawn(scratch::sweep_now_and_then(
+        settings.environment.clone(),
+        settings.databases.values().cloned().collect(),
+    ));
     let work = Arc::new(Registry::new());
     let service = AgentService::new(settings, Arc::clone(&work));
     let renewal = Renewal::new(config.server.clone(), store, identity);
@@ -86,6 +92,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
     let serving = tokio::spawn(tunnels.keep_open());
     stop.cancelled().await;
     looking.abort();
+    sweeping.abort();
     end(&work, &close).await;
     // Both end by themselves now; a panic in one of them was logged where it happened.
     let _ = timeout(LAST_WORDS, async { tokio::join!(renewing, serving) }).await;

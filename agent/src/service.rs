@@ -20,10 +20,8 @@ use stopover_model::backfill::Throttle;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::migration::{Check, Migration};
-use stopover_model::pipeline::BackupLevel;
-use stopover_proto::convert::field::{
-    enumeration, message, names, optional_enumeration, optional_message, or_default,
-};
+use stopover_model::plan::Touched;
+use stopover_proto::convert::field::{message, names, optional_enumeration, optional_message, or_default};
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -184,12 +182,14 @@ impl Agent for AgentService {
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Updates>, Status> {
         let request = request.into_inner();
         let command = self.check(request.command, &[StepKind::Backup, StepKind::RollbackBackup])?;
-        let level: BackupLevel = enumeration::read(request.level, "level").map_err(|e| invalid(&e))?;
         let needed = request.needed.map(|needed| names::read(needed.deployments, "needed"));
         let needed: Option<Vec<DeploymentId>> = needed.transpose().map_err(|e| invalid(&e))?;
+        let untold = Some(request.untold).filter(|why| !why.is_empty());
         let job = BackupRequest {
-            level,
+            wanted: message::read(request.backup, "backup").map_err(|e| invalid(&e))?,
+            touched: untold.map_or(Touched::Known(request.tables), Touched::Untold),
             system_identifier: request.system_identifier,
+            keep_restored: request.keep_restored,
             needed: needed.map(|needed| needed.into_iter().collect()),
         };
         self.attach(command, Job::Backup(job))

@@ -22,6 +22,7 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
         password_command: None,
         sslmode: None,
         sslrootcert: None,
+        scratch_url: None,
         directory: std::path::PathBuf::new(),
     };
     Arc::new(Database::new(&config).unwrap())

@@ -1,4 +1,4 @@
-//! How `pg_dump` gets to the database: by variables that libpq takes for nothing else, and by private files.
+//! How `pg_dump` and `pg_restore` get to a database: by variables that libpq takes for nothing else, and by private files.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,8 +8,11 @@ use stopover_model::report::{ErrorClass, StepError};
 
 use super::secret_file::SecretFile;
 use crate::connection::certificate_pem;
-use crate::postgres::{ConnectError, Database, SessionName, SslMode};
-use crate::step::StepContext;
+use crate::postgres::{ConnectError, Database, SslMode};
+
+/// As a connection string, in which libpq finds what no variable can say. It names no database.
+pub(super) const KEEPALIVES: &str =
+    "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
 
 /// The variables, and the files that they name, which are gone when it is dropped.
 #[derive(Debug)]
@@ -20,13 +23,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn of(context: &StepContext, scratch: &Path) -> Result<Self, StepError> {
-        let database: &Database = &context.database;
+    /// `name` is what the sessions are called.
+    pub(super) async fn of(database: &Database, name: &str, scratch: &Path) -> Result<Self, StepError> {
         let password = database.password().await.map_err(ConnectError::from)?;
         let password = password.map(|p| SecretFile::password(scratch, p.expose_secret())).transpose()?;
         let mut environment = place(database);
         environment.extend([
-            ("PGAPPNAME", SessionName::of(context).to_string().into()),
+            ("PGAPPNAME", name.into()),
             ("PGGSSENCMODE", "disable".into()),
             ("PGCONNECT_TIMEOUT", "10".into()),
             // Without a home directory libpq finds no file of defaults, certificates or services there.
@@ -44,7 +47,8 @@ impl Connection {
     }
 }
 
-fn place(database: &Database) -> Vec<(&'static str, OsString)> {
+/// Where the database is.
+pub(super) fn place(database: &Database) -> Vec<(&'static str, OsString)> {
     let ports: Vec<String> = database.ports().iter().map(u16::to_string).collect();
     let hosts = database.hosts();
     let mut place: Vec<(&'static str, OsString)> = vec![

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
+use stopover_model::digest::Digest;
 use stopover_model::report::{ErrorClass, Progress, ProgressUnit, StepError};
 
 use super::archive::{self, ArchiveError, Written};
-use super::child::Program;
+use super::child::{Ended, Program};
 use super::programs::Programs;
 use crate::step::StepContext;
 
@@ -41,7 +42,10 @@ pub(super) fn start(programs: &Programs) -> Result<Program, StepError> {
 
 /// What it says after it was given all of the archive.
 pub(super) async fn finish(pg_restore: Program) -> Result<(), StepError> {
-    let ended = pg_restore.wait().await?;
+    judge(&pg_restore.wait().await?)
+}
+
+fn judge(ended: &Ended) -> Result<(), StepError> {
     if ended.status.success() {
         return Ok(());
     }
@@ -49,7 +53,17 @@ pub(super) async fn finish(pg_restore: Program) -> Result<(), StepError> {
 }
 
 async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<(), StepError> {
-    let mut pg_restore = start(programs)?;
+    let (ended, found) = feed(start(programs)?, path).await?;
+    judge(&ended)?;
+    check(found, path, written).await
+}
+
+/// Length and hash of a file.
+pub(super) type Found = (u64, Digest);
+
+/// Gives the file, decompressed, to a `pg_restore`, and waits for its end. What was found on the disk is None where it
+/// needed no more than a part of it.
+pub(super) async fn feed(mut pg_restore: Program, path: &Path) -> Result<(Ended, Option<Found>), StepError> {
     let Some(mut input) = pg_restore.child.stdin.take() else {
         return Err(StepError::new(ErrorClass::Internal, "pg_restore has no input"));
     };
@@ -60,14 +74,15 @@ async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<()
         // It stopped reading: its status and its own words say why.
         Err(ArchiveError::Write(_)) => None,
         Err(error) => {
-            let why =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             pg_restore.stop().await;
-            return Err(unproven(&why));
+            return Err(unproven(&reason(&error)));
         }
     };
-    finish(pg_restore).await?;
-    // It needed no more than a part of its input; the rest is hashed all the same.
+    Ok((pg_restore.wait().await?, found))
+}
+
+/// Refuses a file that is not what was written. What has not been read yet is read for it.
+pub(super) async fn check(found: Option<Found>, path: &Path, written: &Written) -> Result<(), StepError> {
     let found = match found {
         Some(found) => found,
         None => archive::measure(path).await.map_err(|error| unproven(&error.to_string()))?,
@@ -76,6 +91,10 @@ async fn prove(programs: &Programs, path: &Path, written: &Written) -> Result<()
         return Err(unproven("what lies on the disk is not what was written"));
     }
     Ok(())
+}
+
+pub(super) fn reason(error: &ArchiveError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 pub(super) fn unproven(why: &str) -> StepError {

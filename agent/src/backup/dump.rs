@@ -10,31 +10,29 @@ use tokio::process::ChildStdout;
 
 use super::archive::{self, ArchiveError, Written};
 use super::child::{Ended, Program};
-use super::connection::Connection;
+use super::connection::{Connection, KEEPALIVES};
 use super::facts::Facts;
 use super::programs::Programs;
 use super::publish::Partial;
 use super::{BackupSettings, disk_error, progress, space};
+use crate::postgres::SessionName;
 use crate::step::StepContext;
 
 /// A dump takes weak locks on all tables at its start; behind an ALTER that waits itself it gives up after this.
 const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 /// A dump that says nothing for so long hangs on a network that swallows its packets.
 const SILENCE: Duration = Duration::from_mins(10);
-/// As a connection string, in which libpq finds what no variable can say. It names no database.
-pub(super) const KEEPALIVES: &str =
-    "--dbname=keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000";
 
-/// Dumps the database into the partial file.
+/// Dumps the database into the partial file; `more` are arguments of this dump's own.
 pub(super) async fn run(
     context: &StepContext,
     settings: &BackupSettings,
-    programs: &Programs,
+    (programs, more): (&Programs, &[String]),
     facts: &Facts,
     partial: &mut Partial,
 ) -> Result<Written, StepError> {
     let mut file = partial.take_file().map_err(|error| disk_error("write a file", settings, &error))?;
-    through(context, settings, programs, facts, async |dump, read| {
+    through(context, settings, (programs, more), facts, async |dump, read| {
         let read = |bytes| read.store(bytes, Ordering::Relaxed);
         let written = archive::write(dump, &mut file, &settings.directory, read).await;
         written.map_err(|error| archive_error(&error, settings, facts))
@@ -42,17 +40,19 @@ pub(super) async fn run(
     .await
 }
 
-/// Gives the dump as it is made to somebody, who counts what was read of it.
+/// Gives the dump as it is made, with arguments of its own, to somebody, who counts what was read of it.
 pub(super) async fn through<T>(
     context: &StepContext,
     settings: &BackupSettings,
-    programs: &Programs,
+    (programs, more): (&Programs, &[String]),
     facts: &Facts,
     take: impl AsyncFnOnce(ChildStdout, &AtomicU64) -> Result<T, StepError>,
 ) -> Result<T, StepError> {
-    let connection = Connection::of(context, &settings.scratch).await?;
-    let arguments =
-        ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new);
+    let name = SessionName::of(context).to_string();
+    let connection = Connection::of(&context.database, &name, &settings.scratch).await?;
+    let mut arguments: Vec<&OsStr> =
+        ["--format=custom", "--compress=0", "--no-password", LOCK_WAIT, KEEPALIVES].map(OsStr::new).into();
+    arguments.extend(more.iter().map(|argument| OsStr::new(argument.as_str())));
     let pipes = (Stdio::null(), Stdio::piped());
     let mut pg_dump =
         Program::start("pg_dump", &programs.pg_dump, &arguments, &connection.environment, pipes)?;

@@ -14,10 +14,10 @@ use stopover_model::digest::{Digest, Digester};
 use stopover_model::event::StepKey;
 use stopover_model::id::{AgentName, Attempt, BackupId, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::pipeline::BackupLevel;
-use stopover_model::report::BackupReport;
+use stopover_model::report::{BackupReport, RestorePoint, RestoreProof};
 
 use super::archive;
-use super::names::{MANIFEST, Names};
+use super::names::{DUMP, LOG, MANIFEST, Names, PARTIAL};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -55,6 +55,17 @@ pub(crate) struct Manifest {
     /// The encrypted file's beginning in base 64, from which an identity gets its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) header: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proof: Option<RestoreProof>,
+    /// Only the rows of these tables are in it. Empty: of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) only_tables: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole_because: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore_point: Option<RestorePoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command_output: Option<String>,
 }
 
 impl Manifest {
@@ -69,6 +80,11 @@ impl Manifest {
             database_bytes: self.database_bytes,
             took: Duration::try_from(self.finished.duration_since(self.started)).unwrap_or_default(),
             restore_command: self.restore_command.clone(),
+            proof: self.proof,
+            only_tables: self.only_tables.clone(),
+            whole_because: self.whole_because.clone(),
+            restore_point: self.restore_point.clone(),
+            command_output: self.command_output.clone(),
         }
     }
 
@@ -91,7 +107,8 @@ impl Manifest {
         let stem = name.strip_suffix(MANIFEST).unwrap_or(name);
         for piece in std::iter::once(&self.file).chain(&self.pieces) {
             let ending = piece.strip_prefix(stem);
-            if piece.contains(['/', '\\', '\0']) || !ending.is_some_and(|ending| ending.starts_with(".dump"))
+            if piece.contains(['/', '\\', '\0'])
+                || !ending.is_some_and(|ending| ending.starts_with(".dump") || ending == LOG)
             {
                 let piece = crate::postgres::shown(piece, 200);
                 return Err(format!("it names `{piece}`, which is not the file that belongs to it"));
@@ -139,8 +156,10 @@ pub(crate) async fn find(
 
 /// Removes what runs that did not end left: partial files, and manifests of files that never got their name.
 pub(crate) fn remove_leftovers(directory: &Path, names: &Names) -> io::Result<()> {
-    for path in files(directory, names, super::names::PARTIAL)? {
-        std::fs::remove_file(path)?;
+    for ending in [DUMP, LOG] {
+        for path in files(directory, names, &format!("{ending}{PARTIAL}"))? {
+            std::fs::remove_file(path)?;
+        }
     }
     for path in files(directory, names, MANIFEST)? {
         let orphan = Manifest::read(&path).is_none_or(|m| !directory.join(&m.file).exists());

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName};
 
 pub(crate) const DUMP: &str = ".dump.zst";
-pub(crate) const PARTIAL: &str = ".dump.zst.partial";
+/// What the site's own command said, which made the backup elsewhere.
+pub(crate) const LOG: &str = ".log";
+/// Behind the ending of what is not whole yet.
+pub(crate) const PARTIAL: &str = ".partial";
 pub(crate) const MANIFEST: &str = ".json";
 /// Behind a dump's name, when it is encrypted.
 pub(crate) const ENCRYPTED: &str = ".age";
@@ -66,8 +69,8 @@ mod tests {
         let longer = Names::new(&"staging".parse().unwrap(), &"users-eu".parse().unwrap(), &id);
         let name = names.at(Timestamp::from_second(1_700_000_000).unwrap());
         assert_eq!(name, format!("staging-users-20231114T221320Z-{id}"));
-        assert!(names.owns(&format!("{name}.dump.zst.partial"), PARTIAL));
-        assert!(!names.owns(&format!("{name}.dump.zst"), PARTIAL));
+        assert!(names.owns(&format!("{name}.dump.zst.partial"), ".dump.zst.partial"));
+        assert!(!names.owns(&format!("{name}.dump.zst"), ".dump.zst.partial"));
         let of =
             |database: &str| Names::is_of(&"staging".parse().unwrap(), &database.parse().unwrap(), &name);
         assert!(of("users") && !of("user") && !of("users-eu"));

@@ -11,26 +11,32 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::manifest::{Manifest, sync_directory};
-use super::names::{DUMP, ENCRYPTED, MANIFEST, Names, PARTIAL};
+use super::names::{DUMP, ENCRYPTED, LOG, MANIFEST, Names, PARTIAL};
 
-/// The file `NAME.dump.zst.partial`, removed when it is dropped unpublished.
+/// The file `NAME.dump.zst.partial`, say, removed when it is dropped unpublished.
 #[derive(Debug)]
 pub(crate) struct Partial {
     directory: PathBuf,
     stem: String,
     path: PathBuf,
+    /// Of its final name.
     ending: String,
     file: Option<std::fs::File>,
 }
 
 impl Partial {
     /// Makes an empty file of a name that nothing has yet.
-    pub(crate) fn create(directory: &Path, names: &Names, time: Timestamp) -> io::Result<Self> {
+    pub(crate) fn create(
+        directory: &Path,
+        names: &Names,
+        time: Timestamp,
+        ending: &'static str,
+    ) -> io::Result<Self> {
         let mut time = time;
         loop {
             let stem = names.at(time);
-            let path = directory.join(format!("{stem}{PARTIAL}"));
-            let taken = [DUMP, MANIFEST]
+            let path = directory.join(format!("{stem}{ending}{PARTIAL}"));
+            let taken = [DUMP, LOG, MANIFEST]
                 .iter()
                 .any(|e| directory.join(format!("{stem}{e}")).symlink_metadata().is_ok());
             if !taken {
@@ -38,7 +44,7 @@ impl Partial {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     file => {
                         let file = Some(file?);
-                        let (directory, ending) = (directory.to_owned(), DUMP.to_owned());
+                        let (directory, ending) = (directory.to_owned(), ending.to_owned());
                         return Ok(Self { directory, stem, path, ending, file });
                     }
                 }
@@ -49,8 +55,11 @@ impl Partial {
 
     /// The open file, once.
     pub(crate) fn take_file(&mut self) -> io::Result<tokio::fs::File> {
-        let file = self.file.take().ok_or_else(|| io::Error::other("the file was taken before"))?;
-        Ok(tokio::fs::File::from_std(file))
+        self.take_std_file().map(tokio::fs::File::from_std)
+    }
+
+    pub(crate) fn take_std_file(&mut self) -> io::Result<std::fs::File> {
+        self.file.take().ok_or_else(|| io::Error::other("the file was taken before"))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -15,9 +15,10 @@ use super::manifest::{self, Manifest};
 use super::names::{DUMP, ENCRYPTED, MANIFEST, Names};
 use super::programs::{self, Programs};
 use super::publish::Partial;
+use super::scope::Scope;
 use super::shelf::Shelf;
 use super::stream::{self, End, StreamError, Streamed};
-use super::{BackupRequest, BackupSettings, decode, disk_error, dump, restore_command, space};
+use super::{BackupRequest, BackupSettings, decode, disk_error, dump, restore_command, restore_point, space};
 use crate::step::StepContext;
 use crate::vault::{self, Claim, Destination, Header};
 
@@ -30,11 +31,21 @@ pub(super) async fn backup(
     request: &BackupRequest,
 ) -> Result<BackupReport, StepError> {
     let destination = &settings.vault.destination;
+    if request.wanted.level == BackupLevel::Restored {
+        let message =
+            "a backup that goes into a bucket, or is encrypted, can't be proven by restoring it yet";
+        return Err(StepError::new(ErrorClass::Setup, message).with_hint(
+            "use backup = \"decoded\" for this stage, or a directory without recipients in agent.toml",
+        ));
+    }
     if let Some(manifest) = earlier(context, settings, request).await? {
         context.reporter.message("this attempt's backup is there already, and is what its manifest says");
         return Ok(manifest.report(destination.location(&manifest.file)));
     }
     remove_leftovers(context, settings).await?;
+    if request.wanted.restore_point {
+        restore_point::check(context).await?;
+    }
     let facts = Facts::of(context, &request.system_identifier).await?;
     let programs = programs::find(&settings.programs, facts.server_version_num).await?;
     if let Destination::Directory(directory) = destination {
@@ -61,21 +72,23 @@ async fn make(
     started: Timestamp,
 ) -> Result<Manifest, StepError> {
     let vault = &settings.vault;
-    let mut check = match request.level {
+    let scope = Scope::of(context, request).await?;
+    let mut check = match request.wanted.level {
         BackupLevel::Recorded => None,
-        BackupLevel::Decoded => Some(decode::start(programs)?),
+        BackupLevel::Decoded | BackupLevel::Restored => Some(decode::start(programs)?),
     };
     let input = check.as_mut().and_then(|program| program.child.stdin.take());
     let name = place.name(settings);
     let end = place.end(settings, &name);
-    let streamed = dump::through(context, settings, programs, facts, async |dump, read| {
-        let streamed = stream::run(dump, input, &vault.recipients, end, read).await;
-        streamed.map_err(|error| match error {
-            StreamError::Archive(error) => dump::archive_error(&error, settings, facts),
-            StreamError::Step(error) => error,
+    let streamed =
+        dump::through(context, settings, (programs, &scope.arguments()), facts, async |dump, read| {
+            let streamed = stream::run(dump, input, &vault.recipients, end, read).await;
+            streamed.map_err(|error| match error {
+                StreamError::Archive(error) => dump::archive_error(&error, settings, facts),
+                StreamError::Step(error) => error,
+            })
         })
-    })
-    .await?;
+        .await?;
     let read_back = read_back(context, vault, place, &streamed);
     let beginning = tokio::select! {
         proven = async { tokio::try_join!(checked(check), read_back) } => proven?.1,
@@ -85,6 +98,13 @@ async fn make(
     let pieces = if streamed.pieces.is_empty() { vec![name.clone()] } else { streamed.pieces };
     let locations: Vec<String> = pieces.iter().map(|piece| vault.destination.location(piece)).collect();
     let header = encrypted.then(|| header(&beginning)).transpose()?;
+    let restore_point = match request.wanted.restore_point {
+        true => Some(restore_point::make(context).await?),
+        false => None,
+    };
+    let restore_command =
+        restore_command::elsewhere(&locations, encrypted, &facts.database, scope.comes_back());
+    let (only_tables, whole_because) = scope.told();
     Ok(Manifest {
         format: 1,
         file: name,
@@ -94,12 +114,12 @@ async fn make(
         step: context.step.clone(),
         attempt: context.attempt,
         database: context.step.database.clone(),
-        restore_command: restore_command::elsewhere(&locations, encrypted, &facts.database),
+        restore_command,
         database_name: facts.database.clone(),
         system_identifier: facts.system_identifier.clone(),
         server_version: facts.server_version.clone(),
         pg_dump_version: programs.version.clone(),
-        level: request.level,
+        level: request.wanted.level,
         bytes: streamed.bytes,
         sha256: streamed.sha256,
         dump_bytes: streamed.dump_bytes,
@@ -109,6 +129,11 @@ async fn make(
         pieces: if pieces.len() > 1 { pieces } else { Vec::new() },
         recipients: vault.recipients.names().to_vec(),
         header,
+        proof: None,
+        only_tables,
+        whole_because,
+        restore_point,
+        command_output: None,
     })
 }
 
@@ -180,7 +205,7 @@ async fn earlier(
         let is_this = manifest.deployment == context.deployment
             && manifest.step == context.step
             && manifest.attempt == context.attempt
-            && manifest.level >= request.level;
+            && manifest.level >= request.wanted.level;
         if !is_this {
             continue;
         }
@@ -229,7 +254,7 @@ impl Place {
         let bucket = match &settings.vault.destination {
             Destination::Bucket(bucket) => bucket,
             Destination::Directory(directory) => {
-                let made = Partial::create(directory, &names, started).and_then(|mut partial| {
+                let made = Partial::create(directory, &names, started, DUMP).and_then(|mut partial| {
                     let file = partial.take_file()?;
                     Ok(Self::File { partial: partial.encrypted(), file })
                 });

@@ -1,3 +1,5 @@
+mod restored;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use stopover_model::id::Attempt;
 use tempfile::TempDir;
 
 use super::*;
+use crate::step::StepContext;
 use crate::testing::{context, database, messages, prepared};
 
 const TABLES: &str = "CREATE TABLE users (id int PRIMARY KEY, email text);
@@ -24,7 +27,8 @@ fn place() -> Place {
     std::fs::create_dir(&scratch).unwrap();
     let directory = root.path().join("backups");
     let vault = Vault::directory(directory.clone());
-    let settings = BackupSettings { directory, vault, scratch, programs: ProgramPaths::default() };
+    let programs = ProgramPaths::default();
+    let settings = BackupSettings { directory, vault, command: None, scratch, programs };
     Place { root, settings }
 }
 
@@ -43,7 +47,7 @@ impl Place {
 }
 
 fn decoded() -> BackupRequest {
-    BackupRequest { level: BackupLevel::Decoded, system_identifier: String::new(), needed: None }
+    BackupRequest::at(BackupLevel::Decoded)
 }
 
 fn report(outcome: Outcome) -> BackupReport {
@@ -329,7 +333,8 @@ async fn pg_dump_proves_the_server_as_the_agent_does() {
     report(run(&context(&url(&trusted), StepKind::Backup), &place.settings, &decoded()).await);
 
     let untrusting = context(&url(&other), StepKind::Backup);
-    let connection = connection::Connection::of(&untrusting, &place.settings.scratch).await.unwrap();
+    let connection =
+        connection::Connection::of(&untrusting.database, "a test", &place.settings.scratch).await.unwrap();
     let programs = programs::find(&ProgramPaths::default(), 150_000).await.unwrap();
     let dumped = Command::new(programs.pg_dump)
         .env_clear()

@@ -13,6 +13,7 @@ use stopover_model::report::LogLine;
 use stopover_tests::ObjectStore;
 use tempfile::TempDir;
 
+use super::manifest::Manifest;
 use super::*;
 use crate::testing::{context, messages, prepared};
 use crate::vault::{Recipients, Retention};
@@ -38,12 +39,13 @@ async fn place(recipients: &[String]) -> Place {
         retention: Retention::default(),
     };
     let directory = root.path().join("backups");
-    let settings = BackupSettings { directory, vault, scratch, programs: ProgramPaths::default() };
+    let settings =
+        BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
     Place { _root: root, store, settings }
 }
 
 fn asked(level: BackupLevel) -> BackupRequest {
-    BackupRequest { level, system_identifier: String::new(), needed: None }
+    BackupRequest::at(level)
 }
 
 fn report(outcome: Outcome) -> BackupReport {

@@ -24,6 +24,7 @@ server = "{server}"
 # recipients = ["age1..."]                 # public keys of `age-keygen`; without any, backups are not encrypted
 # keep = 14                                # of each database; all when neither this nor keep_for is set
 # keep_for = "30d"
+# command = ["/usr/local/bin/snapshot"]    # makes backups in pg_dump's place
 
 # One of these for each database. The password comes from one of:
 #   password_file = "/etc/stopover/users.password"
@@ -34,6 +35,7 @@ server = "{server}"
 # name = "users"                           # how deployments call it
 # url = "postgresql://stopover@db.internal:5432/users?sslmode=verify-full&sslrootcert=system"
 # password_file = "/etc/stopover/users.password"
+# scratch_url = "postgresql://stopover@scratch.internal/postgres"   # where backups are restored to be proven
 "#
     )
 }

@@ -22,6 +22,7 @@ pub(super) struct RawBackup {
     recipients: Vec<toml::Spanned<String>>,
     keep: Option<toml::Spanned<u32>>,
     keep_for: Option<toml::Spanned<String>>,
+    pub(super) command: Option<toml::Spanned<Vec<String>>>,
 }
 
 impl RawBackup {

@@ -35,6 +35,10 @@ pub struct DatabaseConfig {
     /// A file of PEM certificates, or `system`; also accepted in the url.
     #[serde(default)]
     pub sslrootcert: Option<String>,
+    /// Where scratch databases are made, in the form of `url`: another server, which must not be older. By default the
+    /// database's own. Where it has no password, this database's is used.
+    #[serde(default)]
+    pub scratch_url: Option<SecretString>,
     /// Where a relative `sslrootcert` in the url begins: agent.toml's directory. Empty: at the current directory.
     #[serde(skip)]
     pub directory: PathBuf,

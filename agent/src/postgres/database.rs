@@ -1,6 +1,7 @@
 //! A database that the agent serves: how to get there, and what may go wrong on the way.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -31,6 +32,7 @@ pub struct Database {
     password: PasswordSource,
     ssl_mode: SslMode,
     root_certificate: Option<RootCertificate>,
+    scratch: Option<Arc<Self>>,
 }
 
 impl Database {
@@ -58,7 +60,15 @@ impl Database {
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(UNACKNOWLEDGED);
-        Ok(Self { name: config.name.clone(), dsn, password, ssl_mode, root_certificate: root })
+        let scratch = config.scratch_url.as_ref().map(|url| of_scratch(config, url)).transpose();
+        let scratch = scratch.map_err(|source| InvalidDatabase::Scratch(Box::new(source)))?.map(Arc::new);
+        Ok(Self { name: config.name.clone(), dsn, password, ssl_mode, root_certificate: root, scratch })
+    }
+
+    /// Where scratch databases are made, when that is another server.
+    #[must_use]
+    pub fn scratch(&self) -> Option<&Arc<Self>> {
+        self.scratch.as_ref()
     }
 
     /// Another database of the same server, with this one's credentials, or with a role's own.
@@ -77,6 +87,7 @@ impl Database {
             password,
             ssl_mode: self.ssl_mode,
             root_certificate: self.root_certificate.clone(),
+            scratch: None,
         }
     }
 
@@ -260,6 +271,18 @@ fn may_differ(error: &ConnectError) -> bool {
         ConnectError::Handshake { .. } => true,
         _ => false,
     }
+}
+
+/// What the scratch's url does not say is as it is for the database itself.
+fn of_scratch(config: &DatabaseConfig, url: &SecretString) -> Result<Database, InvalidDatabase> {
+    let own = Dsn::parse(url.expose_secret())?;
+    let mut config = DatabaseConfig { url: url.clone(), scratch_url: None, ..config.clone() };
+    if own.config.get_password().is_some() {
+        (config.password_file, config.password_command) = (None, None);
+    }
+    config.sslmode = config.sslmode.filter(|_| own.ssl_mode.is_none());
+    config.sslrootcert = config.sslrootcert.filter(|_| own.root_certificate.is_none());
+    Database::new(&config)
 }
 
 fn one_of<T>(key: &'static str, beside: Option<T>, in_url: Option<T>) -> Result<Option<T>, InvalidDatabase> {

@@ -29,4 +29,6 @@ pub enum InvalidDatabase {
         "sslrootcert = \"system\" trusts every certificate authority of the machine, so it needs sslmode = \"verify-full\""
     )]
     WeakSystem,
+    #[error("its scratch_url can't be used")]
+    Scratch(#[source] Box<InvalidDatabase>),
 }

@@ -5,7 +5,7 @@ use stopover_model::digest::Digest;
 use stopover_model::event::StepKind;
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::{Check, Expectation, Migration};
-use stopover_model::pipeline::LockSettings;
+use stopover_model::pipeline::{BackupLevel, BackupSettings as Wanted, LockSettings};
 use stopover_model::report::{Outcome, StepReport};
 use stopover_proto::convert::AgentCommand;
 use stopover_proto::tunnel::{AgentChannel, TunnelHandle};
@@ -42,6 +42,7 @@ async fn running(url: &str) -> Running {
         password_command: None,
         sslmode: None,
         sslrootcert: None,
+        scratch_url: None,
         directory: std::path::PathBuf::new(),
     };
     let config = AgentConfig {
@@ -50,6 +51,7 @@ async fn running(url: &str) -> Running {
         backup_directory: state.path().join("backups"),
         vault: crate::vault::Vault::directory(state.path().join("backups")),
         holds_secret: false,
+        backup_command: None,
         programs: ProgramPaths::default(),
         databases: vec![database],
     };
@@ -147,6 +149,7 @@ async fn an_agent_that_has_not_joined_says_so() {
         backup_directory: PathBuf::from("/nonexistent"),
         vault: crate::vault::Vault::directory(PathBuf::from("/nonexistent")),
         holds_secret: false,
+        backup_command: None,
         programs: ProgramPaths::default(),
         databases: Vec::new(),
     };
@@ -204,12 +207,11 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
     assert_eq!((found.tables[0].rows, &found.existing[..]), (3_000, &[][..]));
     let system_identifier = found.system_identifier;
 
-    let level = v1::BackupLevel::Decoded.into();
     let request = v1::BackupRequest {
         command: step(StepKind::Backup, 2),
-        level,
         system_identifier: system_identifier.clone(),
-        needed: None,
+        backup: Some(Wanted::of(BackupLevel::Decoded).into()),
+        ..v1::BackupRequest::default()
     };
     let StepReport::BackedUp(_) = succeeded(client.backup(request).await).await else { panic!() };
 

@@ -25,6 +25,7 @@ fn service(url: &str) -> AgentService {
         backup: BackupSettings {
             directory: "/nonexistent".into(),
             vault: crate::vault::Vault::directory("/nonexistent".into()),
+            command: None,
             scratch: "/nonexistent".into(),
             programs: ProgramPaths::default(),
         },

@@ -6,7 +6,9 @@ mod place;
 mod script;
 
 use stopover_model::migration::Check;
-use stopover_model::pipeline::{DriftPolicy, DriftSettings, OnFailure, StageSpec};
+use stopover_model::pipeline::{
+    BackupScope, BackupSettings, DriftPolicy, DriftSettings, OnFailure, StageSpec,
+};
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
 
@@ -59,11 +61,20 @@ fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> 
     lines
 }
 
+fn backup(backup: BackupSettings) -> String {
+    let scope = match backup.scope {
+        BackupScope::Database => "",
+        BackupScope::Touched => ", the rows of the touched tables",
+    };
+    let point = if backup.restore_point { ", with a restore point" } else { "" };
+    format!("{}{scope}, before the first statement{point}", step::level(backup.level))
+}
+
 /// What the pipeline asks of a stage, each with a label.
 #[must_use]
 pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
     let mut lines = vec![
-        ("backup", format!("{}, before the first statement", step::level(spec.backup))),
+        ("backup", backup(spec.backup)),
         (
             "locks",
             format!(

@@ -186,6 +186,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
     Inspection {
         server_version: "15.18 (Debian 15.18-0+deb12u1)".into(),
         server_version_num: 150_018,
+        unpredicted: false,
         in_recovery: false,
         system_identifier: "7460000000000000001".into(),
         database: "app".into(),
@@ -255,6 +256,11 @@ pub(crate) fn backup(stage: u32) -> BackupReport {
         ),
         id: Some("9g2k4t8w1x".parse().unwrap()),
         encrypted: false,
+        proof: None,
+        only_tables: Vec::new(),
+        whole_because: None,
+        restore_point: None,
+        command_output: None,
     }
 }
 

@@ -97,6 +97,7 @@ pub fn level(level: BackupLevel) -> &'static str {
     match level {
         BackupLevel::Recorded => "recorded",
         BackupLevel::Decoded => "decoded",
+        BackupLevel::Restored => "restored",
     }
 }
 
@@ -154,13 +155,24 @@ fn inspected(inspection: &Inspection) -> Line {
 }
 
 fn backed_up(report: &BackupReport) -> Line {
-    Line::new().plain(format!(
-        "{} in {} of {}, {}",
-        bytes(report.database_bytes),
-        if report.encrypted { "an encrypted file" } else { "a file" },
-        bytes(report.bytes),
-        level(report.level)
-    ))
+    let mut line = Line::new();
+    if report.command_output.is_some() {
+        line = line.plain("by the agent's own command");
+    } else {
+        let file = if report.encrypted { "an encrypted file" } else { "a file" };
+        line = line.plain(format!("{} in {file} of {}", bytes(report.database_bytes), bytes(report.bytes)));
+    }
+    if !report.only_tables.is_empty() {
+        let tables = count(report.only_tables.len() as u64, "table");
+        line = line.plain(format!(", only the rows of {tables}"));
+    }
+    line = line.plain(format!(", {}", level(report.level)));
+    match &report.proof {
+        Some(proof) => {
+            line.plain(format!(": {} of {} equal", count(proof.rows, "row"), count(proof.tables, "table")))
+        }
+        None => line,
+    }
 }
 
 fn migrated(report: &MigrateReport) -> Line {

@@ -37,6 +37,9 @@ pub struct StatementImpact {
     /// What a part of the rows took, in a transaction that was rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
+    /// It may lock and change what is not named here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

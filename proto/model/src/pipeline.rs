@@ -1,6 +1,7 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
 mod backfill;
+mod backup;
 mod drift;
 mod lint;
 mod locks;
@@ -15,6 +16,8 @@ use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
 use backfill::RawBackfill;
 pub use backfill::{BackfillSettings, VacuumAfter};
+use backup::RawBackup;
+pub use backup::{BackupLevel, BackupScope, BackupSettings};
 use drift::RawDrift;
 pub use drift::{DriftPolicy, DriftSettings};
 use lint::RawLint;
@@ -57,7 +60,7 @@ pub struct StageSpec {
     /// How long the change rests here under observation before the next stage.
     #[serde(with = "crate::duration")]
     pub soak: Duration,
-    pub backup: BackupLevel,
+    pub backup: BackupSettings,
     pub on_failure: OnFailure,
     #[serde(flatten)]
     pub locks: LockSettings,
@@ -70,16 +73,6 @@ pub struct StageSpec {
     /// The plan does not try statements on a copy of a few rows, in a transaction that is rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_sample: bool,
-}
-
-/// How far a backup is proven before the first statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BackupLevel {
-    /// `pg_dump` ended well, and the file's SHA-256 is in the manifest.
-    Recorded,
-    /// And the whole archive was read back and decoded.
-    Decoded,
 }
 
 /// What happens when a step of the stage fails.
@@ -162,7 +155,7 @@ struct RawStage {
     #[serde(default)]
     databases: Vec<toml::Spanned<DatabaseName>>,
     soak: Option<toml::Spanned<String>>,
-    backup: Option<toml::Spanned<String>>,
+    backup: Option<toml::Spanned<RawBackup>>,
     on_failure: Option<toml::Spanned<String>>,
     lock_timeout: Option<toml::Spanned<String>>,
     lock_retry_for: Option<toml::Spanned<String>>,
@@ -202,18 +195,6 @@ impl RawStage {
             None => Ok(default),
             Some(v) => crate::duration::parse(v.get_ref()).map_err(|m| at(v.span(), m)),
         };
-        let backup = match self.backup.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
-            None | Some(("recorded", _)) => BackupLevel::Recorded,
-            Some(("decoded", _)) => BackupLevel::Decoded,
-            Some(("restored", span)) => {
-                let message = "backup = \"restored\" is not supported yet; use \"decoded\" or \"recorded\"";
-                return Err(at(span, message.to_owned()));
-            }
-            Some((other, span)) => {
-                let message = format!("unknown backup level `{other}`; use \"recorded\" or \"decoded\"");
-                return Err(at(span, message));
-            }
-        };
         let on_failure = match self.on_failure.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
             None | Some(("pause", _)) => OnFailure::Pause,
             Some(("rollback", _)) => OnFailure::Rollback,
@@ -241,7 +222,7 @@ impl RawStage {
             soak: duration(&self.soak, Duration::ZERO)?,
             environment: self.environment.into_inner(),
             databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),
-            backup,
+            backup: backup::read(self.backup.as_ref(), file, text)?,
             on_failure,
             locks,
             backfill: self.backfill.read(file, text)?,
@@ -285,7 +266,7 @@ mod tests {
         let stage = &pipeline.stages[0];
         assert_eq!(stage.soak, Duration::ZERO);
         assert_eq!(stage.on_failure, OnFailure::Pause);
-        assert_eq!(stage.backup, BackupLevel::Recorded);
+        assert_eq!(stage.backup, BackupSettings::of(BackupLevel::Recorded));
         assert_eq!(stage.locks, LockSettings::default());
         assert_eq!(stage.locks.lock_timeout, Duration::from_millis(100));
     }
@@ -298,7 +279,6 @@ mod tests {
             ("rehearse = true", "`rehearse` is not supported yet"),
             ("window = { cron = \"0 2 * * *\" }", "`window` is not supported yet"),
             ("[[stage.hook]]\nname = \"x\"", "`hook` is not supported yet"),
-            ("backup = \"restored\"", "is not supported yet"),
             ("backup = \"tape\"", "unknown backup level `tape`"),
             ("on_failure = \"panic\"", "unknown on_failure `panic`"),
             ("lock_timeout = \"0ms\"", "`lock_timeout` is less than 1 ms; it would wait for ever"),

@@ -7,6 +7,7 @@ mod linted;
 mod measured;
 mod rates;
 mod span;
+mod touched;
 mod wish;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use self::estimate::Subject;
 pub use self::estimate::{Estimate, Spread, StatementEstimate};
 pub(crate) use self::measured::size_of;
 pub use self::measured::{Known, Measured, MeasuredKind, Measurement, main_work};
+pub use self::touched::Touched;
 use crate::digest::Digest;
 use crate::id::{DatabaseName, MigrationId};
 pub use crate::migration::Variant;

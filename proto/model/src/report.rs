@@ -1,5 +1,6 @@
 //! What an agent reports of its work: the results of steps, their errors and the lines in between.
 
+mod backup;
 mod session;
 
 use std::collections::BTreeMap;
@@ -10,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::drift::Drift;
-use crate::id::{BackupId, DeploymentId, MigrationId};
+use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
-use crate::pipeline::BackupLevel;
 use crate::rollback::Taken;
 
+pub use backup::{BackupReport, RestorePoint, RestoreProof};
 pub use session::Session;
 
 /// What a step found or did.
@@ -143,6 +144,9 @@ pub struct Inspection {
     /// What the scripts that are still to be applied would do there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub impacts: Vec<ScriptImpact>,
+    /// Some of it could not be told; a warning says why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpredicted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,28 +199,6 @@ pub enum LedgerState {
     /// Began statement by statement and did not end.
     Running,
     Applied,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupReport {
-    /// On the agent's machine.
-    pub path: String,
-    pub bytes: u64,
-    /// Of the file as it lies there.
-    pub sha256: Digest,
-    pub level: BackupLevel,
-    /// Size of the tables' data in the database.
-    pub database_bytes: u64,
-    #[serde(with = "crate::duration")]
-    pub took: Duration,
-    /// How to get it back.
-    pub restore_command: String,
-    /// By which `stopover backup` knows it; earlier versions' backups have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<BackupId>,
-    /// Only who has an identity of its recipients can read it.
-    #[serde(default)]
-    pub encrypted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

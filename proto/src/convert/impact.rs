@@ -19,6 +19,7 @@ wire_message!(StatementImpact {
     triggers: messages,
     notes: plain,
     sample: optional_message,
+    unseen: plain,
 });
 
 wire_message!(SampleWish { migrations: names, measured: enumerations });

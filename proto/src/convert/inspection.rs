@@ -22,6 +22,7 @@ wire_message!(Inspection {
     drift: optional_boxed,
     warnings: plain,
     impacts: messages,
+    unpredicted: plain,
 });
 
 wire_message!(TableInspection {

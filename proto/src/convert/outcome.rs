@@ -1,8 +1,8 @@
 //! How steps end: their reports and their errors.
 
 use stopover_model::report::{
-    BackupReport, CheckResult, Effect, ErrorClass, MigrateReport, Outcome, RollbackReport, SqlPlace,
-    StepError, StepReport, VerifyReport,
+    BackupReport, CheckResult, Effect, ErrorClass, MigrateReport, Outcome, RestorePoint, RestoreProof,
+    RollbackReport, SqlPlace, StepError, StepReport, VerifyReport,
 };
 
 use super::field::{
@@ -50,7 +50,24 @@ wire_message!(BackupReport {
     restore_command: plain,
     id: optional_name,
     encrypted: plain,
+    proof: optional_message,
+    only_tables: plain,
+    whole_because: optional_text,
+    restore_point: optional_message,
+    command_output: plain,
 });
+
+wire_message!(RestoreProof {
+    tables: plain,
+    rows: plain,
+    sequences: plain,
+    large_objects: plain,
+    dumped_in: duration,
+    restored_in: duration,
+    compared_in: duration,
+});
+
+wire_message!(RestorePoint { name: plain, lsn: plain });
 
 wire_message!(MigrateReport {
     variant: enumeration,

@@ -15,7 +15,7 @@ wire_message!(StageSpec {
     environment: name,
     databases: names,
     soak: duration,
-    backup: enumeration,
+    backup: message,
     on_failure: enumeration,
     locks: message,
     backfill: or_default,

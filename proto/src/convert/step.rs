@@ -2,16 +2,18 @@
 
 use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch, Seq};
-use stopover_model::pipeline::BackupLevel;
+use stopover_model::pipeline::{BackupLevel, BackupScope, BackupSettings};
 use stopover_model::plan::Variant;
 
 use super::error::InvalidWire;
-use super::field::{enumeration, name, optional_name};
+use super::field::{enumeration, name, optional_name, plain};
 use crate::v1;
 
 wire_enum!(StepKind { Inspect, Backup, Migrate, Verify, Monitor, RollbackBackup, Rollback });
 wire_enum!(Variant { Standard, Batched });
-wire_enum!(BackupLevel { Recorded, Decoded });
+wire_enum!(BackupLevel { Recorded, Decoded, Restored });
+wire_enum!(BackupScope { Database, Touched });
+wire_message!(BackupSettings { level: enumeration, scope: enumeration, restore_point: plain });
 wire_enum!(Resolution { Applied, NotApplied });
 
 impl From<StepKey> for v1::StepKey {

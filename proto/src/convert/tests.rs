@@ -12,7 +12,7 @@ use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, Row
 use stopover_model::impact::{LockMode, SampleWish, WorkKind};
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
-use stopover_model::pipeline::{BackupLevel, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
+use stopover_model::pipeline::{BackupLevel, BackupScope, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
@@ -73,6 +73,7 @@ fn enums() {
     every_value_comes_back::<StepKind>();
     every_value_comes_back::<Variant>();
     every_value_comes_back::<BackupLevel>();
+    every_value_comes_back::<BackupScope>();
     every_value_comes_back::<Resolution>();
     every_value_comes_back::<ErrorClass>();
     every_value_comes_back::<Effect>();

@@ -49,7 +49,7 @@ impl Conductor {
         deployment.can_be_rolled_back(index, to.as_ref())?;
         Ok(StageRollbackPlan {
             environment: stage.spec.environment.clone(),
-            backup: stage.spec.backup,
+            backup: stage.spec.backup.level,
             databases: self.look_back(&deployment, stage, to.as_ref(), false).await,
         })
     }

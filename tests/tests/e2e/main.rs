@@ -4,6 +4,7 @@
 
 mod adopt;
 mod backfill;
+mod backups;
 mod dev;
 mod drift;
 mod estimates;

@@ -7,13 +7,12 @@ use stopover_model::report::{ErrorClass, Progress, ProgressUnit, StepError};
 
 use super::super::BackupSettings;
 use super::super::child::Program;
-use super::super::connection::Connection;
-use super::super::dump::KEEPALIVES;
+use super::super::connection::{Connection, KEEPALIVES};
 use super::super::manifest::Manifest;
 use super::super::programs::{self, Programs};
 use super::content;
 use super::place::{Beside, name_of};
-use crate::postgres::{Purpose, step_error};
+use crate::postgres::{Purpose, SessionName, step_error};
 use crate::step::StepContext;
 use crate::vault::FileKey;
 
@@ -54,7 +53,8 @@ async fn restore(
     key: Option<&FileKey>,
     owners: bool,
 ) -> Result<(), StepError> {
-    let connection = Connection::of(there, &settings.scratch).await?;
+    let name = SessionName::of(there).to_string();
+    let connection = Connection::of(&there.database, &name, &settings.scratch).await?;
     let mut arguments = vec!["--format=custom", "--exit-on-error", "--no-password", KEEPALIVES];
     if !owners {
         arguments.push("--no-owner");

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use stopover_model::backup::{RestoreTarget, RestoredBackup};
 use stopover_model::pipeline::BackupLevel;
-use stopover_model::report::{Outcome, StepError, StepReport};
+use stopover_model::report::{ErrorClass, Outcome, StepError, StepReport};
 
 use super::super::manifest::Manifest;
 use super::super::shelf::Shelf;
@@ -28,6 +28,7 @@ pub async fn restore(
     if !manifest.recipients.is_empty() && wanted.key.is_none() {
         return Err(content::sealed(&manifest));
     }
+    refuse(&manifest, target)?;
     check(context, target).await?;
     let fresh_backup = match target {
         RestoreTarget::NewDatabase { .. } => None,
@@ -61,6 +62,27 @@ pub(super) async fn try_out(
     }
 }
 
+/// What can't come back in this way.
+fn refuse(manifest: &Manifest, target: &RestoreTarget) -> Result<(), StepError> {
+    let setup = |message: String| StepError::new(ErrorClass::Setup, message);
+    if manifest.command_output.is_some() {
+        let message =
+            format!("the backup {} was made by the site's own command, not by pg_dump", manifest.id());
+        return Err(setup(message).with_hint("bring it back by the means of what made it"));
+    }
+    if matches!(target, RestoreTarget::Live { .. }) && !manifest.only_tables.is_empty() {
+        let message = format!(
+            "the backup {} has the rows of {} alone: in the place of the database, all others would be gone",
+            manifest.id(),
+            manifest.only_tables.join(", ")
+        );
+        return Err(
+            setup(message).with_hint("restore it into a new database, and copy what is needed from there")
+        );
+    }
+    Ok(())
+}
+
 /// What would stop it later stops it now.
 async fn check(context: &StepContext, target: &RestoreTarget) -> Result<(), StepError> {
     let session = place::maintenance(context).await?;
@@ -76,9 +98,7 @@ async fn check(context: &StepContext, target: &RestoreTarget) -> Result<(), Step
 /// A backup of the live database as it is now; where it lies.
 async fn fresh(context: &StepContext, settings: &BackupSettings) -> Result<String, StepError> {
     context.reporter.message("backing up the database as it is now");
-    let request =
-        BackupRequest { level: BackupLevel::Recorded, system_identifier: String::new(), needed: None };
-    match backup::run(context, settings, &request).await {
+    match backup::run(context, settings, &BackupRequest::at(BackupLevel::Recorded)).await {
         Outcome::Succeeded { report: StepReport::BackedUp(report) } => Ok(report.path),
         other => Err(other.error().cloned().unwrap_or_else(copy::stopped)),
     }

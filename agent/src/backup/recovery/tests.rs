@@ -32,14 +32,10 @@ async fn place(recipients: &[String]) -> Place {
     }
     let vault =
         Vault { recipients: Recipients::parse(recipients).unwrap(), ..Vault::directory(directory.clone()) };
-    let settings = BackupSettings { directory, vault, scratch, programs: ProgramPaths::default() };
+    let settings = BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
     let source = prepared(USERS).await;
     let step = context(source.url(), StepKind::Backup);
-    let request = BackupRequest {
-        level: stopover_model::pipeline::BackupLevel::Recorded,
-        system_identifier: String::new(),
-        needed: None,
-    };
+    let request = BackupRequest::at(stopover_model::pipeline::BackupLevel::Recorded);
     assert!(run(&step, &settings, &request).await.error().is_none());
     let shelf = list(&settings, &step.environment, &step.step.database).await.unwrap();
     let backup = shelf.backups[0].id.clone();

@@ -135,6 +135,7 @@ impl Effect {
         if self.locks.is_empty() && self.work.is_empty() {
             self.notes.clear();
         }
+        let unseen = !self.unseen.is_empty();
         self.notes.extend(self.unseen);
         StatementImpact {
             index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -143,6 +144,7 @@ impl Effect {
             triggers: self.triggers,
             notes: self.notes,
             sample: None,
+            unseen,
         }
     }
 }

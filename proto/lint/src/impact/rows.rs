@@ -94,7 +94,7 @@ fn target(world: &World, effect: &mut Effect, oid: u32, tree: bool) -> Option<u3
     }
     let relation = world.relation(oid)?;
     if relation.rules && relation.kind != 'v' {
-        effect.note(format!("{} has rules, which may do something else instead", relation.shown()));
+        effect.unseen(format!("{} has rules, which may do something else instead", relation.shown()));
     }
     if relation.kind != 'v' {
         return Some(oid);
@@ -111,8 +111,10 @@ fn target(world: &World, effect: &mut Effect, oid: u32, tree: bool) -> Option<u3
             target(world, effect, one, tree)
         }
         _ => {
-            effect
-                .note(format!("{} is a view: what it changes can't be seen from outside", relation.shown()));
+            effect.unseen(format!(
+                "{} is a view: what it changes can't be seen from outside",
+                relation.shown()
+            ));
             None
         }
     }

@@ -84,6 +84,7 @@ pub(crate) fn inspection() -> Inspection {
         drift: None,
         warnings: vec![],
         impacts: Vec::new(),
+        unpredicted: false,
     }
 }
 
@@ -102,6 +103,11 @@ pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
             restore_command: String::new(),
             id: None,
             encrypted: false,
+            proof: None,
+            only_tables: Vec::new(),
+            whole_because: None,
+            restore_point: None,
+            command_output: None,
         }),
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,

@@ -17,8 +17,8 @@ use stopover_model::migration::{
     SourcePlace, StatementSummary, TransactionMode,
 };
 use stopover_model::pipeline::{
-    BackfillSettings, BackupLevel, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure,
-    OutOfOrder, Pipeline, StageSpec, VacuumAfter,
+    BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings, LintSettings,
+    LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
@@ -161,6 +161,8 @@ fn lint_findings() -> Vec<LintFinding> {
 }
 
 pub(super) fn pipeline() -> Pipeline {
+    let touched =
+        BackupSettings { level: BackupLevel::Restored, scope: BackupScope::Touched, restore_point: true };
     let stage = |environment, databases, backup, on_failure| StageSpec {
         environment: id(environment),
         databases,
@@ -193,8 +195,8 @@ pub(super) fn pipeline() -> Pipeline {
             refuse: Vec::new(),
         },
         stages: vec![
-            stage("staging", vec![], BackupLevel::Recorded, OnFailure::Rollback),
-            stage("production", vec![id("users"), id("orders")], BackupLevel::Decoded, OnFailure::Pause),
+            stage("staging", vec![], BackupSettings::default(), OnFailure::Rollback),
+            stage("production", vec![id("users"), id("orders")], touched, OnFailure::Pause),
         ],
     }
 }

@@ -10,7 +10,7 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{EnvironmentName, MigrationId, RunId};
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Check;
-use stopover_model::plan::{Action, Known, Measurement, MigrationSummary};
+use stopover_model::plan::{Action, Known, Measurement, MigrationSummary, Touched};
 use stopover_proto::convert::{AgentCommand, field};
 use stopover_proto::v1;
 use tonic::{Status, Streaming};
@@ -66,8 +66,16 @@ pub(super) fn ask(
             Ask::Inspect(request, migrations, sample_for)
         }
         StepKind::Backup | StepKind::RollbackBackup => {
-            let level = field::enumeration::write(stage.spec.backup);
-            let request = v1::BackupRequest { command, level, system_identifier, needed: None };
+            let (tables, untold) = touched(target, key.kind);
+            let request = v1::BackupRequest {
+                command,
+                system_identifier,
+                backup: field::message::write(stage.spec.backup),
+                tables,
+                untold,
+                keep_restored: false,
+                needed: None,
+            };
             Ask::Backup(request, stage.spec.environment.clone(), key.clone())
         }
         StepKind::Migrate => {
@@ -233,6 +241,20 @@ fn command(
 }
 
 /// An agent whose role may not read it reports none; then nothing is compared.
+/// The tables that the plan touches; or why it can't be known.
+fn touched(target: &Target, kind: StepKind) -> (Vec<String>, String) {
+    if kind == StepKind::RollbackBackup {
+        return (Vec::new(), "what the way back touches is not looked at beforehand".to_owned());
+    }
+    match (&target.plan, target.inspection()) {
+        (Some(plan), Some(inspection)) => match Touched::by(plan, inspection) {
+            Touched::Known(tables) => (tables, String::new()),
+            Touched::Untold(why) => (Vec::new(), why),
+        },
+        _ => (Vec::new(), "there is no plan".to_owned()),
+    }
+}
+
 fn system_identifier(target: &Target) -> String {
     target.inspection().map(|i| i.system_identifier.clone()).unwrap_or_default()
 }

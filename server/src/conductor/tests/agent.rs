@@ -367,6 +367,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             drift: None,
             warnings: vec![],
             impacts: Vec::new(),
+            unpredicted: false,
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {
             path: "/b".into(),
@@ -378,6 +379,11 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             restore_command: "pg_restore /b".into(),
             id: None,
             encrypted: false,
+            proof: None,
+            only_tables: Vec::new(),
+            whole_because: None,
+            restore_point: None,
+            command_output: None,
         }),
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,

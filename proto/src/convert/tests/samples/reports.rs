@@ -10,8 +10,8 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
 use stopover_model::report::{
     BackupReport, CheckResult, Effect, ErrorClass, ExistingObject, Inspection, LedgerEntry, LedgerState,
-    LogLine, MigrateReport, Outcome, RollbackReport, Session, SqlPlace, StepError, StepReport,
-    TableInspection, TableLock, VerifyReport,
+    LogLine, MigrateReport, Outcome, RestorePoint, RestoreProof, RollbackReport, Session, SqlPlace,
+    StepError, StepReport, TableInspection, TableLock, VerifyReport,
 };
 
 use super::{at, digest, id};
@@ -48,7 +48,7 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         takes: Vec::new(),
         done: Vec::new(),
     };
-    let backed_up = BackupReport {
+    let recorded = BackupReport {
         path: "/backups/users.dump".into(),
         bytes: 1 << 40,
         sha256: digest(5),
@@ -58,9 +58,32 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         restore_command: "pg_restore users.dump".into(),
         id: Some(id("9g2k4t8w1x")),
         encrypted: true,
+        proof: None,
+        only_tables: Vec::new(),
+        whole_because: Some("a DO block".into()),
+        restore_point: None,
+        command_output: Some(String::new()),
+    };
+    let restored = BackupReport {
+        level: BackupLevel::Restored,
+        proof: Some(RestoreProof {
+            tables: 1,
+            rows: 2,
+            sequences: 3,
+            large_objects: 4,
+            dumped_in: Duration::from_secs(5),
+            restored_in: Duration::from_secs(6),
+            compared_in: Duration::from_secs(7),
+        }),
+        only_tables: vec!["public.users".into()],
+        whole_because: None,
+        restore_point: Some(RestorePoint { name: "stopover".into(), lsn: "0/16B3748".into() }),
+        command_output: None,
+        ..recorded.clone()
     };
     let mut reports = vec![
-        StepReport::BackedUp(backed_up),
+        StepReport::BackedUp(recorded),
+        StepReport::BackedUp(restored),
         StepReport::Migrated(migrated(Variant::Standard, None)),
         StepReport::Migrated(migrated(Variant::Batched, Some(digest(6)))),
         verified(),
@@ -126,6 +149,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         drift: None,
         warnings: vec![],
         impacts: vec![],
+        unpredicted: false,
     };
     let full = Inspection {
         tables: vec![table(true), table(false)],
@@ -136,6 +160,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         drift: Some(Box::new(drift(Some("accepted by ada".into())))),
         warnings: vec!["plpgsql doesn't load".into()],
         impacts: vec![impact()],
+        unpredicted: true,
         ..bare.clone()
     };
     vec![bare, full]
@@ -165,6 +190,7 @@ fn impact() -> ScriptImpact {
             took: Duration::from_micros(17),
             fixed: Duration::from_micros(3),
         }),
+        unseen: true,
     };
     let bare = StatementImpact { index: 7, ..StatementImpact::default() };
     ScriptImpact { migration: id("001_x"), variant: Variant::Batched, statements: vec![full, bare] }
