@@ -163,3 +163,84 @@ fn lost(answer: &RollbackAnswer) -> String {
     });
     each.collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use stopover_model::impact::{LockMode, LockTaken, StatementImpact};
+    use stopover_model::pipeline::BackupLevel;
+
+    use super::super::line::text;
+    use super::super::sample::{at, deployment, migration_id, view};
+    use super::*;
+
+    fn taken(statement: u32, object: &str, rows: Option<u64>) -> Taken {
+        let since = WrittenSince::Rows { rows: 3_201, basis: "by the age of their transactions".into() };
+        let held = rows.map(|rows| Held { rows, counted: true, bytes: 12_000_000, since });
+        let (along, in_the_way, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Taken { statement, object: object.into(), how: Taking::Dropped, held, along, in_the_way, notes }
+    }
+
+    fn answer(plan: Option<RollbackPlan>) -> RollbackAnswer {
+        let failed = plan.is_none().then(|| {
+            stopover_model::report::StepError::new(
+                stopover_model::report::ErrorClass::Transient,
+                "no agent that serves app is connected",
+            )
+        });
+        RollbackAnswer {
+            environment: "production".parse().unwrap(),
+            backup: BackupLevel::Decoded,
+            databases: vec![DatabaseRollback { database: "app".parse().unwrap(), plan, failed }],
+        }
+    }
+
+    fn plan() -> RollbackPlan {
+        let lock = LockTaken { relation: "public.users".into(), mode: LockMode::AccessExclusive, why: None };
+        let mut column = taken(1, "column users.onboarding_completed", Some(300_000));
+        column.in_the_way.push("view incomplete".into());
+        column.notes.push("function stuck() speaks of it, and may fail once it is gone".into());
+        let migration = MigrationRollback {
+            migration: migration_id(),
+            applied: Some(at(10)),
+            takes: vec![taken(0, "index idx_users_onboarding_completed", None), column],
+            statements: vec![StatementImpact { index: 1, locks: vec![lock], ..StatementImpact::default() }],
+        };
+        RollbackPlan { migrations: vec![migration], ..RollbackPlan::default() }
+    }
+
+    #[test]
+    fn what_is_lost_and_what_is_in_the_way_stand_under_their_statements() {
+        let shown = text(&lines(&answer(Some(plan())), &deployment(), view()));
+        for said in [
+            "taking production back",
+            "backup   decoded, before anything is taken back",
+            "drops index idx_users_onboarding_completed\n",
+            "drops column users.onboarding_completed: values in 300,000",
+            "3,201 of them were written since the migration (by the age of",
+            "in the way: view incomplete",
+            "function stuck() speaks of it",
+            "ACCESS EXCLUSIVE on users: blocks reads and writes",
+            "! lost: column users.onboarding_completed (values in 300,000 rows",
+        ] {
+            assert!(shown.contains(said), "{said} is not in\n{shown}");
+        }
+        assert!(shown.lines().all(|line| line.chars().count() <= view().width), "{shown}");
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_may_be_lost() {
+        let answer = answer(None);
+        assert!(answer.may_lose_data() && !answer.is_blocked());
+        let shown = text(&lines(&answer, &deployment(), view()));
+        assert!(shown.contains("what would be lost could not be looked at"), "{shown}");
+        assert!(shown.contains("! what would be lost is not known everywhere"), "{shown}");
+    }
+
+    #[test]
+    fn a_rollback_that_takes_no_rows_says_so() {
+        let mut plan = plan();
+        plan.migrations[0].takes.truncate(1);
+        let shown = text(&lines(&answer(Some(plan)), &deployment(), view()));
+        assert!(shown.contains("✓ no row is lost"), "{shown}");
+    }
+}

@@ -52,8 +52,12 @@ pub fn ways_out(deployment: &Deployment, stage: &Stage) -> Vec<String> {
         ));
     }
     let backups = stage.targets.iter().filter_map(|t| backup(&t.rollback_backup));
-    ways.extend(backups.map(|report| {
-        format!("or go back to before the rollback, with its backup: {}", report.restore_command)
+    ways.extend(backups.map(|report| match &report.id {
+        Some(backup) => format!(
+            "or go back to before the rollback: stopover backup restore {backup}; what the database's ledger says then \
+             counts"
+        ),
+        None => format!("or go back to before the rollback, with its backup: {}", report.restore_command),
     }));
     ways.push(format!(
         "stopover cancel {id} gives it up: what stands stays, and {environment} is free for others"

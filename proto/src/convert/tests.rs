@@ -17,6 +17,7 @@ use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
 };
+use stopover_model::rollback::{RollbackPlan, Taking, WrittenSince};
 
 use super::field::optional_enumeration;
 use super::{AgentAct, AgentCommand, InvalidWire, WireEnum};
@@ -136,6 +137,13 @@ fn drift() {
     all_come_back::<Comparison, v1::Comparison>(comparisons.clone());
     let look = |comparison| SchemaLook { schema: samples::digest(9), comparison };
     come_back::<SchemaLook, v1::SchemaLook>(comparisons.into_iter().map(look).collect());
+}
+
+#[test]
+fn rollbacks() {
+    come_back::<RollbackPlan, v1::RollbackPlan>(samples::rollback_plans());
+    all_come_back::<WrittenSince, v1::WrittenSince>(samples::written());
+    every_value_comes_back::<Taking>();
 }
 
 #[test]

@@ -167,7 +167,7 @@ async fn a_down_that_fails_is_a_state_with_ways_out() {
         "none of its statements took effect",
         &format!("stopover resume {id}"),
         &format!("stopover resolve {id} --applied"),
-        "pg_restore",
+        "or go back to before the rollback",
         &format!("stopover cancel {id} gives it up"),
     ] {
         assert!(status.contains(said), "{said} is not in\n{status}");

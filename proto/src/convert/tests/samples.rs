@@ -29,9 +29,11 @@ use super::{AgentCommand, ProgressUnit, WireEnum};
 
 mod history;
 mod reports;
+mod rollback;
 
 pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
 pub(super) use reports::{drifts, inspections, log_lines, outcomes, sample_wishes, step_reports};
+pub(super) use rollback::{rollback_plans, takes, written};
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()

@@ -45,8 +45,8 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         took: Duration::ZERO,
         schema_restored,
         differences: vec!["index users.i is missing".into()],
-        takes: Vec::new(),
-        done: Vec::new(),
+        takes: super::takes(),
+        done: vec![0, 2],
     };
     let recorded = BackupReport {
         path: "/backups/users.dump".into(),
