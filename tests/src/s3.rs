@@ -68,6 +68,12 @@ impl ObjectStore {
         names(&self.directory().join(prefix))
     }
 
+    /// Parts of uploads that are not completed yet.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        names(self.root.path()).iter().filter(|name| name.contains(".part-")).count()
+    }
+
     /// Uploads in parts that were neither completed nor aborted.
     #[must_use]
     pub fn uploads(&self) -> usize {

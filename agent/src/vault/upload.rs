@@ -1,7 +1,8 @@
 //! Brings a stream into a bucket so that nothing half is ever taken for whole, whoever is killed when.
 //!
 //! A name is claimed by an object beside it, which says what has begun under it: parts that were never put together can't
-//! be found otherwise. Whoever comes next removes what a claim names unless the backup was published.
+//! be found otherwise. Whoever comes next removes what a claim names unless the backup was published. Only an upload whose
+//! agent was killed between its beginning and its record is not found: it has no part, and takes no room.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

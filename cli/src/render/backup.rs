@@ -207,14 +207,14 @@ mod tests {
         assert!(before.contains("What was written since is not in it"), "{before}");
         let done = RestoredBackup {
             database_name: "users".into(),
-            kept_as: Some("users_before_20250116T140000Z".into()),
+            kept_as: Some("users_before_20250116_140000".into()),
             fresh_backup: Some("/b/fresh".into()),
             took: Duration::from_secs(61),
         };
         let after =
             text(&restored(&backup(), &done, view())).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            after.contains("is called users_before_20250116T140000Z now") && after.contains("/b/fresh"),
+            after.contains("is called users_before_20250116_140000 now") && after.contains("/b/fresh"),
             "{after}"
         );
         let whole = text(&whole(&backup(), view()));

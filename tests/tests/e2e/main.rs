@@ -18,4 +18,5 @@ mod path;
 mod refusals;
 mod rollback_units;
 mod support;
+mod vaults;
 mod waits;

@@ -9,6 +9,8 @@ mod copy;
 mod place;
 mod restore;
 mod swap;
+#[cfg(test)]
+mod tests;
 
 mod verify;
 

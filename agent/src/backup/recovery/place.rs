@@ -35,10 +35,7 @@ impl Beside {
             .await
             .map_err(|error| step_error("read how the database was made", error))?;
         let place = Self { session, live, name };
-        place
-            .run(sql.get(0), "make a database to restore into")
-            .await
-            .map_err(|error| error.with_hint("the agent's role needs CREATEDB: ALTER ROLE ... CREATEDB"))?;
+        place.run(sql.get(0), "make a database to restore into").await.map_err(may_not_create)?;
         let comment = format!(
             "{} restores the backup {backup} here; it can be dropped when that agent does not run",
             whose(&context.agent)
@@ -193,6 +190,13 @@ async fn drop_database(session: &Session, name: &str) -> Result<(), StepError> {
     dropped.map_err(|error| session.error(error).into_step_error(doing))
 }
 
+fn may_not_create(error: StepError) -> StepError {
+    match error.sqlstate.as_deref() {
+        Some("42501") => error.with_hint("the agent's role needs CREATEDB: ALTER ROLE ... CREATEDB"),
+        _ => error,
+    }
+}
+
 fn whose(agent: &AgentName) -> String {
     format!("Stopover's agent {agent}")
 }
@@ -207,7 +211,7 @@ SELECT pg_catalog.format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_C
         WHEN 'i' THEN pg_catalog.format(' LOCALE_PROVIDER icu ICU_LOCALE %L', p.locale)
         WHEN 'b' THEN pg_catalog.format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', p.locale)
         ELSE '' END
-    || coalesce(pg_catalog.format(' ICU_RULES %L', p.rules), '')
+    || CASE WHEN p.rules IS NULL THEN '' ELSE pg_catalog.format(' ICU_RULES %L', p.rules) END
 FROM pg_catalog.pg_database d,
     LATERAL (SELECT j ->> 'datlocprovider' AS provider, coalesce(j ->> 'datlocale', j ->> 'daticulocale') AS locale,
                  j ->> 'daticurules' AS rules

@@ -98,10 +98,10 @@ async fn end_others(context: &StepContext, session: &Session) -> Result<(), Step
     })
 }
 
-/// Unique, and within what PostgreSQL takes: `users_before_20261123T052239Z`.
+/// Unique, within what PostgreSQL takes, and nothing that has to be quoted: `users_before_20261123_052239`.
 fn kept_name(live: &str, now: Timestamp) -> String {
     const LONGEST: usize = 63;
-    let ending = now.strftime("_before_%Y%m%dT%H%M%SZ").to_string();
+    let ending = now.strftime("_before_%Y%m%d_%H%M%S").to_string();
     let mut room = LONGEST - ending.len();
     while !live.is_char_boundary(room.min(live.len())) {
         room -= 1;
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn the_old_one_gets_a_name_that_fits() {
         let at = Timestamp::from_second(1_700_000_000).unwrap();
-        assert_eq!(kept_name("users", at), "users_before_20231114T221320Z");
+        assert_eq!(kept_name("users", at), "users_before_20231114_221320");
         for long in ["x".repeat(63), "é".repeat(31)] {
             let kept = kept_name(&long, at);
-            assert!(kept.len() <= 63 && kept.ends_with("_before_20231114T221320Z"), "{kept}");
+            assert!(kept.len() <= 63 && kept.ends_with("_before_20231114_221320"), "{kept}");
         }
     }
 }

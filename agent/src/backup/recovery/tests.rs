@@ -32,7 +32,8 @@ async fn place(recipients: &[String]) -> Place {
     }
     let vault =
         Vault { recipients: Recipients::parse(recipients).unwrap(), ..Vault::directory(directory.clone()) };
-    let settings = BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
+    let settings =
+        BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
     let source = prepared(USERS).await;
     let step = context(source.url(), StepKind::Backup);
     let request = BackupRequest::at(stopover_model::pipeline::BackupLevel::Recorded);
@@ -86,14 +87,16 @@ async fn a_new_database_has_the_data_the_privileges_and_the_settings() {
     let place = place(&[]).await;
     let name = place.source.name();
     place.run(&format!("ALTER DATABASE {name} SET search_path TO \"$user\", public, audit")).await;
-    place.run(&format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC; COMMENT ON DATABASE {name} IS 'ours'")).await;
+    place
+        .run(&format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC; COMMENT ON DATABASE {name} IS 'ours'"))
+        .await;
     let copy = format!("{name}_copy");
     let target = RestoreTarget::NewDatabase { name: copy.clone() };
     let act = place.act(1);
     let restored = restore(&act, &place.settings, &place.wanted(), &target).await.unwrap();
     assert_eq!((restored.database_name.as_str(), &restored.kept_as), (copy.as_str(), &None));
     assert_eq!(place.sum(&copy).await, place.sum(name).await);
-    let same = "SELECT a.datacl IS NOT DISTINCT FROM b.datacl AND a.datconnlimit = b.datconnlimit
+    let same = "SELECT a.datacl @> b.datacl AND b.datacl @> a.datacl AND a.datconnlimit = b.datconnlimit
             AND shobj_description(a.oid, 'pg_database') = shobj_description(b.oid, 'pg_database')
             AND (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = a.oid)
               = (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = b.oid)
@@ -160,7 +163,11 @@ async fn what_fails_or_is_stopped_leaves_no_database() {
     for (name, agent) in [("a", "agent-1"), ("b", "agent-2")] {
         let name = format!("{}{}_{name}", place::PREFIX, place.source.name());
         place.run(&format!("CREATE DATABASE {name}")).await;
-        place.run(&format!("COMMENT ON DATABASE {name} IS 'Stopover''s agent {agent} restores the backup x here'")).await;
+        place
+            .run(&format!(
+                "COMMENT ON DATABASE {name} IS 'Stopover''s agent {agent} restores the backup x here'"
+            ))
+            .await;
     }
     let gone = drop_leftovers(&act.database, &"agent-1".parse().unwrap()).await.unwrap();
     assert!(gone.contains(&format!("{}{}_a", place::PREFIX, place.source.name())), "{gone:?}");

@@ -26,14 +26,20 @@ pub async fn verify(
         |level| BackupProof { bytes: manifest.bytes, sha256: manifest.sha256, level, took: begun.elapsed() };
     if and_restore {
         restore::try_out(context, settings, &manifest, wanted.key.as_ref()).await?;
-        return Ok(proof(BackupLevel::Decoded));
+        return Ok(proof(BackupLevel::Restored));
     }
     let doing = "reading the backup";
-    let readable = manifest.recipients.is_empty() || wanted.key.is_some();
-    if !readable {
+    let why_not = if manifest.command_output.is_some() {
+        Some("the site's own command made it: what that said is hashed, and nothing more can be looked into")
+    } else if !manifest.recipients.is_empty() && wanted.key.is_none() {
+        Some("it is encrypted: hashed, and not decoded; --identity FILE decodes it")
+    } else {
+        None
+    };
+    if let Some(why_not) = why_not {
         let poured = content::pour(context, destination, &manifest, None, None, doing);
         stoppable(context, poured).await?;
-        context.reporter.message("it is encrypted: hashed, and not decoded; --identity FILE decodes it");
+        context.reporter.message(why_not);
         return Ok(proof(BackupLevel::Recorded));
     }
     let programs = programs::find(&settings.programs, major(&manifest.pg_dump_version) * 10_000).await?;
