@@ -7,6 +7,7 @@
 //! A file gets its final name only when it is whole and proven. Nothing is ever overwritten, nothing goes through a shell,
 //! and the password is in no argument and no variable.
 
+mod again;
 mod archive;
 mod child;
 mod compare;
@@ -56,6 +57,7 @@ use facts::Facts;
 use names::Names;
 use work::Work;
 
+pub use again::restore_again;
 pub use programs::ProgramPaths;
 
 /// Where and with what backups are made.

@@ -98,6 +98,23 @@ fn why_not_known(remembered: &Remembered, now: &Fingerprint) -> Option<String> {
     ))
 }
 
+/// What differs between two looks at one schema, each in a line: "index public.users_i is new (...)".
+pub(crate) fn between(before: &Fingerprint, after: &Fingerprint) -> Vec<String> {
+    if before.digest == after.digest {
+        return Vec::new();
+    }
+    let known = |(object, hash): (&String, &String)| {
+        let definition = before.definition(object).map(str::to_owned);
+        (object.clone(), KnownObject { hash: hash.clone(), definition })
+    };
+    let found = difference(&before.objects.iter().map(known).collect(), after);
+    let mut lines: Vec<String> = found.objects.iter().map(ToString::to_string).collect();
+    if found.partitions > 0 {
+        lines.push(format!("{} partitions came, went or changed their table", found.partitions));
+    }
+    lines
+}
+
 fn drift(
     remembered: &Remembered,
     known: &BTreeMap<String, KnownObject>,

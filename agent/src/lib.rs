@@ -4,7 +4,7 @@
 //! sends a password or a row anywhere.
 //!
 //! ```text
-//! run (tunnel) -> service -> work registry -> inspect | backup | migrate | verify | rollback -> postgres, ledger
+//! run (tunnel) -> service -> work registry -> inspect | backup | rehearse | migrate | verify | rollback -> postgres, ledger
 //!                       `--> history | record | drift, outside of deployments ------------------------^
 //! ```
 
@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod postgres;
 pub mod record;
+pub mod rehearse;
 pub mod rollback;
 pub mod run;
 pub mod scratch;

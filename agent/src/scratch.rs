@@ -34,7 +34,7 @@ pub use sweep::{sweep, sweep_now_and_then};
 /// moment later.
 pub struct Scratch {
     database: Arc<Database>,
-    restorer: Option<Database>,
+    restorer: Option<Arc<Database>>,
     /// Made beforehand, for extensions.
     schemas: Vec<String>,
     /// None once it is removed or kept.
@@ -65,6 +65,7 @@ impl Scratch {
         match made {
             Ok(made) => {
                 let make::Made { database, restorer, schemas } = made;
+                let restorer = restorer.map(Arc::new);
                 Ok(Self { database: Arc::new(database), restorer, schemas, held: Some(held) })
             }
             Err(error) => {
@@ -84,8 +85,12 @@ impl Scratch {
             return Ok(None);
         }
         home.mark(&name, &Mark::of(context, false)).await?;
+        let restorer = match role::renew(&home, &name).await? {
+            Some(password) => role::try_out(context, &home, &name, password).await?.map(Arc::new),
+            None => None,
+        };
         let database = Arc::new(home.database.beside(name.as_str(), None));
-        Ok(Some(Self { database, restorer: None, schemas: Vec::new(), held: Some(Held { home, name }) }))
+        Ok(Some(Self { database, restorer, schemas: Vec::new(), held: Some(Held { home, name }) }))
     }
 
     /// How a step connects to it: with the agent's own role.
@@ -94,9 +99,9 @@ impl Scratch {
         &self.database
     }
 
-    /// How a restore connects to it: with a role that can do nothing elsewhere, where there is one.
+    /// How a restore, and a rehearsal, connects to it: with a role that can do nothing elsewhere, where there is one.
     #[must_use]
-    pub fn restorer(&self) -> &Database {
+    pub fn restorer(&self) -> &Arc<Database> {
         self.restorer.as_ref().unwrap_or(&self.database)
     }
 

@@ -32,6 +32,7 @@ use crate::backup::{BackupRequest, BackupSettings};
 use crate::inspect::InspectRequest;
 use crate::migrate::{Limits, Parking};
 use crate::postgres::Database;
+use crate::rehearse::RehearseWork;
 use crate::rollback::RollbackWork;
 use crate::step::StepContext;
 use crate::verify::VerifyRequest;
@@ -195,8 +196,21 @@ impl Agent for AgentService {
         self.attach(command, Job::Backup(job))
     }
 
-    async fn rehearse(&self, _: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
-        Err(Status::unimplemented("this version of the agent does not rehearse yet"))
+    async fn rehearse(&self, request: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Rehearse])?;
+        let migrations = request.migrations.into_iter().map(command::rehearsed).collect::<Result<_, _>>()?;
+        let job = RehearseWork {
+            migrations,
+            locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
+            backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
+            allow_cluster_effects: request.allow_cluster_effects,
+            backup_attempt: Attempt(request.backup_attempt),
+            system_identifier: request.system_identifier,
+            only_tables: request.only_tables,
+            limits: Limits::default(),
+        };
+        self.attach_throttled(command, Job::Rehearse(job), request.throttle)
     }
 
     async fn migrate(&self, request: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {

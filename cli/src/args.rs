@@ -76,6 +76,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Deploy migrations and watch them travel
     Deploy(DeployArgs),
+    /// Try migrations on a restored copy of an environment's databases: up, verify, down, up again; applies nothing
+    Rehearse(RehearseArgs),
     /// Watch a deployment; Ctrl-C only detaches
     Watch {
         #[command(flatten)]
@@ -189,6 +191,24 @@ pub struct DeployArgs {
     /// Apply again what was rolled back before, with the same content; the deployment's log keeps why
     #[arg(long, value_name = "WHY", value_parser = NonEmptyStringValueParser::new())]
     pub again: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RehearseArgs {
+    #[command(flatten)]
+    pub migrations: Migrations,
+    /// Whose databases are backed up, restored and tried on
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub environment: EnvironmentName,
+    /// Only this database of the environment; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub database: Vec<DatabaseName>,
+    /// Run what reaches beyond the database as well: roles, other databases, files of the server
+    #[arg(long)]
+    pub allow_cluster_effects: bool,
+    /// Print the rehearsal's id and leave
+    #[arg(long)]
+    pub detach: bool,
 }
 
 const LINT_HELP: &str = "\

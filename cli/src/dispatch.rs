@@ -3,7 +3,7 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, adopt, agent, backup, baseline, cancel, completions, deploy, drift, environment, lint, list,
-    pause, pipeline, plan, resolve, resume, rollback, statements, status, throttle, watch,
+    pause, pipeline, plan, rehearse, resolve, resume, rollback, statements, status, throttle, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -14,6 +14,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Plan(args) => plan::run(&context, &args).await,
         Command::Deploy(args) => deploy::run(&context, &args).await,
+        Command::Rehearse(args) => rehearse::run(&context, &args).await,
         Command::Watch { id } => watch::run(&context, &id.id).await,
         Command::Status { id: Some(id) } => status::run(&context, &id).await,
         Command::Status { id: None } => list::run(&context, 0).await,

@@ -288,7 +288,7 @@ impl Engine<'_> {
 
     /// Waits until nobody is there beside whom the script should not begin.
     async fn alone(&mut self, session: &Session) -> Result<(), Stop> {
-        if !self.warm {
+        if !self.warm && self.job.witness.is_none() {
             company::say_what_is_hidden(self.context, session).await?;
         }
         let begun = match &self.row {

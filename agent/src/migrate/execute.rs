@@ -48,6 +48,9 @@ pub(super) async fn send(
 ) -> Sent {
     let context = engine.context;
     engine.tally.started(&context.reporter, step.index);
+    if let Some(witness) = engine.job.witness {
+        witness.begins(step.index).await;
+    }
     session.listen(Some(&context.reporter));
     let began = Instant::now();
     waits.begins(began);
@@ -69,7 +72,11 @@ pub(super) async fn send(
     match (told, result) {
         (_, Ok(rows)) => {
             engine.observer.forget_blockers();
-            engine.tally.finished(&context.reporter, step.index, rows, began.elapsed());
+            let took = began.elapsed();
+            engine.tally.finished(&context.reporter, step.index, rows, took);
+            if let Some(witness) = engine.job.witness {
+                witness.ended(step.index, rows, took).await;
+            }
             Sent::Done { rows }
         }
         (Some(why), Err(error)) if error.sqlstate() == Some("57014") => match why {

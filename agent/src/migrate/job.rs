@@ -10,7 +10,7 @@ use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Statement, StatementKind, TransactionModes, is_session_setting};
 
-use super::{MigrateWork, Parking};
+use super::{MigrateWork, Parking, Witness};
 use crate::ledger::Direction;
 
 /// How long things may take. The defaults are meant for real databases.
@@ -35,7 +35,6 @@ impl Default for Limits {
 }
 
 /// A script and which way it goes.
-#[derive(Debug)]
 pub(crate) struct Job<'a> {
     pub(super) direction: Direction,
     pub(crate) migration: &'a Migration,
@@ -60,6 +59,8 @@ pub(crate) struct Job<'a> {
     pub(super) parking: Option<&'a Parking>,
     /// The script is not to run.
     pub(super) only_look: bool,
+    /// Who looks at it from beside.
+    pub(crate) witness: Option<&'a Witness>,
 }
 
 /// A statement of the script.
@@ -164,6 +165,7 @@ impl<'a> Job<'a> {
             limits,
             parking: None,
             only_look: false,
+            witness: None,
         }
     }
 }

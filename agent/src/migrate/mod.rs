@@ -33,6 +33,7 @@ mod tally;
 mod together;
 mod transaction;
 mod waits;
+mod witness;
 mod writes;
 
 use stopover_model::event::Resolution;
@@ -45,6 +46,7 @@ pub(crate) use engine::{Done, Engine};
 pub(crate) use job::Job;
 pub use job::Limits;
 pub use parked::Parking;
+pub(crate) use witness::Witness;
 
 use crate::step::StepContext;
 

@@ -425,7 +425,11 @@ pub(super) async fn commit(engine: &Engine<'_>, session: &Session) -> Result<(),
 pub(super) async fn commit_at(engine: &Engine<'_>, session: &Session, index: u32) -> Result<(), Trouble> {
     let deadline = engine.job.limits.commit_deadline;
     let in_doubt = |why: String| Trouble::Stop(Stop::LookAgain { why, in_doubt: true });
-    match tokio::time::timeout(deadline, session.client().batch_execute("COMMIT")).await {
+    let committed = tokio::time::timeout(deadline, session.client().batch_execute("COMMIT")).await;
+    if let Some(witness) = engine.job.witness {
+        witness.released();
+    }
+    match committed {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => match session.error(error) {
             QueryError::Lost(why) => Err(in_doubt(why)),

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use stopover_model::report::StepError;
+use tokio_postgres::types::Type;
 
 use super::name::ScratchName;
 use super::place::{Home, identifier, literal};
@@ -27,8 +28,28 @@ pub(super) async fn powers(session: &Session) -> Result<Powers, StepError> {
     Ok(Powers { superuser: row.get(0), createdb: row.get(1) })
 }
 
-/// Makes the role. The server, and its log, see only what its password is proven with.
+/// Makes the role.
 pub(super) async fn make(home: &Home, name: &ScratchName) -> Result<SecretString, StepError> {
+    let role = format!(
+        "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+        name.as_str()
+    );
+    with_new_password(home, &role).await
+}
+
+/// Lets the role of a kept copy in once more: nobody has kept its password. None where the copy has no role.
+pub(super) async fn renew(home: &Home, name: &ScratchName) -> Result<Option<SecretString>, StepError> {
+    let sql = "SELECT FROM pg_catalog.pg_roles WHERE rolname = $1";
+    let role = home.session.query(sql, &[(&name.as_str(), Type::TEXT)]).await;
+    let there = !role.map_err(|error| error.into_step_error(MAKING))?.is_empty();
+    if !there || !powers(&home.session).await?.superuser {
+        return Ok(None);
+    }
+    with_new_password(home, &format!("ALTER ROLE {}", name.as_str())).await.map(Some)
+}
+
+/// Makes or changes a role. The server, and its log, see only what its password is proven with.
+async fn with_new_password(home: &Home, role: &str) -> Result<SecretString, StepError> {
     let password = SecretString::from(STANDARD.encode(rand::random::<[u8; 32]>()));
     let proof = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
     let sql = format!(
@@ -37,12 +58,7 @@ pub(super) async fn make(home: &Home, name: &ScratchName) -> Result<SecretString
     let row = home.session.client().query_typed_one(&sql, &[]).await;
     let row = row.map_err(|error| step_error(MAKING, error))?;
     let until: &str = row.get(0);
-    let sql = format!(
-        "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {} VALID UNTIL {}",
-        name.as_str(),
-        literal(&proof),
-        literal(until)
-    );
+    let sql = format!("{role} PASSWORD {} VALID UNTIL {}", literal(&proof), literal(until));
     home.run(MAKING, &sql).await?;
     Ok(password)
 }

@@ -7,6 +7,7 @@ use stopover_model::event::StepKind;
 use stopover_model::id::{DatabaseName, EnvironmentName};
 use stopover_model::migration::Migration;
 use stopover_model::plan::Variant;
+use stopover_proto::convert::field::enumeration;
 use stopover_proto::convert::{AgentCommand, InvalidBundle, InvalidWire};
 use stopover_proto::v1;
 use tonic::Status;
@@ -58,6 +59,15 @@ pub(super) fn migration(
     digest: &[u8],
     command: &AgentCommand,
 ) -> Result<Migration, Status> {
+    let migration = agreed(bundle, digest)?;
+    if command.step.migration.as_ref() != Some(&migration.id) {
+        let message = format!("`migration` is {}, and `command.step` names another", migration.id);
+        return Err(Status::invalid_argument(message));
+    }
+    Ok(migration)
+}
+
+fn agreed(bundle: Option<v1::MigrationBundle>, digest: &[u8]) -> Result<Migration, Status> {
     let bundle = bundle.ok_or_else(|| Status::invalid_argument("`migration` is missing"))?;
     let migration = Migration::try_from(bundle).map_err(|e| invalid_bundle("migration", &e))?;
     let wanted = <[u8; 32]>::try_from(digest)
@@ -71,11 +81,16 @@ pub(super) fn migration(
             wanted.short()
         )));
     }
-    if command.step.migration.as_ref() != Some(&migration.id) {
-        let message = format!("`migration` is {}, and `command.step` names another", migration.id);
-        return Err(Status::invalid_argument(message));
-    }
     Ok(migration)
+}
+
+/// One of those to rehearse, with its variant.
+pub(super) fn rehearsed(asked: v1::rehearse_request::Rehearsed) -> Result<(Migration, Variant), Status> {
+    let migration = agreed(asked.migration, &asked.migration_digest)?;
+    let variant: Variant =
+        enumeration::read(asked.variant, "variant").map_err(|e| invalid("migrations", &e))?;
+    check_variant(&migration, variant)?;
+    Ok((migration, variant))
 }
 
 pub(super) fn migrations(bundles: Vec<v1::MigrationBundle>) -> Result<Vec<Migration>, Status> {

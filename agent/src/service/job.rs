@@ -1,10 +1,11 @@
-//! The five kinds of work, and the step that carries each of them out.
+//! The kinds of work, and the step that carries each of them out.
 
 use stopover_model::report::Outcome;
 
 use crate::backup::{self, BackupRequest, BackupSettings};
 use crate::inspect::{self, InspectRequest};
 use crate::migrate::{self, MigrateWork};
+use crate::rehearse::{self, RehearseWork};
 use crate::rollback::{self, RollbackWork};
 use crate::step::StepContext;
 use crate::verify::{self, VerifyRequest};
@@ -12,6 +13,7 @@ use crate::verify::{self, VerifyRequest};
 pub(super) enum Job {
     Inspect(InspectRequest),
     Backup(BackupRequest),
+    Rehearse(RehearseWork),
     Migrate(MigrateWork),
     Verify(VerifyRequest),
     Rollback(RollbackWork),
@@ -22,6 +24,7 @@ impl Job {
         let outcome = match self {
             Self::Inspect(request) => inspect::run(&context, &request).await,
             Self::Backup(request) => backup::run(&context, &settings, &request).await,
+            Self::Rehearse(work) => rehearse::run(context.clone(), &settings, &work).await,
             Self::Migrate(work) => migrate::run(context.clone(), work).await,
             Self::Verify(request) => verify::run(&context, &request).await,
             Self::Rollback(work) => rollback::run(context.clone(), work).await,

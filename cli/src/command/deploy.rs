@@ -7,7 +7,7 @@ use stopover_model::digest::Digest;
 use stopover_model::id::Seq;
 use stopover_proto::convert::field;
 use stopover_proto::v1;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 use super::Context;
 use super::plan::{bundles, pipeline_name};
@@ -41,11 +41,21 @@ pub(crate) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         again: args.again.clone().unwrap_or_default(),
     };
     let answer = create(&mut control, request).await?;
-    if args.detach {
-        let digest = field::digest::read(answer.digest, "digest")?;
-        return detached(context, &Created { deployment: answer.deployment, digest });
+    watch(context, control, answer, args.detach).await
+}
+
+/// Shows the deployment that was made to its end, unless it is left at once.
+pub(super) async fn watch(
+    context: &Context,
+    control: Control,
+    made: v1::DeployResponse,
+    detach: bool,
+) -> Result<Exit, Failure> {
+    if detach {
+        let digest = field::digest::read(made.digest, "digest")?;
+        return detached(context, &Created { deployment: made.deployment, digest });
     }
-    Ok(match show(context.output, control, &answer.deployment, Seq::ZERO).await? {
+    Ok(match show(context.output, control, &made.deployment, Seq::ZERO).await? {
         Ended::Deployment(state) => exit_of(&state),
         Ended::Detached => Exit::Detached,
     })
@@ -56,13 +66,20 @@ pub(crate) async fn create(
     control: &mut Control,
     request: v1::DeployRequest,
 ) -> Result<v1::DeployResponse, Status> {
+    until_taken(async || control.deploy(request.clone()).await).await
+}
+
+/// The same for any request that makes one deployment however often it is sent.
+pub(super) async fn until_taken(
+    mut ask: impl AsyncFnMut() -> Result<Response<v1::DeployResponse>, Status>,
+) -> Result<v1::DeployResponse, Status> {
     for _ in 1..TRIES {
-        match control.deploy(request.clone()).await {
+        match ask().await {
             Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(PAUSE).await,
-            answer => return answer.map(tonic::Response::into_inner),
+            answer => return answer.map(Response::into_inner),
         }
     }
-    control.deploy(request).await.map(tonic::Response::into_inner)
+    ask().await.map(Response::into_inner)
 }
 
 pub(super) fn exit_of(state: &stopover_model::deployment::Deployment) -> Exit {

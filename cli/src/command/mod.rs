@@ -15,6 +15,7 @@ pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod rehearse;
 pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod rollback;

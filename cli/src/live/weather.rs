@@ -149,6 +149,7 @@ impl LockWait {
 /// Before anything is measured here, what the plan says.
 fn expected(deployment: &Deployment, key: &StepKey) -> Option<Line> {
     let target = deployment.stage(key.stage)?.target(&key.database)?;
-    let estimate = estimate::of(target, key)?;
+    // What was rehearsed stands there already.
+    let estimate = estimate::planned(target, key).filter(|_| estimate::rehearsed(target, key).is_none())?;
     Some(Line::new().dim(format!("{} expected: {}", estimate.words(), estimate.basis)))
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use stopover_model::deployment::{Step, Target};
 use stopover_model::duration::human;
 use stopover_model::event::{StepKey, StepKind};
 use stopover_model::plan::{Action, Estimate};
-use stopover_model::report::{MigrateReport, StepReport};
+use stopover_model::report::{MigrateReport, RehearsedMigration, StepReport};
 
 use super::Depth;
-use super::line::Line;
+use super::line::{Line, Tone};
+use super::number::between;
 
 /// Below this nobody compares.
 const WORTH_COMPARING: Duration = Duration::from_millis(100);
@@ -35,38 +37,76 @@ pub fn takes(action: &Action) -> Vec<(&'static str, Line)> {
 
 /// What was estimated, below the row of a migration that has run.
 #[must_use]
-pub fn beside(target: &Target, key: &StepKey, step: &Step, depth: Depth) -> Vec<Line> {
-    let (Some(estimate), Some(report)) = (of(target, key), ran(step)) else { return Vec::new() };
-    if depth == Depth::Rows && estimate.duration.max(report.took) < WORTH_COMPARING {
+pub fn beside(target: &Target, key: &StepKey, step: &Step, now: Timestamp, depth: Depth) -> Vec<Line> {
+    let rehearsed = of_rehearsal(target, key, now);
+    let Some(report) = ran(step) else {
+        let ahead = rehearsed.filter(|e| !step.succeeded() && e.duration >= WORTH_COMPARING);
+        let line = |e: Estimate| Line::new().dim(format!("{} expected: {}", e.words(), e.basis));
+        return ahead.map(line).into_iter().collect();
+    };
+    let planned = planned(target, key);
+    let longest = [rehearsed.as_ref(), planned].into_iter().flatten().map(|e| e.duration).max();
+    let Some(longest) = longest.map(|longest| longest.max(report.took)) else { return Vec::new() };
+    if depth == Depth::Rows && longest < WORTH_COMPARING {
         return Vec::new();
     }
-    let mut lines = vec![Line::new().dim(format!("estimated {}: {}", estimate.words(), estimate.basis))];
+    let said = [
+        rehearsed.as_ref().map(|e| format!("{}: {}", human(e.duration), e.basis)),
+        planned.map(|e| format!("estimated {}: {}", e.words(), e.basis)),
+    ];
+    let mut lines: Vec<Line> = said.into_iter().flatten().map(|text| Line::new().dim(text)).collect();
     for (index, run) in step.statements.iter().filter(|_| depth == Depth::Full) {
-        let line = Line::new().dim(format!("statement {}  ", index + 1)).plain(human(run.took));
-        let estimated = estimate.statements.iter().find(|s| s.index == *index);
-        lines.push(match estimated {
-            Some(statement) => line.dim(format!("  estimated {}", statement.words())),
-            None => line,
-        });
+        let mut line = Line::new().dim(format!("statement {}  ", index + 1)).plain(human(run.took));
+        let of = |e: &Estimate| e.statements.iter().find(|s| s.index == *index).cloned();
+        if let Some(statement) = rehearsed.as_ref().and_then(of) {
+            line.push(Tone::Dim, format!("  rehearsed {}", human(statement.duration)));
+        }
+        if let Some(statement) = planned.and_then(of) {
+            line.push(Tone::Dim, format!("  estimated {}", statement.words()));
+        }
+        lines.push(line);
     }
     lines
 }
 
 /// ", in 25 s (estimated about 27 s: ...)", behind what a finished migration did.
 #[must_use]
-pub fn afterwards(target: &Target, key: &StepKey, step: &Step) -> Option<Line> {
-    let (estimate, report) = (of(target, key)?, ran(step)?);
+pub fn afterwards(target: &Target, key: &StepKey, step: &Step, now: Timestamp) -> Option<Line> {
+    let report = ran(step)?;
+    if let Some(rehearsed) = of_rehearsal(target, key, now) {
+        let estimated = planned(target, key).map(|e| format!(", estimated {}", e.words()));
+        let text = format!(
+            ", in {} ({} {}{})",
+            human(report.took),
+            human(rehearsed.duration),
+            rehearsed.basis,
+            estimated.unwrap_or_default()
+        );
+        return Some(Line::new().plain(text));
+    }
+    let estimate = planned(target, key)?;
     let text = format!(", in {} (estimated {}: {})", human(report.took), estimate.words(), estimate.basis);
     Some(Line::new().plain(text))
 }
 
 /// The plan's, for a migrate step.
 #[must_use]
-pub fn of<'a>(target: &'a Target, key: &StepKey) -> Option<&'a Estimate> {
+pub fn planned<'a>(target: &'a Target, key: &StepKey) -> Option<&'a Estimate> {
     match target.action(key.migration.as_ref().filter(|_| key.kind == StepKind::Migrate)?)? {
         Action::Apply { estimate, .. } => estimate.as_ref(),
         Action::Skip => None,
     }
+}
+
+/// What a migration did on the copy, for a migrate step.
+#[must_use]
+pub fn rehearsed<'a>(target: &'a Target, key: &StepKey) -> Option<(&'a RehearsedMigration, Timestamp)> {
+    target.rehearsed(key.migration.as_ref().filter(|_| key.kind == StepKind::Migrate)?)
+}
+
+fn of_rehearsal(target: &Target, key: &StepKey, now: Timestamp) -> Option<Estimate> {
+    let (migration, at) = rehearsed(target, key)?;
+    migration.estimate(&format!(", {} ago", human(between(at, now))))
 }
 
 /// Its report, where this deployment ran it.
@@ -83,7 +123,7 @@ mod tests {
     use stopover_model::plan::{Spread, StatementEstimate, Variant};
 
     use super::super::line::text;
-    use super::super::sample::{Story, key};
+    use super::super::sample::{Story, at, key};
     use super::*;
 
     fn apply(estimate: Option<Estimate>, missing: Option<&str>) -> String {
@@ -125,9 +165,9 @@ mod tests {
         let target = &story.deployment.stage(StageIndex(1)).unwrap().targets[0];
         let key = key(1, "migrate");
         let step = target.step(&key).unwrap();
-        let after = afterwards(target, &key, step).unwrap();
+        let after = afterwards(target, &key, step, at(100)).unwrap();
         assert_eq!(text(&[after]), ", in 1.8 s (estimated about 27 s: 20,000 rows took 1.8 s in staging)\n");
-        let beside = text(&beside(target, &key, step, Depth::Rows));
+        let beside = text(&beside(target, &key, step, at(100), Depth::Rows));
         assert_eq!(beside, "estimated about 27 s: 20,000 rows took 1.8 s in staging\n");
     }
 }

@@ -10,7 +10,7 @@ use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
-use super::{View, check, error, estimate, impact, step, waiting, way_back};
+use super::{Depth, View, check, error, estimate, impact, rehearsal, step, waiting, way_back};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -76,9 +76,9 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
     let one = |line: Line| vec![line];
     let stage = |index: StageIndex| Line::new().strong(environment(deployment, index));
     match &record.event {
-        Event::Created { pipeline, migrations, digest, by, again, .. } => {
+        Event::Created { pipeline, migrations, digest, by, again, kind, .. } => {
             let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
-            let line = Line::new().plain("deployment ").strong(record.deployment.as_str());
+            let line = Line::new().plain(kind.word()).plain(" ").strong(record.deployment.as_str());
             let line = line.plain(format!(
                 " of {} through {} by {by}, digest {digest}",
                 names.join(", "),
@@ -154,7 +154,8 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         Event::Finished { outcome } => {
             let good = *outcome == stopover_model::event::DeploymentOutcome::Succeeded;
             let tone = if good { Tone::Good } else { Tone::Bad };
-            let line = Line::new().plain("deployment ").strong(record.deployment.as_str()).plain(" ");
+            let line = Line::new().plain(format!("{} ", deployment.kind.word()));
+            let line = line.strong(record.deployment.as_str()).plain(" ");
             let mut lines = vec![line.with(tone, outcome.to_string())];
             lines.extend(way_back::afterwards(deployment, view));
             lines
@@ -169,7 +170,8 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
         Outcome::Succeeded { report } => {
             let line = place.with(Tone::Good, " done").plain(": ").then(step::found(report));
             let target = deployment.stage(key.stage).and_then(|stage| stage.target(&key.database));
-            let beside = target.and_then(|target| estimate::afterwards(target, key, target.step(key)?));
+            let beside =
+                target.and_then(|target| estimate::afterwards(target, key, target.step(key)?, view.now));
             (vec![beside.into_iter().fold(line, Line::then)], Some(report))
         }
         Outcome::Failed { report, .. } => (vec![place.with(Tone::Bad, " failed")], report.as_ref()),
@@ -180,6 +182,9 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
         Some(StepReport::Verified(report)) => lines.extend(report.checks.iter().flat_map(check::lines)),
         Some(StepReport::BackedUp(report)) => {
             lines.push(Line::new().plain(format!("{} sha256 {}", report.path, report.sha256)));
+        }
+        Some(StepReport::Rehearsed(report)) => {
+            lines.extend(rehearsal::lines(report, width, Depth::Full));
         }
         Some(StepReport::RolledBack(report)) => {
             lines.extend(way_back::taken(report));

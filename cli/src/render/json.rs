@@ -6,16 +6,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 use stopover_model::deployment::{Deployment, Stage, StageStatus, StatementRun, Step, StepState, Target};
 use stopover_model::digest::Digest;
-use stopover_model::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKind, Waiting};
+use stopover_model::event::{
+    Actor, DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKind, Waiting,
+};
 use stopover_model::id::MigrationId;
 use stopover_model::plan::{Estimate, TargetPlan};
-use stopover_model::report::{StepError, StepReport};
+use stopover_model::report::{RehearsedRun, StepError, StepReport};
 
 use super::estimate;
 
 #[derive(Debug, Serialize)]
 pub struct Status<'a> {
     deployment: &'a str,
+    kind: DeploymentKind,
     pipeline: &'a str,
     migrations: Vec<&'a str>,
     digest: Digest,
@@ -84,6 +87,9 @@ struct StepView<'a> {
     /// How long the plan said that it would take; for migrate steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<&'a Estimate>,
+    /// What it took on the copy; for migrate steps that were rehearsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsed: Option<&'a RehearsedRun>,
     /// What its statements took, those that ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     statements: Vec<StatementView>,
@@ -103,6 +109,7 @@ impl<'a> Status<'a> {
     pub fn of(deployment: &'a Deployment) -> Self {
         Self {
             deployment: deployment.id.as_str(),
+            kind: deployment.kind,
             pipeline: deployment.pipeline.name.as_str(),
             migrations: deployment.migrations.iter().map(|m| m.id.as_str()).collect(),
             digest: deployment.digest,
@@ -146,8 +153,9 @@ fn rollback_view(stage: &Stage) -> Option<RollbackView<'_>> {
 fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
     let steps = target.keys(index).into_iter().filter_map(|key| {
         let migration = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref());
-        let estimate = estimate::of(target, &key);
-        Some(step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?, estimate))
+        let step = step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?);
+        let (estimate, rehearsed) = (estimate::planned(target, &key), estimate::rehearsed(target, &key));
+        Some(StepView { estimate, rehearsed: rehearsed.and_then(|(m, _)| m.up.as_ref()), ..step })
     });
     DatabaseView {
         database: target.database.as_str(),
@@ -157,12 +165,7 @@ fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
     }
 }
 
-fn step_view<'a>(
-    kind: StepKind,
-    migration: Option<&'a str>,
-    step: &'a Step,
-    estimate: Option<&'a Estimate>,
-) -> StepView<'a> {
+fn step_view<'a>(kind: StepKind, migration: Option<&'a str>, step: &'a Step) -> StepView<'a> {
     let statement =
         |(index, run): (&u32, &StatementRun)| StatementView { index: *index, rows: run.rows, took: run.took };
     let (state, since, ended) = match &step.state {
@@ -182,7 +185,8 @@ fn step_view<'a>(
         ended,
         report: step.report(),
         error: step.error(),
-        estimate,
+        estimate: None,
+        rehearsed: None,
         statements: step.statements.iter().map(statement).collect(),
     }
 }

@@ -25,6 +25,10 @@ pub fn deployments(rows: &[DeploymentRow], view: View) -> String {
         names.join(", ")
     };
     let state = |row: &DeploymentRow| match row.outcome {
+        // What it was there for is said with its place.
+        Some(outcome) if row.at.ends_with(&format!(": rehearsal {outcome}")) => {
+            format!("rehearsal {outcome}")
+        }
         Some(outcome) => outcome.to_string(),
         None => row.at.clone(),
     };

@@ -15,6 +15,7 @@ pub mod list;
 pub mod number;
 pub mod pipeline;
 pub mod plan;
+pub mod rehearsal;
 pub mod rollback;
 pub mod step;
 pub mod tree;

@@ -92,6 +92,9 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if spec.rehearse {
+        lines.insert(1, ("first", rehearsal_words(spec).to_owned()));
+    }
     lines.extend(drift_lines(&spec.drift));
     if spec.locks.show_queries {
         lines.push(("", "the queries of sessions that block are shown".to_owned()));
@@ -105,6 +108,14 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
     }
     lines
+}
+
+fn rehearsal_words(spec: &StageSpec) -> &'static str {
+    if spec.allow_cluster_effects {
+        "rehearsed on the restored copy: up, verify, down, up again; with what reaches beyond the database"
+    } else {
+        "rehearsed on the restored copy: up, verify, down, up again"
+    }
 }
 
 /// What the stage does about drift, where it is not the usual.

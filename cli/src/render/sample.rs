@@ -39,8 +39,10 @@ pub(crate) fn view() -> View {
     View { now: at(100), width: 80 }
 }
 
+/// The sample's, without the rehearsal: the stories that have one say so.
 pub(crate) fn pipeline() -> Pipeline {
-    Pipeline::parse("pipeline.toml", PIPELINE).unwrap()
+    let text = PIPELINE.replace("\"restored\"", "\"decoded\"").replace("rehearse = true", "rehearse = false");
+    Pipeline::parse("pipeline.toml", &text).unwrap()
 }
 
 pub(crate) fn migration() -> MigrationSummary {
@@ -68,6 +70,7 @@ pub(crate) fn key(stage: u32, kind: &str) -> StepKey {
     match kind {
         "inspect" => StepKey::target(stage, &database, StepKind::Inspect),
         "backup" => StepKey::target(stage, &database, StepKind::Backup),
+        "rehearse" => StepKey::target(stage, &database, StepKind::Rehearse),
         "migrate" => StepKey::migration(stage, &database, StepKind::Migrate, &migration),
         "verify" => StepKey::migration(stage, &database, StepKind::Verify, &migration),
         "monitor" => StepKey::migration(stage, &database, StepKind::Monitor, &migration),
@@ -86,7 +89,18 @@ pub(crate) struct Story {
 impl Story {
     /// Created, nothing else.
     pub(crate) fn begun() -> Self {
-        let (pipeline, migrations) = (pipeline(), vec![migration()]);
+        Self::of(pipeline())
+    }
+
+    /// The same, where production rehearses.
+    pub(crate) fn rehearsing() -> Self {
+        let mut pipeline = pipeline();
+        pipeline.stages[1].rehearse = true;
+        Self::of(pipeline)
+    }
+
+    fn of(pipeline: Pipeline) -> Self {
+        let migrations = vec![migration()];
         let digest = Deployment::digest_of(&pipeline, &migrations);
         let event = Event::Created {
             pipeline,
@@ -95,6 +109,7 @@ impl Story {
             by: "admin".parse().unwrap(),
             lint: Vec::new(),
             again: None,
+            kind: stopover_model::event::DeploymentKind::Migration,
         };
         let record = Record { deployment: "4k2m9x0c1d".parse().unwrap(), seq: Seq(1), at: at(0), event };
         Self { deployment: Deployment::open(&record).unwrap(), records: vec![record] }

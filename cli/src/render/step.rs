@@ -13,6 +13,7 @@ use super::View;
 use super::check;
 use super::line::{Line, Tone};
 use super::number::{between, bytes, count, ticking};
+use super::rehearsal;
 
 /// As wide as the longest name.
 pub const NAME_WIDTH: usize = 9;
@@ -36,6 +37,7 @@ pub fn name(kind: StepKind) -> &'static str {
     match kind {
         StepKind::Inspect => "inspect",
         StepKind::Backup | StepKind::RollbackBackup => "back up",
+        StepKind::Rehearse => "rehearse",
         StepKind::Migrate => "migrate",
         StepKind::Verify => "verify",
         StepKind::Monitor => "monitor",
@@ -50,6 +52,9 @@ pub fn detail(deployment: &Deployment, key: &StepKey, step: &Step) -> Line {
     match &step.state {
         StepState::Pending | StepState::Running { .. } if key.kind == StepKind::RollbackBackup => {
             Line::new().dim("before anything is taken back").then(again(step))
+        }
+        StepState::Pending | StepState::Running { .. } if key.kind == StepKind::Rehearse => {
+            Line::new().dim("up, down and up again, on the restored copy").then(again(step))
         }
         StepState::Pending | StepState::Running { .. } => migration.then(again(step)),
         StepState::Skipped => Line::new().dim(skip_reason(deployment, key)),
@@ -89,6 +94,7 @@ pub fn found(report: &StepReport) -> Line {
         StepReport::Migrated(report) => migrated(report),
         StepReport::Verified(report) => check::summary(report),
         StepReport::RolledBack(report) => rolled_back(report),
+        StepReport::Rehearsed(report) => rehearsal::summary(report),
     }
 }
 
@@ -107,6 +113,7 @@ fn took(report: &StepReport) -> Option<Duration> {
         StepReport::BackedUp(report) => Some(report.took),
         StepReport::Migrated(report) if !report.already_applied => Some(report.took),
         StepReport::RolledBack(report) => Some(report.took),
+        StepReport::Rehearsed(report) => Some(report.took),
         StepReport::Inspected(_) | StepReport::Migrated(_) | StepReport::Verified(_) => None,
     }
 }

@@ -2,13 +2,13 @@
 
 use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
 use stopover_model::duration::human;
-use stopover_model::event::{StageIndex, StageOutcome, StepKey, StepKind};
+use stopover_model::event::{DeploymentKind, StageIndex, StageOutcome, StepKey, StepKind};
 use stopover_model::report::StepReport;
 
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{Depth, View, check, error, estimate, impact, step, waiting, way_back};
+use super::{Depth, View, check, error, estimate, impact, rehearsal, step, waiting, way_back};
 
 /// The whole deployment.
 #[must_use]
@@ -27,6 +27,10 @@ pub fn header(deployment: &Deployment, view: View) -> Vec<Line> {
     let end = if deployment.outcome.is_some() { deployment.updated_at } else { view.now };
     let left =
         Line::new().strong(deployment.id.as_str()).plain("  ").plain(deployment.pipeline.name.as_str());
+    let left = match deployment.kind {
+        DeploymentKind::Migration => left,
+        DeploymentKind::Rehearsal => left.with(Tone::Busy, "  rehearsal"),
+    };
     let left = left.dim(format!("  by {}  {}", deployment.by, clock(deployment.created_at, view.now)));
     let time = Line::new().dim(ticking(between(deployment.created_at, end)));
     let mut lines = vec![left.and_right(time, view.width)];
@@ -56,7 +60,9 @@ pub fn stage_lines(
             lines.push(row(deployment, &key, step, view));
             let below = view.width.saturating_sub(6);
             let mut inner = below_step(deployment, &key, step, below, depth);
-            inner.extend(estimate::beside(target, &key, step, depth).into_iter().map(|l| l.cut(below)));
+            inner.extend(
+                estimate::beside(target, &key, step, view.now, depth).into_iter().map(|l| l.cut(below)),
+            );
             if step.is_running() && !step.is_behind() {
                 inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
             }
@@ -159,7 +165,8 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
         None => stage.left_to_take_back(target).next().is_some(),
     };
     let shown = |key: &StepKey| match key.kind {
-        StepKind::Inspect | StepKind::Backup | StepKind::Migrate | StepKind::Verify => true,
+        StepKind::Inspect | StepKind::Backup | StepKind::Rehearse => true,
+        StepKind::Migrate | StepKind::Verify => deployment.kind == DeploymentKind::Migration,
         StepKind::Monitor => begun(key) || (monitored(key) && !rolling_back),
         StepKind::RollbackBackup | StepKind::Rollback => begun(key) || (rolling_back && undone(key)),
     };
@@ -199,6 +206,9 @@ fn below_step(deployment: &Deployment, key: &StepKey, step: &Step, width: usize,
     }
     if let Some(report) = way_back::failed(step) {
         lines.extend(way_back::statements(deployment, key, report).into_iter().map(|l| l.cut(width)));
+    }
+    if let Some(StepReport::Rehearsed(report)) = step.report() {
+        lines.extend(rehearsal::lines(report, width, depth));
     }
     if let StepState::Failed { error, .. } | StepState::Unknown { error, .. } = &step.state {
         lines.extend(error::lines(error, width));

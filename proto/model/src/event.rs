@@ -41,6 +41,8 @@ pub enum Event {
         /// Why it may apply what was rolled back before, as the one who deploys said it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<String>,
+        #[serde(default, skip_serializing_if = "DeploymentKind::is_migration")]
+        kind: DeploymentKind,
     },
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
     StageStarted {
@@ -129,6 +131,17 @@ pub enum Event {
     },
 }
 
+/// What a deployment is there for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// To apply migrations.
+    #[default]
+    Migration,
+    /// To rehearse them on a copy. Nothing is ever applied in its name.
+    Rehearsal,
+}
+
 /// The place of a stage in its pipeline, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -149,6 +162,8 @@ pub struct StepKey {
 pub enum StepKind {
     Inspect,
     Backup,
+    /// Of all migrations that are to be applied, on a copy of the database.
+    Rehearse,
     /// Of one migration.
     Migrate,
     /// Of one migration.
@@ -261,6 +276,7 @@ impl StepKind {
         match self {
             Self::Inspect => "inspect",
             Self::Backup => "backup",
+            Self::Rehearse => "rehearse",
             Self::Migrate => "migrate",
             Self::Verify => "verify",
             Self::Monitor => "monitor",
@@ -278,6 +294,23 @@ impl StepKind {
             StepReport::Migrated(_) => self == Self::Migrate,
             StepReport::Verified(_) => matches!(self, Self::Verify | Self::Monitor),
             StepReport::RolledBack(_) => self == Self::Rollback,
+            StepReport::Rehearsed(_) => self == Self::Rehearse,
+        }
+    }
+}
+
+impl DeploymentKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+    fn is_migration(&self) -> bool {
+        *self == Self::Migration
+    }
+
+    /// "deployment", "rehearsal".
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Migration => "deployment",
+            Self::Rehearsal => "rehearsal",
         }
     }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod drift;
 mod lint;
 mod locks;
+mod rehearse;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
 use locks::RawLocks;
+use rehearse::RawRehearse;
 
 /// A checked pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,12 @@ pub struct StageSpec {
     /// The plan does not try statements on a copy of a few rows, in a transaction that is rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_sample: bool,
+    /// What is to be applied runs on the restored copy first: up, verify, down, up again, verify again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearse: bool,
+    /// What reaches beyond the database runs in the rehearsal all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_cluster_effects: bool,
 }
 
 /// What happens when a step of the stage fails.
@@ -171,12 +179,14 @@ struct RawStage {
     #[serde(default)]
     drift_ignore: Vec<toml::Spanned<String>>,
     sample: Option<bool>,
+    #[serde(default)]
+    rehearse: bool,
+    allow_cluster_effects: Option<toml::Spanned<bool>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
     window: Option<toml::Spanned<toml::Value>>,
     freeze: Option<toml::Spanned<toml::Value>>,
-    rehearse: Option<toml::Spanned<toml::Value>>,
     hook: Option<toml::Spanned<toml::Value>>,
     checklist: Option<toml::Spanned<toml::Value>>,
 }
@@ -216,18 +226,25 @@ impl RawStage {
             show_queries: self.show_queries,
         };
         let locks = locks.read(file, text)?;
+        let rehearsal =
+            RawRehearse { rehearse: self.rehearse, allow_cluster_effects: self.allow_cluster_effects };
+        let mut backup = backup::read(self.backup.as_ref(), file, text)?;
+        let level = backup::level_written(self.backup.as_ref());
+        let rehearsal = rehearsal.read((&mut backup, level), file, text)?;
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
             soak: duration(&self.soak, Duration::ZERO)?,
             environment: self.environment.into_inner(),
             databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),
-            backup: backup::read(self.backup.as_ref(), file, text)?,
+            backup,
             on_failure,
             locks,
             backfill: self.backfill.read(file, text)?,
             lint: self.lint.read(file, text, rules)?,
             no_sample: self.sample == Some(false),
+            rehearse: rehearsal.rehearse,
+            allow_cluster_effects: rehearsal.allow_cluster_effects,
         })
     }
 
@@ -237,7 +254,6 @@ impl RawStage {
             ("approvers", &self.approvers),
             ("window", &self.window),
             ("freeze", &self.freeze),
-            ("rehearse", &self.rehearse),
             ("hook", &self.hook),
             ("checklist", &self.checklist),
         ];
@@ -276,7 +292,19 @@ mod tests {
         let stage = "name = \"p\"\n[[stage]]\nenvironment = \"s\"\n";
         for (line, expected) in [
             ("approvals = 1", "pipeline.toml:4:13: `approvals` is not supported yet"),
-            ("rehearse = true", "`rehearse` is not supported yet"),
+            ("rehearse = \"yes\"", "expected a boolean"),
+            (
+                "backup = \"decoded\"\nrehearse = true",
+                "pipeline.toml:4:10: rehearse = true runs on a restored copy, so that the backup's level has to be",
+            ),
+            (
+                "backup = { level = \"recorded\" }\nrehearse = true",
+                "pipeline.toml:4:20: rehearse = true runs",
+            ),
+            (
+                "allow_cluster_effects = true",
+                "pipeline.toml:4:25: `allow_cluster_effects` says what a rehearsal may run",
+            ),
             ("window = { cron = \"0 2 * * *\" }", "`window` is not supported yet"),
             ("[[stage.hook]]\nname = \"x\"", "`hook` is not supported yet"),
             ("backup = \"tape\"", "unknown backup level `tape`"),
@@ -323,6 +351,37 @@ mod tests {
         // A log from before the key, and its digest, stay what they were.
         let json = serde_json::to_value(with("")).unwrap();
         assert!(json["stages"][0].get("no_sample").is_none(), "{json}");
+    }
+
+    #[test]
+    fn a_rehearsal_has_a_restored_backup_and_its_digest_is_another() {
+        let with =
+            |line: &str| parse(&format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{line}\n")).unwrap();
+        let stage = with("rehearse = true").stages.remove(0);
+        assert!(stage.rehearse && !stage.allow_cluster_effects);
+        assert_eq!(stage.backup, BackupSettings::of(BackupLevel::Restored));
+        let stage = with("backup = { restore_point = true }\nrehearse = true\nallow_cluster_effects = true");
+        let stage = &stage.stages[0];
+        assert!(stage.backup.restore_point && stage.allow_cluster_effects);
+        assert_eq!(stage.backup.level, BackupLevel::Restored);
+        assert_eq!(with("rehearse = false"), with(""));
+        assert_ne!(with("backup = \"restored\"\nrehearse = true"), with("backup = \"restored\""));
+    }
+
+    #[test]
+    fn a_rehearsal_by_itself_is_the_stage_without_what_comes_behind() {
+        let text = "name = \"p\"\n[[stage]]\nenvironment = \"a\"\n[[stage]]\nenvironment = \"b\"\nsoak = \"1h\"\n\
+                    lock_timeout = \"7ms\"\ndrift = \"refuse\"\nbackup = { restore_point = true }\n";
+        let (b, users) = ("b".parse().unwrap(), "users".parse().unwrap());
+        let found = Pipeline::rehearsal(Some(parse(text).unwrap()), &b, vec![users], true).unwrap();
+        let [stage] = &found.stages[..] else { panic!("{found:?}") };
+        assert_eq!((stage.environment.as_str(), stage.databases.len()), ("b", 1));
+        assert!(stage.soak.is_zero() && stage.rehearse && stage.allow_cluster_effects);
+        assert_eq!(stage.backup, BackupSettings::of(BackupLevel::Restored));
+        assert_eq!((stage.on_failure, stage.drift.policy), (OnFailure::Rollback, DriftPolicy::Warn));
+        assert_eq!(stage.locks.lock_timeout, Duration::from_millis(7));
+        let plain = Pipeline::rehearsal(None, &b, Vec::new(), false).unwrap();
+        assert_eq!((plain.name.as_str(), plain.stages.len()), ("rehearsal", 1));
     }
 
     #[test]

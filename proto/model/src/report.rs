@@ -1,6 +1,7 @@
 //! What an agent reports of its work: the results of steps, their errors and the lines in between.
 
 mod backup;
+mod rehearsal;
 mod session;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ use crate::migration::Variant;
 use crate::rollback::Taken;
 
 pub use backup::{BackupReport, RestorePoint, RestoreProof};
+pub use rehearsal::{
+    ChangedRows, HeldLock, RehearsalReport, RehearsedMigration, RehearsedRun, RehearsedStatement,
+};
 pub use session::Session;
 
 /// What a step found or did.
@@ -28,6 +32,7 @@ pub enum StepReport {
     Migrated(MigrateReport),
     Verified(VerifyReport),
     RolledBack(RollbackReport),
+    Rehearsed(RehearsalReport),
 }
 
 /// How a step ended.

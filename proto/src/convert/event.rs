@@ -1,6 +1,6 @@
 //! The events of a deployment and their records.
 
-use stopover_model::event::{Actor, DeploymentOutcome, Event, Record, StageOutcome};
+use stopover_model::event::{Actor, DeploymentKind, DeploymentOutcome, Event, Record, StageOutcome};
 
 use super::error::InvalidWire;
 use super::field::{
@@ -20,6 +20,7 @@ wire_choice!(Event, event {
         by: name,
         lint: messages,
         again: optional_text,
+        kind: kind,
     },
     "stage_started" StageStarted { stage: stage, databases: names },
     "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },
@@ -42,6 +43,21 @@ wire_choice!(Event, event {
 
 wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });
 wire_enum!(DeploymentOutcome { Succeeded, Failed, Cancelled, RolledBack, RollbackFailed });
+
+wire_enum!(DeploymentKind { Migration, Rehearsal });
+
+/// Older servers say nothing of it.
+mod kind {
+    use super::{DeploymentKind, InvalidWire, enumeration};
+
+    pub(super) fn write(kind: DeploymentKind) -> i32 {
+        enumeration::write(kind)
+    }
+
+    pub(super) fn read(wire: i32, field: &str) -> Result<DeploymentKind, InvalidWire> {
+        if wire == 0 { Ok(DeploymentKind::default()) } else { enumeration::read(wire, field) }
+    }
+}
 
 impl From<Actor> for v1::Actor {
     fn from(actor: Actor) -> Self {

@@ -26,6 +26,7 @@ mod migration;
 mod outcome;
 mod pipeline;
 mod plan;
+mod rehearsal;
 mod rollback;
 mod step;
 mod time;

@@ -24,6 +24,7 @@ wire_choice!(StepReport, step_report {
     "migrated" Migrated(direct),
     "verified" Verified(direct),
     "rolled_back" RolledBack(direct),
+    "rehearsed" Rehearsed(direct),
 });
 
 wire_message!(StepError {

@@ -22,6 +22,8 @@ wire_message!(StageSpec {
     lint: or_default,
     drift: or_default,
     no_sample: plain,
+    rehearse: plain,
+    allow_cluster_effects: plain,
 });
 
 wire_message!(LockSettings {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stopover_model::deployment::Deployment;
 use stopover_model::digest::Digest;
-use stopover_model::event::{Event, Record};
+use stopover_model::event::{DeploymentKind, Event, Record};
 use stopover_model::id::{DeploymentId, OperatorName, Seq};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
@@ -22,6 +22,7 @@ pub struct Create {
     /// In the order in which they are to be applied.
     pub migrations: Vec<Migration>,
     pub by: OperatorName,
+    pub kind: DeploymentKind,
     /// The same request sent twice makes one deployment.
     pub request_id: Uuid,
     /// Refused unless the deployment has this digest.
@@ -38,13 +39,13 @@ impl Conductor {
         let migrations: Vec<_> = scripts.iter().map(MigrationSummary::of).collect();
         // Before anything else: the answer to a request that was lost is the same although the pipeline has changed since.
         if let Some(id) = self.shared.store.deployment_of_request(new.request_id).await? {
-            return self.known(id, &migrations).await;
+            return self.known(id, new.kind, &migrations).await;
         }
         let digest = Deployment::digest_of(&new.pipeline, &migrations);
         if let Some(expected) = new.expected_digest.filter(|e| *e != digest) {
             return Err(ConductError::Digest { expected, found: digest });
         }
-        if new.again.is_none() {
+        if new.again.is_none() && new.kind == DeploymentKind::Migration {
             self.refuse_quarantined(&new.pipeline, &migrations).await?;
         }
         let lint = self.lint_new(&new.pipeline, &scripts, digest).await?;
@@ -56,6 +57,7 @@ impl Conductor {
             by: new.by,
             lint,
             again: new.again,
+            kind: new.kind,
         };
         let mut record = Record {
             deployment: DeploymentId::from_random(rand::random()),
@@ -67,11 +69,11 @@ impl Conductor {
             let request = NewDeployment { record: &record, bundles: &bundles, request_id: new.request_id };
             match self.shared.store.create_deployment(request).await? {
                 Creation::Created => break,
-                Creation::Existing(id) => return self.known(id, &migrations).await,
+                Creation::Existing(id) => return self.known(id, new.kind, &migrations).await,
                 Creation::IdTaken => record.deployment = DeploymentId::from_random(rand::random()),
             }
         }
-        tracing::info!(deployment = %record.deployment, digest = %digest.short(), "deployment created");
+        tracing::info!(deployment = %record.deployment, kind = new.kind.word(), digest = %digest.short(), "deployment created");
         self.shared.actor(&record.deployment);
         Ok((record.deployment, digest))
     }
@@ -96,13 +98,15 @@ impl Conductor {
     async fn known(
         &self,
         id: DeploymentId,
+        kind: DeploymentKind,
         migrations: &[MigrationSummary],
     ) -> Result<(DeploymentId, Digest), ConductError> {
         let records = self.shared.store.records(&id, Seq::ZERO, 1).await?;
         let deployment =
             Deployment::fold(&records)?.ok_or_else(|| ConductError::NoDeployment(id.to_string()))?;
         let same = |(a, b): (&MigrationSummary, &MigrationSummary)| a.id == b.id && a.digest == b.digest;
-        if deployment.migrations.len() != migrations.len()
+        if deployment.kind != kind
+            || deployment.migrations.len() != migrations.len()
             || !deployment.migrations.iter().zip(migrations).all(same)
         {
             return Err(ConductError::RequestUsed(id));

@@ -1,7 +1,7 @@
 //! Where a deployment is, in a few words, for lists.
 
 use stopover_model::deployment::{Deployment, Stage, StageStatus};
-use stopover_model::event::Waiting;
+use stopover_model::event::{DeploymentKind, Waiting};
 
 use crate::store::Projection;
 
@@ -14,7 +14,7 @@ fn place(deployment: &Deployment) -> String {
     if let Some(outcome) = deployment.outcome {
         let stage = deployment.indexed_stages().rev().find(|(_, s)| s.status != StageStatus::Pending);
         return match stage {
-            Some((_, stage)) => format!("{}: {outcome}", stage.spec.environment),
+            Some((_, stage)) => format!("{}: {}{outcome}", stage.spec.environment, kind(deployment)),
             None => outcome.to_string(),
         };
     }
@@ -40,6 +40,14 @@ fn place(deployment: &Deployment) -> String {
         (None, _) => phase(stage),
     };
     format!("{}: {doing}", stage.spec.environment)
+}
+
+/// Of a deployment that has ended, where it was none that applies anything.
+fn kind(deployment: &Deployment) -> &'static str {
+    match deployment.kind {
+        DeploymentKind::Migration => "",
+        DeploymentKind::Rehearsal => "rehearsal ",
+    }
 }
 
 fn phase(stage: &Stage) -> &'static str {

@@ -42,6 +42,8 @@ pub(super) enum RpcError {
     NoPipelines,
     #[error("there is no pipeline `{0}`; there is {1}")]
     NoPipeline(PipelineName, String),
+    #[error("the pipeline {0} has no stage in {1}; leave out --pipeline, or add the stage")]
+    NoStageIn(PipelineName, EnvironmentName),
     #[error("several pipelines are stored: {0}; name one with --pipeline")]
     SeveralPipelines(String),
     #[error("the environment {0} exists already")]
@@ -91,7 +93,7 @@ impl RpcError {
             Self::Bundle(InvalidBundle::Migration(_)) => (Code::InvalidArgument, "bad_migration"),
             Self::Config(_) => (Code::InvalidArgument, "bad_pipeline"),
             Self::SeveralDeployments(_) => (Code::InvalidArgument, "several_deployments"),
-            Self::NoStage { .. } => (Code::InvalidArgument, "no_stage"),
+            Self::NoStage { .. } | Self::NoStageIn(..) => (Code::InvalidArgument, "no_stage"),
             Self::NoPipelines | Self::NoPipeline(..) => (Code::NotFound, "no_pipeline"),
             Self::SeveralPipelines(_) => (Code::InvalidArgument, "several_pipelines"),
             Self::EnvironmentExists(_) => (Code::AlreadyExists, "environment_exists"),

@@ -16,6 +16,7 @@ mod layouts;
 mod lint;
 mod path;
 mod refusals;
+mod rehearsal;
 mod rollback_units;
 mod support;
 mod vaults;

@@ -52,6 +52,9 @@ pub(super) async fn run(
         key::NoWalk::Refused(error) => Stop::failed(*error),
     })?;
     engine.tally.started(&engine.context.reporter, step.index);
+    if let Some(witness) = engine.job.witness {
+        witness.begins(step.index).await;
+    }
     let began = tokio::time::Instant::now();
     let scouts = scouts(engine, directive.workers.unwrap_or(1)).await?;
     let ranges = plan::ranges(engine, session, &scouts[0], step, directive, &walk).await?;
@@ -77,7 +80,11 @@ pub(super) async fn run(
     }
     outcome.map_err(|stop| stop.with_effect(engine.effect))?;
     finish(engine, session, step, rows).await?;
-    engine.tally.finished(&engine.context.reporter, step.index, rows, began.elapsed());
+    let took = began.elapsed();
+    engine.tally.finished(&engine.context.reporter, step.index, rows, took);
+    if let Some(witness) = engine.job.witness {
+        witness.ended(step.index, rows, took).await;
+    }
     Ok(rows)
 }
 

@@ -22,7 +22,11 @@ pub(super) fn find(stage: &Stage) -> Option<Problem> {
         if let Some(error) = &target.refused {
             return Some(problem(&format!("{} can't be migrated", target.database), error, false));
         }
-        let named = [(&target.inspect, "the inspection"), (&target.backup, "the backup")];
+        let named = [
+            (&target.inspect, "the inspection"),
+            (&target.backup, "the backup"),
+            (&target.rehearse, "the rehearsal"),
+        ];
         let whole = named
             .into_iter()
             .find_map(|(step, name)| of_step(step, &format!("{name} of {}", target.database)));

@@ -1,4 +1,4 @@
-//! A running stage: inspect, plan, back up, migrate, verify, database by database.
+//! A running stage: inspect, plan, back up, rehearse, migrate, verify, database by database.
 //!
 //! Of migrations that need nothing but one transaction each, and nobody's look in between, the agent gets some before their
 //! turn: it goes from one to the next while the server still writes down what came of those before.
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Command, Next, failure, running_in};
 use crate::deployment::{MigrationSteps, Stage, Step, Target};
-use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
+use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::DatabaseName;
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 
@@ -75,6 +75,13 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         try_step(next, stage, key(StepKind::Backup), &target.backup);
         return;
     }
+    if !target.rehearse.is_done() {
+        try_step(next, stage, key(StepKind::Rehearse), &target.rehearse);
+        return;
+    }
+    if next.deployment.kind == DeploymentKind::Rehearsal {
+        return;
+    }
     let all = next.deployment.migrations_in(target);
     let mut undone = all.skip_while(|(_, m)| m.migrate.is_done() && m.verify.is_done()).peekable();
     let Some((migration, first)) = undone.peek().copied() else { return };
@@ -126,7 +133,8 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let drift = &stage.spec.drift;
     let plan = TargetPlan::make(database, migrations, inspection, &known, out_of_order, drift);
     let environment = &stage.spec.environment;
-    let again = next.deployment.again.is_some();
+    // A rehearsal applies nothing.
+    let again = next.deployment.again.is_some() || next.deployment.kind == DeploymentKind::Rehearsal;
     let quarantined = if again { &[][..] } else { &next.world.quarantined };
     let plan = plan
         .and_then(|plan| plan.unless_quarantined(environment, migrations, quarantined))

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::deployment::tests as sample;
-use crate::event::{Actor, Record, Resolution};
+use crate::event::{Actor, DeploymentKind, Record, Resolution};
 use crate::id::{EnvironmentName, RunId, Seq};
 use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 
+mod rehearsal;
 mod rollback;
 
 /// A conductor, its agents and its people, all of them driven by one list of choices.
@@ -307,9 +308,14 @@ proptest! {
     fn every_deployment_that_keeps_receiving_answers_ends(
         rollback in any::<bool>(),
         down in any::<bool>(),
+        rehearse in any::<bool>(),
         choices in prop::collection::vec(0_u8..=16, 0..120),
     ) {
-        let mut simulation = Simulation::new(if rollback { "rollback" } else { "pause" }, down);
+        let on_failure = if rollback { "rollback" } else { "pause" };
+        let mut simulation = Simulation::new(on_failure, down);
+        if rehearse {
+            simulation = rehearsal::simulation(on_failure, DeploymentKind::Migration);
+        }
         simulation.settle();
         for choice in choices {
             simulation.happen(choice);

@@ -9,7 +9,8 @@ use super::step::{StatementRun, Step, StepState};
 use super::target::Target;
 use super::{Deployment, Pause, Stage, StageRollback, StageStatus};
 use crate::event::{
-    Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind,
+    Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
+    StepKind,
 };
 use crate::id::{Attempt, DatabaseName, RunId};
 use crate::plan::{Action, TargetPlan};
@@ -108,26 +109,29 @@ impl Deployment {
     ) -> Result<(), IllegalEvent> {
         self.going_on()?;
         self.check_stage_start(index, databases)?;
-        let targets = databases.iter().map(|d| Target::new(d.clone(), &self.migrations)).collect();
+        let migrations = self.migrations.clone();
         let stage = self.stage_mut(index)?;
-        stage.targets = targets;
+        let rehearses = stage.spec.rehearse;
+        stage.targets = databases.iter().map(|d| Target::new(d.clone(), &migrations, rehearses)).collect();
         stage.status = StageStatus::Running { since: at };
         Ok(())
     }
 
     fn take_plan(&mut self, stage: StageIndex, plan: &TargetPlan) -> Result<(), IllegalEvent> {
         self.going_on()?;
+        let only_rehearsed = self.kind == DeploymentKind::Rehearsal;
         let target = self.plannable(stage, &plan.database)?;
         let skipped = plan.migrations.iter().filter(|m| m.action == Action::Skip);
         let skipped: BTreeSet<_> = skipped.map(|m| &m.id).collect();
         for steps in &mut target.migrations {
-            if skipped.contains(&steps.id) {
+            if only_rehearsed || skipped.contains(&steps.id) {
                 steps.migrate.state = StepState::Skipped;
                 steps.verify.state = StepState::Skipped;
             }
         }
         if !plan.applies_anything() {
             target.backup.state = StepState::Skipped;
+            target.rehearse.state = StepState::Skipped;
         }
         target.plan = Some(plan.clone());
         Ok(())
@@ -330,7 +334,13 @@ impl Deployment {
                     let attempts = target.inspect.attempts;
                     target.inspect = Step { attempts, ..Step::default() };
                 }
-                for step in [&mut target.inspect, &mut target.backup, &mut target.rollback_backup] {
+                let of_target = [
+                    &mut target.inspect,
+                    &mut target.backup,
+                    &mut target.rehearse,
+                    &mut target.rollback_backup,
+                ];
+                for step in of_target {
                     step.reopen();
                 }
                 for steps in &mut target.migrations {

@@ -6,7 +6,7 @@ use crate::event::{Event, Record};
 impl Deployment {
     /// The state after the first event, which is Created.
     pub fn open(record: &Record) -> Result<Self, IllegalEvent> {
-        let Event::Created { pipeline, migrations, digest, by, lint, again } = &record.event else {
+        let Event::Created { pipeline, migrations, digest, by, lint, again, kind } = &record.event else {
             return Err(IllegalEvent::NotCreated);
         };
         if record.seq.0 != 1 {
@@ -36,6 +36,7 @@ impl Deployment {
             by: by.clone(),
             lint: lint.clone(),
             again: again.clone(),
+            kind: *kind,
             waiting: None,
             paused: None,
             cancelling: None,

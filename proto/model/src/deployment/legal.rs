@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::step::StepState;
 use super::target::{MigrationSteps, Target};
 use super::{Deployment, Stage, StageStatus};
-use crate::event::{DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
+use crate::event::{DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
 use crate::id::{Attempt, DatabaseName, DeploymentId, MigrationId, RunId, Seq};
 
 /// An event that can't follow the state. Nothing was changed.
@@ -112,10 +112,16 @@ impl Deployment {
         if !startable {
             return Err(IllegalEvent::Step { step: key.clone(), why: "it is running, or done" });
         }
+        if self.kind == DeploymentKind::Rehearsal && !is_part_of_rehearsal(key.kind) {
+            let why = "this is a rehearsal, which changes nothing in the database itself";
+            return Err(IllegalEvent::Step { step: key.clone(), why });
+        }
         let phase_fits = match key.kind {
-            StepKind::Inspect | StepKind::Backup | StepKind::Migrate | StepKind::Verify => {
-                matches!(stage.status, StageStatus::Running { .. })
-            }
+            StepKind::Inspect
+            | StepKind::Backup
+            | StepKind::Rehearse
+            | StepKind::Migrate
+            | StepKind::Verify => matches!(stage.status, StageStatus::Running { .. }),
             StepKind::Monitor => matches!(stage.status, StageStatus::Soaking { .. }),
             StepKind::RollbackBackup | StepKind::Rollback => {
                 matches!(stage.status, StageStatus::RollingBack { .. })
@@ -136,9 +142,11 @@ impl Deployment {
         match (key.kind, this) {
             (StepKind::Inspect, _) => true,
             (StepKind::Backup, _) => target.applies_anything(),
+            (StepKind::Rehearse, _) => target.backup.succeeded(),
             (StepKind::Migrate, Some(i)) => {
                 let earlier = &target.migrations[..i];
                 target.backup.succeeded()
+                    && target.rehearse.is_done()
                     && earlier
                         .iter()
                         .all(|m| (m.migrate.is_done() && m.verify.is_done()) || self.may_be_followed(m))
@@ -279,6 +287,11 @@ impl Deployment {
         }
         Ok(())
     }
+}
+
+/// What a deployment that only rehearses may do.
+fn is_part_of_rehearsal(kind: StepKind) -> bool {
+    matches!(kind, StepKind::Inspect | StepKind::Backup | StepKind::Rehearse)
 }
 
 pub(super) fn illegal_in(stage: &Stage, event: &'static str) -> IllegalEvent {

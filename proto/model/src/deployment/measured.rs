@@ -31,7 +31,7 @@ impl Deployment {
         known
     }
 
-    /// What the statements of a migrate step took that has just succeeded, as far as it is worth keeping.
+    /// What the statements of a step took that has just succeeded, as far as it is worth keeping.
     #[must_use]
     pub fn telling(&self, key: &StepKey) -> Vec<Measurement> {
         let found = || {
@@ -41,8 +41,39 @@ impl Deployment {
             let (migration, steps) = all.find(|(_, steps)| Some(&steps.id) == key.migration.as_ref())?;
             Some(self.measured(stage, target, migration, steps))
         };
-        let all = if key.kind == StepKind::Migrate { found() } else { None };
+        let all = match key.kind {
+            StepKind::Migrate => found(),
+            StepKind::Rehearse => self.rehearsed(key),
+            _ => None,
+        };
         all.unwrap_or_default().into_iter().filter(Measurement::is_telling).collect()
+    }
+
+    /// What the statements took on the copy, the first time up.
+    fn rehearsed(&self, key: &StepKey) -> Option<Vec<Measurement>> {
+        let stage = self.stage(key.stage)?;
+        let target = stage.target(&key.database)?;
+        let mut measured = Vec::new();
+        for migration in &self.migrations {
+            let Some((rehearsed, at)) = target.rehearsed(&migration.id) else { continue };
+            for run in rehearsed.up.iter().flat_map(|up| &up.statements) {
+                let (_, (rows, bytes)) = work(target, migration, rehearsed.variant, run.index);
+                measured.push(Measurement {
+                    environment: stage.spec.environment.clone(),
+                    database: target.database.clone(),
+                    digest: migration.digest,
+                    variant: rehearsed.variant,
+                    statement: run.index,
+                    kind: MeasuredKind::Rehearsed,
+                    rows,
+                    bytes,
+                    touched: run.rows,
+                    took: run.took,
+                    at,
+                });
+            }
+        }
+        Some(measured)
     }
 
     /// Whether an inspection is there and nothing was planned from it yet.

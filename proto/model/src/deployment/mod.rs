@@ -16,7 +16,7 @@ pub use target::{MigrationSteps, Target};
 
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
-use crate::event::{Actor, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
+use crate::event::{Actor, DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::id::{DatabaseName, DeploymentId, MigrationId, OperatorName, Seq};
 use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
@@ -38,6 +38,7 @@ pub struct Deployment {
     pub lint: Vec<LintFinding>,
     /// Why it may apply what was rolled back before.
     pub again: Option<String>,
+    pub kind: DeploymentKind,
     pub stages: Vec<Stage>,
     pub waiting: Option<Waiting>,
     pub paused: Option<Pause>,

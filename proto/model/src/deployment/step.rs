@@ -74,6 +74,11 @@ pub enum StepState {
 }
 
 impl Step {
+    /// One that has nothing to do from the beginning.
+    pub(super) fn skipped() -> Self {
+        Self { state: StepState::Skipped, ..Self::default() }
+    }
+
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.state, StepState::Running { .. })

@@ -8,7 +8,7 @@ use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::id::{DatabaseName, MigrationId};
 use crate::plan::{Action, MigrationSummary, TargetPlan};
-use crate::report::{Inspection, StepError, StepReport};
+use crate::report::{Inspection, RehearsalReport, RehearsedMigration, StepError, StepReport};
 
 /// One database of a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Target {
     /// Why there is no plan.
     pub refused: Option<StepError>,
     pub backup: Step,
+    /// Skipped where the stage does not rehearse.
+    pub rehearse: Step,
     pub migrations: Vec<MigrationSteps>,
     pub rollback_backup: Step,
 }
@@ -36,7 +38,7 @@ pub struct MigrationSteps {
 }
 
 impl Target {
-    pub(super) fn new(database: DatabaseName, migrations: &[MigrationSummary]) -> Self {
+    pub(super) fn new(database: DatabaseName, migrations: &[MigrationSummary], rehearses: bool) -> Self {
         let steps = |m: &MigrationSummary| MigrationSteps {
             id: m.id.clone(),
             migrate: Step::default(),
@@ -51,6 +53,7 @@ impl Target {
             plan: None,
             refused: None,
             backup: Step::default(),
+            rehearse: if rehearses { Step::default() } else { Step::skipped() },
             migrations: migrations.iter().map(steps).collect(),
             rollback_backup: Step::default(),
         }
@@ -61,6 +64,7 @@ impl Target {
         match (key.kind, &key.migration) {
             (StepKind::Inspect, None) => Some(&self.inspect),
             (StepKind::Backup, None) => Some(&self.backup),
+            (StepKind::Rehearse, None) => Some(&self.rehearse),
             (StepKind::RollbackBackup, None) => Some(&self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter().find(|m| m.id == *id)?.step(kind),
             _ => None,
@@ -71,13 +75,14 @@ impl Target {
         match (key.kind, &key.migration) {
             (StepKind::Inspect, None) => Some(&mut self.inspect),
             (StepKind::Backup, None) => Some(&mut self.backup),
+            (StepKind::Rehearse, None) => Some(&mut self.rehearse),
             (StepKind::RollbackBackup, None) => Some(&mut self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter_mut().find(|m| m.id == *id)?.step_mut(kind),
             _ => None,
         }
     }
 
-    /// The addresses of all its steps, in the order in which they run.
+    /// The addresses of all its steps, in the order in which they run; a rehearsal that there is none of is left out.
     #[must_use]
     pub fn keys(&self, stage: StageIndex) -> Vec<StepKey> {
         let of = |kind| StepKey::target(stage, &self.database, kind);
@@ -85,6 +90,9 @@ impl Target {
             kinds.iter().map(|k| StepKey::migration(stage, &self.database, *k, &m.id)).collect::<Vec<_>>()
         };
         let mut keys = vec![of(StepKind::Inspect), of(StepKind::Backup)];
+        if self.rehearse.state != StepState::Skipped {
+            keys.push(of(StepKind::Rehearse));
+        }
         keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Migrate, StepKind::Verify])));
         keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Monitor])));
         keys.push(of(StepKind::RollbackBackup));
@@ -101,7 +109,11 @@ impl Target {
             let running = m.step(kind).is_some_and(Step::is_running);
             running.then(|| StepKey::migration(stage, &self.database, kind, &m.id))
         };
-        let before = [whole(&self.inspect, StepKind::Inspect), whole(&self.backup, StepKind::Backup)];
+        let before = [
+            whole(&self.inspect, StepKind::Inspect),
+            whole(&self.backup, StepKind::Backup),
+            whole(&self.rehearse, StepKind::Rehearse),
+        ];
         let before_rollback = whole(&self.rollback_backup, StepKind::RollbackBackup);
         let kinds = [StepKind::Migrate, StepKind::Verify];
         let forward = self.migrations.iter().flat_map(move |m| kinds.map(|kind| each(m, kind)));
@@ -121,6 +133,26 @@ impl Target {
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.inspect.report() {
             Some(StepReport::Inspected(inspection)) => Some(inspection),
+            _ => None,
+        }
+    }
+
+    /// What came of the rehearsal, of one that failed too.
+    #[must_use]
+    pub fn rehearsal(&self) -> Option<&RehearsalReport> {
+        match self.rehearse.report() {
+            Some(StepReport::Rehearsed(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// What a migration did in the rehearsal that went well, and when that ended.
+    #[must_use]
+    pub fn rehearsed(&self, migration: &MigrationId) -> Option<(&RehearsedMigration, Timestamp)> {
+        match &self.rehearse.state {
+            StepState::Succeeded { at, report: StepReport::Rehearsed(report), .. } => {
+                Some((report.of(migration).filter(|m| m.up.is_some())?, *at))
+            }
             _ => None,
         }
     }
@@ -146,7 +178,9 @@ impl Target {
     /// Planned, and every migration is through.
     #[must_use]
     pub fn is_migrated(&self) -> bool {
-        self.plan.is_some() && self.migrations.iter().all(|m| m.migrate.is_done() && m.verify.is_done())
+        self.plan.is_some()
+            && self.rehearse.is_done()
+            && self.migrations.iter().all(|m| m.migrate.is_done() && m.verify.is_done())
     }
 
     #[must_use]
@@ -163,7 +197,7 @@ impl MigrationSteps {
             StepKind::Verify => Some(&self.verify),
             StepKind::Monitor => Some(&self.monitor),
             StepKind::Rollback => Some(&self.rollback),
-            StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => None,
+            StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => None,
         }
     }
 
@@ -173,7 +207,7 @@ impl MigrationSteps {
             StepKind::Verify => Some(&mut self.verify),
             StepKind::Monitor => Some(&mut self.monitor),
             StepKind::Rollback => Some(&mut self.rollback),
-            StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => None,
+            StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => None,
         }
     }
 

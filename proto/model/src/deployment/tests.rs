@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::event::{DeploymentOutcome, Event, Record, StepKind};
+use crate::event::{DeploymentKind, DeploymentOutcome, Event, Record, StepKind};
 use crate::id::{Attempt, Epoch};
 use crate::migration::Migration;
 use crate::pipeline::BackupLevel;
 use crate::plan::Variant;
 use crate::report::{
-    BackupReport, CheckResult, Inspection, MigrateReport, Outcome, RollbackReport, StepReport,
-    TableInspection, VerifyReport,
+    BackupReport, CheckResult, Inspection, MigrateReport, Outcome, RehearsalReport, RehearsedMigration,
+    RehearsedRun, RollbackReport, StepReport, TableInspection, VerifyReport,
 };
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -58,7 +58,15 @@ pub(crate) fn created(pipeline: Pipeline, migrations: Vec<MigrationSummary>) -> 
         deployment: DeploymentId::from_random(7),
         seq: Seq(1),
         at: at(0),
-        event: Event::Created { pipeline, migrations, digest, by, lint: Vec::new(), again: None },
+        event: Event::Created {
+            pipeline,
+            migrations,
+            digest,
+            by,
+            lint: Vec::new(),
+            again: None,
+            kind: DeploymentKind::Migration,
+        },
     }
 }
 
@@ -109,6 +117,15 @@ pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
             restore_point: None,
             command_output: None,
         }),
+        StepKind::Rehearse => {
+            let up = RehearsedRun { took, rows: 1, wal_bytes: 1, statements: vec![], locks: vec![] };
+            let migration = RehearsedMigration {
+                up: Some(up),
+                ..RehearsedMigration::new("001_a".parse().unwrap(), Variant::Standard)
+            };
+            let copy_of = "the backup".into();
+            StepReport::Rehearsed(RehearsalReport { copy_of, took, migrations: vec![migration] })
+        }
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,
             already_applied: false,

@@ -1,6 +1,7 @@
 //! How a stage's databases are backed up before the first statement: how far the backup is proven, and what is in it.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -149,6 +150,15 @@ pub(super) fn read(
         settings.scope = scope(name.get_ref()).map_err(|message| at(name.span(), message))?;
     }
     Ok(settings)
+}
+
+/// Where a level is written, if one is.
+pub(super) fn level_written(raw: Option<&Spanned<RawBackup>>) -> Option<Range<usize>> {
+    let raw = raw?;
+    match raw.get_ref() {
+        RawBackup::Level(_) => Some(raw.span()),
+        RawBackup::Table(table) => table.level.as_ref().map(Spanned::span),
+    }
 }
 
 fn level(name: &str) -> Result<BackupLevel, String> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::measured::{Known, Measurement, main_work};
+use super::measured::{Known, MeasuredKind, Measurement, main_work};
 use super::rates::{as_f64, seconds};
 pub use super::span::Spread;
 use super::{MigrationSummary, grouped, span};
@@ -172,7 +172,9 @@ fn one_run(parts: &[Part<'_>]) -> Option<String> {
     let runs: Vec<&Measurement> = parts.iter().map(|part| part.past).collect::<Option<_>>()?;
     let (first, rest) = runs.split_first()?;
     let alike = |m: &&Measurement| {
-        m.environment == first.environment && m.database == first.database && m.at == first.at
+        let place = |m: &Measurement| (m.environment.clone(), m.database.clone(), m.at);
+        place(m) == place(first)
+            && (m.kind == MeasuredKind::Rehearsed) == (first.kind == MeasuredKind::Rehearsed)
     };
     if rest.is_empty() || !rest.iter().all(alike) {
         return None;
@@ -180,7 +182,16 @@ fn one_run(parts: &[Part<'_>]) -> Option<String> {
     let rows = runs.iter().map(|m| m.rows).max().unwrap_or(0);
     let took: Duration = runs.iter().map(|m| m.took).sum();
     let what = if rows > 0 { format!("{} rows", grouped(rows)) } else { "it".to_owned() };
-    Some(format!("{what} took {} in {}", human(in_millis(took)), first.environment))
+    let place = match first.kind {
+        MeasuredKind::Rehearsed => rehearsed_at(first),
+        _ => format!("in {}", first.environment),
+    };
+    Some(format!("{what} took {} {place}", human(in_millis(took))))
+}
+
+/// "rehearsed on a copy of this database, 2026-11-23 05:54 UTC".
+fn rehearsed_at(measured: &Measurement) -> String {
+    format!("rehearsed on a copy of this database, {}", measured.at.strftime("%Y-%m-%d %H:%M UTC"))
 }
 
 /// A figure of more than a millisecond's precision would pretend to know.

@@ -49,6 +49,8 @@ pub enum MeasuredKind {
     Backfill,
     /// Several of them, or something that nobody can look into. It tells of the same statement alone.
     Other,
+    /// On a copy, whatever it was. It tells of the same statement in the same database alone.
+    Rehearsed,
 }
 
 /// What an earlier database's run of a whole migration took.
@@ -99,7 +101,7 @@ impl Measurement {
     #[must_use]
     pub(super) fn paced(&self) -> Option<u64> {
         match self.kind {
-            MeasuredKind::Other => None,
+            MeasuredKind::Other | MeasuredKind::Rehearsed => None,
             MeasuredKind::ChangeRows | MeasuredKind::Backfill => {
                 Some(self.touched).filter(|touched| *touched > 0 && touched.saturating_mul(2) >= self.rows)
             }
@@ -149,7 +151,7 @@ impl MeasuredKind {
             Self::BuildIndex => "index builds",
             Self::ChangeRows => "changes of rows",
             Self::Backfill => "backfills",
-            Self::Other => "statements",
+            Self::Other | Self::Rehearsed => "statements",
         }
     }
 
@@ -161,7 +163,7 @@ impl MeasuredKind {
             Self::Scan => Some(WorkKind::Scan),
             Self::BuildIndex => Some(WorkKind::BuildIndex),
             Self::ChangeRows => Some(WorkKind::ChangeRows),
-            Self::Backfill | Self::Other => None,
+            Self::Backfill | Self::Other | Self::Rehearsed => None,
         }
     }
 }

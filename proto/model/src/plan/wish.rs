@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::measured::{Known, LEAST_TIME, MeasuredKind};
+use super::measured::{Known, LEAST_TIME, MeasuredKind, Measurement};
 use crate::digest::Digest;
 use crate::id::MigrationId;
 use crate::impact::{SampleWish, WorkKind};
@@ -13,7 +13,10 @@ impl Known<'_> {
     pub fn sample_wish(&self, migrations: &[(MigrationId, Digest)]) -> Option<SampleWish> {
         let all = || self.own.iter().chain(self.history);
         // Measured well enough that nothing of it need be tried.
-        let known: BTreeSet<Digest> = all().filter(|m| m.took >= LEAST_TIME).map(|m| m.digest).collect();
+        let elsewhere =
+            |m: &Measurement| m.kind == MeasuredKind::Rehearsed && m.environment.as_str() != self.environment;
+        let firm = all().filter(|m| m.took >= LEAST_TIME && !elsewhere(m));
+        let known: BTreeSet<Digest> = firm.map(|m| m.digest).collect();
         let unmeasured = migrations.iter().filter(|(_, digest)| !known.contains(digest));
         let migrations: Vec<_> = unmeasured.map(|(id, _)| id.clone()).collect();
         let mut measured: Vec<WorkKind> = Vec::new();
@@ -34,7 +37,7 @@ mod tests {
 
     use super::*;
     use crate::deployment::tests::at;
-    use crate::plan::{Measurement, Variant};
+    use crate::plan::Variant;
 
     #[test]
     fn what_was_measured_is_not_tried() {

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use stopover_model::backfill::{Brakes, Canary, Throttle};
 use stopover_model::digest::Digest;
 use stopover_model::event::{
-    Actor, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey, StepKind, Waiting,
+    Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
+    StepKind, Waiting,
 };
 use stopover_model::id::{Attempt, Epoch, Seq};
 use stopover_model::lint::{LintFinding, ScriptRole};
@@ -28,6 +29,7 @@ use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
 mod history;
+mod rehearsals;
 mod reports;
 mod rollback;
 
@@ -53,7 +55,7 @@ pub(super) fn step() -> StepKey {
 
 pub(super) fn step_keys() -> Vec<StepKey> {
     let key = |kind: &StepKind| match kind {
-        StepKind::Inspect | StepKind::Backup | StepKind::RollbackBackup => {
+        StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => {
             StepKey::target(StageIndex(0), &id("users"), *kind)
         }
         StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback => {
@@ -96,6 +98,16 @@ pub(super) fn events() -> Vec<Event> {
             by: id("ada"),
             lint: lint_findings(),
             again: Some("the cause is mended".into()),
+            kind: DeploymentKind::Migration,
+        },
+        Event::Created {
+            pipeline: pipeline(),
+            migrations: migration_summaries(),
+            digest: digest(7),
+            by: id("ada"),
+            lint: Vec::new(),
+            again: None,
+            kind: DeploymentKind::Rehearsal,
         },
         Event::StageStarted { stage, databases: vec![id("users"), id("orders")] },
         Event::StepStarted { step: step(), attempt, epoch: Epoch(u64::MAX), agent: id("agent-1") },
@@ -186,6 +198,8 @@ pub(super) fn pipeline() -> Pipeline {
         },
         lint: LintSettings { refuse: vec!["all".into(), "ban-drop-table".into()], ..LintSettings::default() },
         no_sample: on_failure == OnFailure::Pause,
+        rehearse: on_failure == OnFailure::Pause,
+        allow_cluster_effects: on_failure == OnFailure::Pause,
     };
     Pipeline {
         name: id("default"),

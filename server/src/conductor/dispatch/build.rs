@@ -10,7 +10,8 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{EnvironmentName, MigrationId, RunId};
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Check;
-use stopover_model::plan::{Action, Known, Measurement, MigrationSummary, Touched};
+use stopover_model::plan::{Action, Known, Measurement, MigrationSummary, Touched, Variant};
+use stopover_model::report::StepReport;
 use stopover_proto::convert::{AgentCommand, field};
 use stopover_proto::v1;
 use tonic::{Status, Streaming};
@@ -25,6 +26,7 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 pub(super) enum Ask {
     Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>, Option<SampleFor>),
     Backup(v1::BackupRequest, EnvironmentName, StepKey),
+    Rehearse(v1::RehearseRequest, Vec<(Variant, (MigrationId, Digest))>),
     /// Each behind the one before it.
     Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
@@ -73,10 +75,31 @@ pub(super) fn ask(
                 backup: field::message::write(stage.spec.backup),
                 tables,
                 untold,
-                keep_restored: false,
+                keep_restored: key.kind == StepKind::Backup && stage.spec.rehearse,
                 needed: None,
             };
             Ask::Backup(request, stage.spec.environment.clone(), key.clone())
+        }
+        StepKind::Rehearse => {
+            let applied = |m: &MigrationSummary| match target.action(&m.id)? {
+                Action::Apply { variant, .. } => Some((*variant, named(m))),
+                Action::Skip => None,
+            };
+            let request = v1::RehearseRequest {
+                command,
+                migrations: Vec::new(),
+                locks,
+                system_identifier,
+                backfill,
+                throttle,
+                allow_cluster_effects: stage.spec.allow_cluster_effects,
+                backup_attempt: target.backup.attempts,
+                only_tables: match target.backup.report() {
+                    Some(StepReport::BackedUp(report)) => report.only_tables.clone(),
+                    _ => Vec::new(),
+                },
+            };
+            Ask::Rehearse(request, deployment.migrations.iter().filter_map(applied).collect())
         }
         StepKind::Migrate => {
             let migration = migration?;
@@ -178,6 +201,16 @@ impl Ask {
             Self::Backup(mut request, environment, step) => {
                 request.needed = super::needed::needed(store, &environment, &step).await;
                 client.backup(request).await
+            }
+            Self::Rehearse(mut request, migrations) => {
+                for (variant, (id, digest)) in migrations {
+                    request.migrations.push(v1::rehearse_request::Rehearsed {
+                        migration: Some(bundle(store, &id, &digest).await?),
+                        migration_digest: field::digest::write(digest),
+                        variant: field::enumeration::write(variant),
+                    });
+                }
+                client.rehearse(request).await
             }
             Self::Migrate(asked) => {
                 let mut requests = Vec::with_capacity(asked.len());

@@ -10,7 +10,8 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::migration::Variant;
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{
-    BackupReport, Inspection, LogLine, MigrateReport, Outcome, RollbackReport, StepReport, VerifyReport,
+    BackupReport, Inspection, LogLine, MigrateReport, Outcome, RehearsalReport, RollbackReport, StepReport,
+    VerifyReport,
 };
 use stopover_model::rollback::RollbackPlan;
 use stopover_proto::tunnel::{Accepted, AgentChannel, KeepAlive, MAX_MESSAGE, OpenTunnel, Outbound, accept};
@@ -257,8 +258,8 @@ impl Agent for Fake {
         self.ask(request.into_inner().command).await
     }
 
-    async fn rehearse(&self, _: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+    async fn rehearse(&self, request: Request<v1::RehearseRequest>) -> Result<Response<Updates>, Status> {
+        self.ask(request.into_inner().command).await
     }
 
     async fn migrate(&self, request: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
@@ -385,6 +386,9 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             restore_point: None,
             command_output: None,
         }),
+        StepKind::Rehearse => {
+            StepReport::Rehearsed(RehearsalReport { copy_of: "/b".into(), took, migrations: vec![] })
+        }
         StepKind::Migrate => StepReport::Migrated(MigrateReport {
             variant: Variant::Standard,
             already_applied: false,

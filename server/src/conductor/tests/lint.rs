@@ -23,6 +23,7 @@ fn create(bench: &Bench, lint: &str, migration: Migration) -> JoinHandle<Result<
         pipeline: stopover_lint::read_pipeline("p.toml", &text).unwrap(),
         migrations: vec![migration],
         by: person(),
+        kind: DeploymentKind::Migration,
         request_id: Uuid::new_v4(),
         expected_digest: None,
         again: None,

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use futures::StreamExt as _;
 use stopover_model::deployment::{Deployment, StepState};
-use stopover_model::event::{DeploymentOutcome, Event, Record, StepKind};
+use stopover_model::event::{DeploymentKind, DeploymentOutcome, Event, Record, StepKind};
 use stopover_model::report::{Effect, ErrorClass};
 use stopover_proto::token::OperatorToken;
 use tempfile::TempDir;
@@ -78,6 +78,7 @@ impl Bench {
             pipeline: pipeline("p"),
             migrations: ids.iter().map(|id| migration(id)).collect(),
             by: person(),
+            kind: DeploymentKind::Migration,
             request_id,
             expected_digest: None,
             again: None,
@@ -90,6 +91,7 @@ impl Bench {
             pipeline: pipeline("p"),
             migrations: vec![migration(id)],
             by: person(),
+            kind: DeploymentKind::Migration,
             request_id: Uuid::new_v4(),
             expected_digest: None,
             again: Some(why.to_owned()),

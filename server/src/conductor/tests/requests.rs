@@ -1,7 +1,7 @@
 //! What people ask of deployments, and deployments of each other.
 
 use stopover_model::deployment::IllegalEvent;
-use stopover_model::event::Waiting;
+use stopover_model::event::{DeploymentKind, Waiting};
 
 use super::*;
 use crate::store::{Hold, Projection};
@@ -81,6 +81,7 @@ async fn the_same_request_is_the_same_deployment_and_not_another() {
         pipeline: pipeline("changed-since"),
         migrations: vec![migration("001_x")],
         by: person(),
+        kind: DeploymentKind::Migration,
         request_id,
         expected_digest: None,
         again: None,

@@ -1,7 +1,7 @@
 //! Deploy, and what deployments there are.
 
-use stopover_model::event::{Event, Record};
-use stopover_model::id::{DeploymentId, OperatorName, Seq};
+use stopover_model::event::{DeploymentKind, Event, Record};
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
 use stopover_proto::convert::field::{
@@ -26,14 +26,34 @@ impl Api {
         by: OperatorName,
         request: v1::DeployRequest,
     ) -> Result<v1::DeployResponse, RpcError> {
-        let request_id = Uuid::parse_str(&request.request_id).map_err(|_| {
-            InvalidWire::new("request_id", "is not a UUID; draw one for each deployment that you want")
-        })?;
+        let request_id = request_id(&request.request_id)?;
         let expected_digest = optional_digest::read(request.expected_digest, "expected_digest")?;
         let migrations = messages::read(request.migrations, "migrations")?;
         let pipeline = self.pipeline_named(&request.pipeline).await?.pipeline;
+        let kind = DeploymentKind::Migration;
         let again = optional_text::read(request.again, "again")?;
-        let new = Create { pipeline, migrations, by, request_id, expected_digest, again };
+        let new = Create { pipeline, migrations, by, kind, request_id, expected_digest, again };
+        let (deployment, found) = self.services.conductor.create(new).await?;
+        Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
+    }
+
+    /// A deployment that only rehearses.
+    pub(super) async fn create_rehearsal(
+        &self,
+        by: OperatorName,
+        request: v1::RehearseEnvironmentRequest,
+    ) -> Result<v1::DeployResponse, RpcError> {
+        let request_id = request_id(&request.request_id)?;
+        let environment: EnvironmentName = name::read(request.environment, "environment")?;
+        let databases: Vec<DatabaseName> = names::read(request.databases, "databases")?;
+        let migrations = messages::read(request.migrations, "migrations")?;
+        if !self.services.store.environments().await?.contains(&environment) {
+            return Err(RpcError::NoEnvironment(environment));
+        }
+        let like = self.pipeline_through(&environment, &request.pipeline).await?;
+        let pipeline = Pipeline::rehearsal(like, &environment, databases, request.allow_cluster_effects)?;
+        let kind = DeploymentKind::Rehearsal;
+        let new = Create { pipeline, migrations, by, kind, request_id, expected_digest: None, again: None };
         let (deployment, found) = self.services.conductor.create(new).await?;
         Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
     }
@@ -80,6 +100,11 @@ impl Api {
             _ => Err(ConductError::NoDeployment(id.to_string()).into()),
         }
     }
+}
+
+fn request_id(text: &str) -> Result<Uuid, InvalidWire> {
+    let why = "is not a UUID; draw one for each deployment that you want";
+    Uuid::parse_str(text).map_err(|_| InvalidWire::new("request_id", why))
 }
 
 fn summary(row: DeploymentRow) -> v1::DeploymentSummary {

@@ -63,6 +63,11 @@ impl Control for Api {
         answer(self.whole_log(&request.into_inner().deployment).await)
     }
 
+    async fn rehearse(&self, request: Request<v1::RehearseEnvironmentRequest>) -> Answer<v1::DeployResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.create_rehearsal(by, request.into_inner()).await)
+    }
+
     async fn list_deployments(
         &self,
         request: Request<v1::ListDeploymentsRequest>,

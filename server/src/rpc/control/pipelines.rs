@@ -1,7 +1,7 @@
 //! Pipelines: stored as people wrote them.
 
 use stopover_lint::read_pipeline;
-use stopover_model::id::PipelineName;
+use stopover_model::id::{EnvironmentName, PipelineName};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::v1;
 
@@ -54,6 +54,30 @@ impl Api {
         };
         let pipeline = read_pipeline(&format!("pipeline {name}"), &row.toml)?;
         Ok(Stored { pipeline, toml: row.toml, revision: row.revision })
+    }
+
+    /// The pipeline of that name, or the only one with a stage in the environment; None where several have one, or none.
+    pub(super) async fn pipeline_through(
+        &self,
+        environment: &EnvironmentName,
+        given: &str,
+    ) -> Result<Option<Pipeline>, RpcError> {
+        let has_stage = |pipeline: &Pipeline| pipeline.stage_in(environment).is_some();
+        if !given.is_empty() {
+            let pipeline = self.pipeline_named(given).await?.pipeline;
+            if !has_stage(&pipeline) {
+                return Err(RpcError::NoStageIn(pipeline.name, environment.clone()));
+            }
+            return Ok(Some(pipeline));
+        }
+        let mut found = None;
+        for name in self.services.store.pipeline_names().await? {
+            let pipeline = self.pipeline_named(name.as_str()).await?.pipeline;
+            if has_stage(&pipeline) && found.replace(pipeline).is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(found)
     }
 }
 

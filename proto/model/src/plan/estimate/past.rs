@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Subject, in_millis};
+use super::{Subject, in_millis, rehearsed_at};
 use crate::plan::grouped;
 use crate::plan::measured::{Known, LEAST_TIME, MeasuredKind, Measurement, Unit};
 use crate::plan::rates::{as_f64, seconds};
@@ -30,7 +30,10 @@ pub(super) fn find<'a>(
 ) -> Option<Past<'a>> {
     let known: &'a Known<'a> = subject.known;
     let same = |m: &&'a Measurement| {
-        m.digest == subject.migration.digest && m.variant == subject.variant && m.statement == statement
+        m.digest == subject.migration.digest
+            && m.variant == subject.variant
+            && m.statement == statement
+            && (m.kind != MeasuredKind::Rehearsed || is_of(m, subject))
     };
     let candidates = known.own.iter().chain(known.history).filter(same);
     let pasts = candidates.map(|measured| {
@@ -40,10 +43,20 @@ pub(super) fn find<'a>(
     });
     let away = |past: &Past<'_>| past.factor.ln().abs();
     let mut pasts: Vec<_> = pasts.collect();
+    // A rehearsal was of this very database, and shortly before most likely.
+    let is_other = |past: &Past<'_>| past.measured.kind != MeasuredKind::Rehearsed;
     pasts.sort_by(|a, b| {
-        away(a).total_cmp(&away(b)).then(Reverse(a.measured.at).cmp(&Reverse(b.measured.at)))
+        is_other(a)
+            .cmp(&is_other(b))
+            .then(away(a).total_cmp(&away(b)))
+            .then(Reverse(a.measured.at).cmp(&Reverse(b.measured.at)))
     });
     pasts.first().copied()
+}
+
+/// Whether it was measured for, or in, the database that is planned for.
+fn is_of(measured: &Measurement, subject: &Subject<'_>) -> bool {
+    measured.environment.as_str() == subject.known.environment && measured.database == *subject.database
 }
 
 impl Past<'_> {
@@ -51,7 +64,9 @@ impl Past<'_> {
         let m = self.measured;
         let took = crate::duration::human(in_millis(m.took));
         let what = if m.rows > 0 { format!("{} rows", grouped(m.rows)) } else { "it".to_owned() };
-        let place = if m.environment.as_str() != subject.known.environment {
+        let place = if m.kind == MeasuredKind::Rehearsed {
+            rehearsed_at(m)
+        } else if m.environment.as_str() != subject.known.environment {
             format!("in {}", m.environment)
         } else if m.database != *subject.database {
             format!("in {}", m.database)

@@ -110,6 +110,29 @@ fn the_same_statement_elsewhere_is_trusted_most() {
 }
 
 #[test]
+fn a_rehearsal_of_this_database_goes_before_all_else_and_one_of_another_for_nothing() {
+    let migration = migration("ALTER TABLE users ALTER COLUMN a TYPE text");
+    let rehearsed = |environment: &str, name: &str, took| Measurement {
+        environment: environment.parse().unwrap(),
+        database: name.parse().unwrap(),
+        ..seen(&migration, 0, MeasuredKind::Rehearsed, 500_000, took)
+    };
+    let history = [
+        seen(&migration, 0, MeasuredKind::Rewrite, MILLION, ms(9_000)),
+        rehearsed("staging", "users", ms(7_000)),
+        rehearsed("production", "other", ms(7_000)),
+        rehearsed("production", "users", ms(2_000)),
+    ];
+    let work = || vec![doing(0, WorkKind::Rewrite)];
+    let found = plan(&migration, work(), &known(&history)).unwrap();
+    assert_eq!(found.duration, ms(4_000));
+    let basis = "500,000 rows took 2.0 s rehearsed on a copy of this database, 2023-11-14 22:13 UTC";
+    assert_eq!(found.basis, basis);
+    let without = plan(&migration, work(), &known(&history[..3])).unwrap();
+    assert_eq!(without.basis, "1,000,000 rows took 9.0 s in staging");
+}
+
+#[test]
 fn a_run_on_very_little_speaks_only_where_nothing_else_does() {
     let migration = migration("UPDATE users SET a = 1");
     let tiny = [seen(&migration, 0, MeasuredKind::ChangeRows, 20, ms(1))];

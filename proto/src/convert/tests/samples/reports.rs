@@ -88,6 +88,7 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         StepReport::Migrated(migrated(Variant::Batched, Some(digest(6)))),
         verified(),
     ];
+    reports.extend(super::rehearsals::reports().into_iter().map(StepReport::Rehearsed));
     reports.extend(inspections().into_iter().map(StepReport::Inspected));
     reports.extend(
         [None, Some(false), Some(true)].map(|restored| StepReport::RolledBack(rolled_back(restored))),

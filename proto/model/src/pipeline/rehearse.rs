@@ -1,0 +1,92 @@
+//! Whether a stage rehearses on the restored copy of its database, and what may run there.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{BackupLevel, BackupSettings, DriftPolicy, LintSettings, OnFailure, Pipeline, StageSpec};
+use crate::config::ConfigError;
+use crate::id::{DatabaseName, EnvironmentName};
+
+/// The keys of a stage that say so.
+pub(super) struct RawRehearse {
+    pub(super) rehearse: bool,
+    /// Where it is written.
+    pub(super) allow_cluster_effects: Option<toml::Spanned<bool>>,
+}
+
+/// What of it a stage keeps.
+pub(super) struct Rehearse {
+    pub(super) rehearse: bool,
+    pub(super) allow_cluster_effects: bool,
+}
+
+impl RawRehearse {
+    /// `backup` is the stage's, and where it is written: a rehearsal runs on a restored copy, so that no level means that
+    /// one, and another is refused.
+    pub(super) fn read(
+        &self,
+        backup: (&mut BackupSettings, Option<Range<usize>>),
+        file: &str,
+        text: &str,
+    ) -> Result<Rehearse, ConfigError> {
+        let allowed = self.allow_cluster_effects.as_ref();
+        if let Some(key) = allowed.filter(|key| *key.get_ref() && !self.rehearse) {
+            let message = "`allow_cluster_effects` says what a rehearsal may run, and this stage has none; \
+                           add rehearse = true, or remove it";
+            return Err(ConfigError::at(file, text, Some(key.span()), message));
+        }
+        let (backup, written) = backup;
+        if self.rehearse && backup.level < BackupLevel::Restored {
+            if written.is_some() {
+                let message = "rehearse = true runs on a restored copy, so that the backup's level has to be \"restored\"; \
+                               write that, or leave `backup` out";
+                return Err(ConfigError::at(file, text, written, message));
+            }
+            backup.level = BackupLevel::Restored;
+        }
+        let allow_cluster_effects = allowed.is_some_and(|key| *key.get_ref());
+        Ok(Rehearse { rehearse: self.rehearse, allow_cluster_effects })
+    }
+}
+
+impl Pipeline {
+    /// The stage in that environment, of which there is one at most.
+    #[must_use]
+    pub fn stage_in(&self, environment: &EnvironmentName) -> Option<&StageSpec> {
+        self.stages.iter().find(|stage| stage.environment == *environment)
+    }
+
+    /// The way of a rehearsal by itself: one stage, as the pipeline's own of that environment is as far as that matters
+    /// there, or as the defaults are. What would keep a deployment from beginning is a warning in it, since it changes
+    /// nothing.
+    pub fn rehearsal(
+        like: Option<Self>,
+        environment: &EnvironmentName,
+        databases: Vec<DatabaseName>,
+        allow_cluster_effects: bool,
+    ) -> Result<Self, ConfigError> {
+        let text = format!("name = \"rehearsal\"\n[[stage]]\nenvironment = \"{environment}\"\n");
+        let mut pipeline = match like {
+            Some(like) => like,
+            None => Self::parse("the pipeline of a rehearsal", &text)?,
+        };
+        pipeline.lint = LintSettings::default();
+        pipeline.stages.retain(|stage| stage.environment == *environment);
+        for stage in &mut pipeline.stages {
+            if !databases.is_empty() {
+                stage.databases.clone_from(&databases);
+            }
+            stage.soak = Duration::ZERO;
+            stage.backup =
+                BackupSettings { level: BackupLevel::Restored, restore_point: false, ..stage.backup };
+            stage.on_failure = OnFailure::Rollback;
+            stage.rehearse = true;
+            stage.allow_cluster_effects |= allow_cluster_effects;
+            stage.lint = LintSettings::default();
+            if stage.drift.policy == DriftPolicy::Refuse {
+                stage.drift.policy = DriftPolicy::Warn;
+            }
+        }
+        Ok(pipeline)
+    }
+}
