@@ -4,10 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Stdio;
 
+use async_compression::tokio::bufread::ZstdDecoder;
 use stopover_model::report::{ErrorClass, StepError};
-use tokio::io::AsyncReadExt as _;
+use tokio::fs::File;
+use tokio::io::BufReader;
 
-use super::archive::{self, ArchiveError, Written};
+use super::archive::Written;
 use super::child::{Ended, Program};
 use super::connection::{Connection, KEEPALIVES};
 use super::programs::Programs;
@@ -17,7 +19,7 @@ use crate::postgres::SessionName;
 use crate::scratch::Scratch;
 use crate::step::StepContext;
 
-/// A backup, and with what it is restored.
+/// A backup that lies on the disk, and with what it is restored.
 pub(super) struct Restore<'a> {
     pub(super) programs: &'a Programs,
     /// For private files.
@@ -33,11 +35,40 @@ impl Restore<'_> {
     /// Dropping it kills `pg_restore`; its session ends with the database.
     pub(super) async fn into(&self, context: &StepContext, scratch: &Scratch) -> Result<(), StepError> {
         let contents = self.contents().await?;
-        let list =
-            toc::chosen(&contents, &toc::Leave { schemas: scratch.schemas(), foreign_keys: self.partial });
-        let list = SecretFile::write(self.scratch_directory, "list", &list)?;
+        let (tools, partial) = ((self.programs, self.scratch_directory), self.partial);
+        let restoring = Restoring::start(context, tools, &contents, scratch, partial).await?;
+        let Restoring { program, _files } = restoring;
+        let (ended, found) = decode::feed(program, self.path).await?;
+        judge(&ended)?;
+        decode::check(found, self.path, &self.written).await
+    }
+
+    /// The archive's own list of what it holds.
+    async fn contents(&self) -> Result<String, StepError> {
+        let file = File::open(self.path).await.map_err(|error| decode::unproven(&error.to_string()))?;
+        let mut archive = ZstdDecoder::new(BufReader::new(file));
+        Ok(toc::head(self.programs, &mut archive).await?.1)
+    }
+}
+
+/// A `pg_restore` that waits for the archive on its standard input.
+pub(super) struct Restoring {
+    pub(super) program: Program,
+    _files: (SecretFile, Connection),
+}
+
+impl Restoring {
+    pub(super) async fn start(
+        context: &StepContext,
+        (programs, scratch_directory): (&Programs, &Path),
+        contents: &str,
+        scratch: &Scratch,
+        partial: bool,
+    ) -> Result<Self, StepError> {
+        let leave = toc::Leave { schemas: scratch.schemas(), foreign_keys: partial };
+        let list = SecretFile::write(scratch_directory, "list", &toc::chosen(contents, &leave))?;
         let name = SessionName::of(context).to_string();
-        let connection = Connection::of(scratch.restorer(), &name, self.scratch_directory).await?;
+        let connection = Connection::of(scratch.restorer(), &name, scratch_directory).await?;
         let mut use_list = OsString::from("--use-list=");
         use_list.push(list.path());
         let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).into();
@@ -46,47 +77,18 @@ impl Restore<'_> {
         // The copy is gone tomorrow: nobody has to wait until a standby has it.
         environment.push(("PGOPTIONS", "-c synchronous_commit=off".into()));
         let pipes = (Stdio::piped(), Stdio::null());
-        let pg_restore =
-            Program::start("pg_restore", &self.programs.pg_restore, &arguments, &environment, pipes)?;
-        let (ended, found) = decode::feed(pg_restore, self.path).await?;
-        if !ended.status.success() {
-            return Err(failure(&ended));
-        }
-        decode::check(found, self.path, &self.written).await
+        let program = Program::start("pg_restore", &programs.pg_restore, &arguments, &environment, pipes)?;
+        Ok(Self { program, _files: (list, connection) })
     }
 
-    /// The archive's own list of what it holds.
-    async fn contents(&self) -> Result<String, StepError> {
-        let arguments = ["--list", "--format=custom"].map(OsStr::new);
-        let pipes = (Stdio::piped(), Stdio::piped());
-        let mut lister = Program::start("pg_restore", &self.programs.pg_restore, &arguments, &[], pipes)?;
-        let (Some(mut input), Some(mut output)) = (lister.child.stdin.take(), lister.child.stdout.take())
-        else {
-            return Err(StepError::new(ErrorClass::Internal, "pg_restore has no input"));
-        };
-        let mut text = String::new();
-        let (copied, read) = tokio::join!(
-            async {
-                let copied = archive::read_back(self.path, &mut input).await;
-                drop(input);
-                copied
-            },
-            output.read_to_string(&mut text),
-        );
-        match copied {
-            // It has read what it needs.
-            Ok(_) | Err(ArchiveError::Write(_)) => {}
-            Err(error) => return Err(decode::unproven(&decode::reason(&error))),
-        }
-        let ended = lister.wait().await?;
-        if !ended.status.success() || read.is_err() {
-            return Err(decode::unproven(&format!(
-                "pg_restore could not list it ({}): {}",
-                ended.status, ended.words
-            )));
-        }
-        Ok(text)
+    /// What it says after it was given all of the archive.
+    pub(super) async fn finish(self) -> Result<(), StepError> {
+        judge(&self.program.wait().await?)
     }
+}
+
+fn judge(ended: &Ended) -> Result<(), StepError> {
+    if ended.status.success() { Ok(()) } else { Err(failure(ended)) }
 }
 
 /// Owners and grants are left out: the roles that they name may not be there, and the copy is nobody's.

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, ErrorClass, Progress, ProgressUnit, StepError};
+use tokio::io::AsyncReadExt as _;
 
 use super::archive;
 use super::child::Program;
@@ -14,11 +15,16 @@ use super::facts::Facts;
 use super::manifest::{self, Manifest};
 use super::names::{DUMP, ENCRYPTED, MANIFEST, Names};
 use super::programs::{self, Programs};
+use super::proof::Proving;
 use super::publish::Partial;
+use super::restore::Restoring;
 use super::scope::Scope;
 use super::shelf::Shelf;
 use super::stream::{self, End, StreamError, Streamed};
-use super::{BackupRequest, BackupSettings, decode, disk_error, dump, restore_command, restore_point, space};
+use super::{
+    BackupRequest, BackupSettings, decode, disk_error, dump, restore_command, restore_point, space, toc,
+};
+use crate::scratch::Scratch;
 use crate::step::StepContext;
 use crate::vault::{self, Claim, Destination, Header};
 
@@ -31,13 +37,6 @@ pub(super) async fn backup(
     request: &BackupRequest,
 ) -> Result<BackupReport, StepError> {
     let destination = &settings.vault.destination;
-    if request.wanted.level == BackupLevel::Restored {
-        let message =
-            "a backup that goes into a bucket, or is encrypted, can't be proven by restoring it yet";
-        return Err(StepError::new(ErrorClass::Setup, message).with_hint(
-            "use backup = \"decoded\" for this stage, or a directory without recipients in agent.toml",
-        ));
-    }
     if let Some(manifest) = earlier(context, settings, request).await? {
         context.reporter.message("this attempt's backup is there already, and is what its manifest says");
         return Ok(manifest.report(destination.location(&manifest.file)));
@@ -53,7 +52,22 @@ pub(super) async fn backup(
     }
     let started = Timestamp::now();
     let mut place = Place::claim(context, settings, started).await?;
-    let made = make(context, settings, request, (&facts, &programs), &mut place, started).await;
+    let scratch = match request.wanted.level {
+        BackupLevel::Restored => Some(Scratch::create(context).await?),
+        BackupLevel::Recorded | BackupLevel::Decoded => None,
+    };
+    let about = (&facts, &programs, scratch.as_ref());
+    let made = make(context, settings, request, about, &mut place, started).await;
+    let made = match scratch {
+        Some(scratch) if made.is_ok() && request.keep_restored => {
+            scratch.keep_for_rehearsal(context).await.and(made)
+        }
+        Some(scratch) => {
+            scratch.remove().await;
+            made
+        }
+        None => made,
+    };
     match made {
         Ok(manifest) => place.publish(settings, manifest).await,
         Err(error) => {
@@ -67,31 +81,58 @@ async fn make(
     context: &StepContext,
     settings: &BackupSettings,
     request: &BackupRequest,
-    (facts, programs): (&Facts, &Programs),
+    (facts, programs, scratch): (&Facts, &Programs, Option<&Scratch>),
     place: &mut Place,
     started: Timestamp,
 ) -> Result<Manifest, StepError> {
     let vault = &settings.vault;
     let scope = Scope::of(context, request).await?;
     let mut check = match request.wanted.level {
-        BackupLevel::Recorded => None,
-        BackupLevel::Decoded | BackupLevel::Restored => Some(decode::start(programs)?),
+        BackupLevel::Decoded => Some(decode::start(programs)?),
+        BackupLevel::Recorded | BackupLevel::Restored => None,
     };
+    let mut arguments = scope.arguments();
+    let proving = match scratch {
+        Some(scratch) => Some(Proving::begin(context, &request.system_identifier, &scope, scratch).await?),
+        None => None,
+    };
+    arguments.extend(proving.as_ref().map(Proving::argument));
     let input = check.as_mut().and_then(|program| program.child.stdin.take());
     let name = place.name(settings);
     let end = place.end(settings, &name);
-    let streamed =
-        dump::through(context, settings, (programs, &scope.arguments()), facts, async |dump, read| {
+    let (streamed, restoring) =
+        dump::through(context, settings, (programs, &arguments), facts, async |mut dump, read| {
+            let (head, mut restoring) = match scratch {
+                Some(scratch) => {
+                    let (head, contents) = toc::head(programs, &mut dump).await?;
+                    let (tools, partial) = ((programs, settings.scratch.as_path()), scope.only().is_some());
+                    let restoring = Restoring::start(context, tools, &contents, scratch, partial).await?;
+                    (head, Some(restoring))
+                }
+                None => (Vec::new(), None),
+            };
+            let input = input.or_else(|| restoring.as_mut()?.program.child.stdin.take());
+            let dump = std::io::Cursor::new(head).chain(dump);
             let streamed = stream::run(dump, input, &vault.recipients, end, read).await;
-            streamed.map_err(|error| match error {
+            let streamed = streamed.map_err(|error| match error {
                 StreamError::Archive(error) => dump::archive_error(&error, settings, facts),
                 StreamError::Step(error) => error,
-            })
+            })?;
+            Ok((streamed, restoring))
         })
         .await?;
     let read_back = read_back(context, vault, place, &streamed);
-    let beginning = tokio::select! {
-        proven = async { tokio::try_join!(checked(check), read_back) } => proven?.1,
+    let proof = async {
+        match (proving, restoring) {
+            (Some(proving), Some(restoring)) => proving.finish(context, restoring.finish()).await.map(Some),
+            _ => Ok(None),
+        }
+    };
+    let (beginning, proof) = tokio::select! {
+        proven = async { tokio::try_join!(checked(check), read_back, proof) } => {
+            let ((), beginning, proof) = proven?;
+            (beginning, proof)
+        }
         () = context.cancel.cancelled() => return Err(cancelled()),
     };
     let encrypted = !vault.recipients.is_empty();
@@ -129,7 +170,7 @@ async fn make(
         pieces: if pieces.len() > 1 { pieces } else { Vec::new() },
         recipients: vault.recipients.names().to_vec(),
         header,
-        proof: None,
+        proof,
         only_tables,
         whole_because,
         restore_point,

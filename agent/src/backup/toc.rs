@@ -1,5 +1,52 @@
 //! An archive's table of contents, as `pg_restore --list` writes it: which of its entries are restored into a scratch.
 
+use std::ffi::OsStr;
+use std::io;
+use std::process::Stdio;
+
+use stopover_model::report::{ErrorClass, StepError};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::child::Program;
+use super::decode;
+use super::programs::Programs;
+
+const CHUNK: usize = 128 * 1024;
+
+/// Reads an archive until its table of contents is known, which stands at its beginning. Gives back what was read, and the
+/// table.
+pub(super) async fn head(
+    programs: &Programs,
+    archive: &mut (impl AsyncRead + Unpin),
+) -> Result<(Vec<u8>, String), StepError> {
+    let arguments = ["--list", "--format=custom"].map(OsStr::new);
+    let pipes = (Stdio::piped(), Stdio::piped());
+    let mut lister = Program::start("pg_restore", &programs.pg_restore, &arguments, &[], pipes)?;
+    let (Some(mut input), Some(mut output)) = (lister.child.stdin.take(), lister.child.stdout.take()) else {
+        return Err(StepError::new(ErrorClass::Internal, "pg_restore has no input"));
+    };
+    let feeding = async move {
+        let (mut head, mut buffer) = (Vec::new(), vec![0; CHUNK]);
+        loop {
+            let count = archive.read(&mut buffer).await?;
+            head.extend_from_slice(&buffer[..count]);
+            // It stops reading when it has what it needs.
+            if count == 0 || input.write_all(&buffer[..count]).await.is_err() {
+                return Ok::<_, io::Error>(head);
+            }
+        }
+    };
+    let mut table = String::new();
+    let (head, read) = tokio::join!(feeding, output.read_to_string(&mut table));
+    let ended = lister.wait().await?;
+    let head = head.map_err(|error| decode::unproven(&error.to_string()))?;
+    if !ended.status.success() || read.is_err() {
+        let why = format!("pg_restore could not list it ({}): {}", ended.status, ended.words);
+        return Err(decode::unproven(&why));
+    }
+    Ok((head, table))
+}
+
 /// What is left out, beside what is never restored.
 pub(super) struct Leave<'a> {
     /// Schemas that are there already.

@@ -235,3 +235,19 @@ fn a_backup_stays_while_either_rule_says_so() {
     // The newest stays whatever its age.
     assert_eq!(left(None, Some(0)), 1);
 }
+
+#[tokio::test]
+async fn a_backup_that_nobody_here_can_read_any_more_is_proven_by_restoring_it_on_the_way() {
+    let source = prepared(TABLES).await;
+    let identity = age::x25519::Identity::generate();
+    let place = place(&[identity.to_public().to_string()]).await;
+    let context = context(source.url(), StepKind::Backup);
+    let report = report(run(&context, &place.settings, &asked(BackupLevel::Restored)).await);
+    assert!(report.encrypted);
+    let proof = report.proof.unwrap();
+    assert_eq!((proof.tables, proof.rows), (1, 20_000));
+    let left = "SELECT count(*) FROM pg_database WHERE datname = $1";
+    let client = source.client().await.unwrap();
+    let left = client.query_one(left, &[&crate::scratch::name_of(&context)]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 0);
+}

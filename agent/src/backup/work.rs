@@ -1,25 +1,22 @@
 //! One backup from its beginning to its name: what is dumped, how far it is proven, and what its manifest says.
 
 use std::io::Write as _;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, ErrorClass, RestoreProof, StepError};
 
 use super::archive::{self, Written};
-use super::compare::Beginning;
 use super::facts::Facts;
 use super::manifest::Manifest;
 use super::names::{DUMP, LOG, Names};
 use super::programs::Programs;
+use super::proof::Proving;
 use super::publish::Partial;
 use super::restore::Restore;
 use super::scope::Scope;
-use super::snapshot::Snapshot;
 use super::{
-    BackupRequest, BackupSettings, decode, disk_error, dump, own_command, proof, restore_command,
-    restore_point,
+    BackupRequest, BackupSettings, decode, disk_error, dump, own_command, restore_command, restore_point,
 };
 use crate::scratch::Scratch;
 use crate::step::StepContext;
@@ -149,24 +146,19 @@ impl Work<'_> {
         partial: &mut Partial,
     ) -> Result<(Written, Option<RestoreProof>), StepError> {
         let (context, settings) = (self.context, self.settings);
-        let snapshot = Snapshot::hold(context, &self.request.system_identifier).await?;
-        let only = scope.only();
-        let beginning = Beginning::look(&snapshot, only.map(|only| only.quoted.as_slice())).await?;
-        let began = Instant::now();
+        let proving = Proving::begin(context, &self.request.system_identifier, scope, scratch).await?;
         let mut arguments = scope.arguments();
-        arguments.push(format!("--snapshot={}", snapshot.id()));
+        arguments.push(proving.argument());
         let written = dump::run(context, settings, (programs, &arguments), self.facts, partial).await?;
-        let dumped_in = began.elapsed();
-        let restore = Restore {
+        let restore = &Restore {
             programs,
             scratch_directory: &settings.scratch,
             path: partial.path(),
             written,
-            partial: only.is_some(),
+            partial: scope.only().is_some(),
         };
-        let proof = proof::run(context, &restore, (&snapshot, beginning), scratch, 1).await;
-        snapshot.let_go().await;
-        Ok((written, Some(RestoreProof { dumped_in, ..proof? })))
+        let proof = proving.finish(context, restore.into(context, scratch)).await?;
+        Ok((written, Some(proof)))
     }
 
     fn partial(&self, started: Timestamp, ending: &'static str) -> Result<Partial, StepError> {

@@ -213,3 +213,31 @@ async fn a_cancelled_proof_leaves_neither_file_nor_scratch() {
     assert!(place.scratch_is_empty());
     assert_eq!(scratches(&client, &context).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_file_that_was_changed_does_not_restore_unnoticed() {
+    let source = prepared(TABLES).await;
+    let place = place();
+    let context = context_of(&source);
+    let good = report(run(&context, &place.settings, &decoded()).await);
+    let programs = programs::find(&ProgramPaths::default(), 150_000).await.unwrap();
+    let bytes = std::fs::read(&good.path).unwrap();
+    let bad = place.root.path().join("bad");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    for wrong in [&flipped[..], &bytes[..bytes.len() - 1], &bytes[..bytes.len() / 2], &[]] {
+        std::fs::write(&bad, wrong).unwrap();
+        let scratch = Scratch::create(&context).await.unwrap();
+        let restore = &restore::Restore {
+            programs: &programs,
+            scratch_directory: &place.settings.scratch,
+            path: &bad,
+            written: archive::Written { bytes: good.bytes, sha256: good.sha256, dump_bytes: 0 },
+            partial: false,
+        };
+        let error = restore.into(&context, &scratch).await.unwrap_err();
+        scratch.remove().await;
+        assert!(error.message.contains("so it is none"), "{}", error.message);
+    }
+    assert!(place.scratch_is_empty());
+}
