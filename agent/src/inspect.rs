@@ -18,10 +18,11 @@ use stopover_model::id::MigrationId;
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Migration;
 use stopover_model::report::{ErrorClass, Inspection, LedgerState, Outcome, StepError, StepReport};
+use stopover_model::saved::Saved;
 
-use crate::ledger;
 use crate::postgres::{Purpose, Session, SessionName, step_error};
 use crate::step::StepContext;
+use crate::{ledger, saved};
 
 /// What an inspection looks for.
 #[derive(Debug, Clone)]
@@ -99,9 +100,27 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         warnings: Vec::new(),
         impacts,
         unpredicted,
+        saved: can_be_restored(session, &open, &mut warnings).await?,
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })
+}
+
+/// What the rollbacks of migrations that are to be applied again have dropped.
+async fn can_be_restored(
+    session: &Session,
+    open: &[&Migration],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Saved>, StepError> {
+    let ids: Vec<&str> = open.iter().map(|migration| migration.id.as_str()).collect();
+    match saved::of_rollbacks(session, &ids).await {
+        Ok(saved) => Ok(saved),
+        Err(error) if error.is_lost() => Err(error.into_step_error("read what is saved")),
+        Err(error) => {
+            warnings.push(format!("what was saved of earlier rollbacks could not be read: {error}"));
+            Ok(Vec::new())
+        }
+    }
 }
 
 async fn database_bytes(session: &Session) -> Result<u64, StepError> {

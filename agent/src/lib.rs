@@ -25,6 +25,7 @@ pub mod record;
 pub mod rehearse;
 pub mod rollback;
 pub mod run;
+pub mod saved;
 pub mod scratch;
 pub mod service;
 pub mod step;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{BackfillSettings, LockSettings};
+use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::report::{Effect, ErrorClass, Outcome, RollbackReport, StepError, StepReport};
 use stopover_model::rollback::Taken;
 
@@ -30,6 +30,8 @@ pub struct RollbackWork {
     pub locks: LockSettings,
     /// How fast the stage lets backfills go, and what holds them.
     pub backfill: BackfillSettings,
+    /// Whether what it drops is saved, and for how long that is kept.
+    pub saving: SaveSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.
@@ -59,7 +61,7 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
         Err(error) => return Outcome::Failed { error, report: None },
     };
     let system = work.system_identifier.as_deref();
-    let mut job = Job::down(&work.migration, script, work.locks, system, work.limits);
+    let mut job = Job::down(&work.migration, script, work.locks, work.saving, system, work.limits);
     job.resolution = work.resolution;
     job.backfill = work.backfill.clone();
     if let Some(who) = &work.by_hand {

@@ -8,6 +8,7 @@ mod backups;
 mod command;
 mod in_turn;
 mod job;
+mod saved;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -242,6 +243,7 @@ impl Agent for AgentService {
             resolution,
             locks: message::read(request.locks, "locks").map_err(|e| invalid(&e))?,
             backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
+            saving: or_default::read(request.saving, "saving").map_err(|e| invalid(&e))?,
             system_identifier: pinned(request.system_identifier),
             by_hand: Some(request.by_hand).filter(|who| !who.is_empty()),
             limits: Limits::default(),
@@ -327,6 +329,27 @@ impl Agent for AgentService {
         request: Request<v1::PlanRollbackRequest>,
     ) -> Result<Response<v1::PlanRollbackResponse>, Status> {
         self.look_at_rollback(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn read_saved(
+        &self,
+        request: Request<v1::ReadSavedRequest>,
+    ) -> Result<Response<v1::ReadSavedResponse>, Status> {
+        self.look_at_saved(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn restore_saved(
+        &self,
+        request: Request<v1::RestoreSavedRequest>,
+    ) -> Result<Response<v1::RestoreSavedResponse>, Status> {
+        self.put_back(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn purge_saved(
+        &self,
+        request: Request<v1::PurgeSavedRequest>,
+    ) -> Result<Response<v1::PurgeSavedResponse>, Status> {
+        self.purge(request.into_inner()).await.map(Response::new)
     }
 }
 

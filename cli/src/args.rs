@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::history::Tool;
-use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName};
+use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName, SavedId};
 use stopover_model::layout::Layout;
 
 const EXIT_CODES: &str = "\
@@ -127,6 +127,9 @@ pub enum Command {
     /// Backups: which there are, whether one is what it was, and to have it back
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// What migrations and rollbacks have dropped, and Stopover has kept: list, put back, purge
+    #[command(subcommand)]
+    Saved(SavedCommand),
     /// Show the statements of an SQL file, and which may share a transaction; needs no server
     Statements {
         /// The SQL file
@@ -450,6 +453,67 @@ pub struct RestoreArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum SavedCommand {
+    /// List what is kept in an environment's databases, the newest first
+    List {
+        /// The environment whose databases are meant
+        environment: EnvironmentName,
+        /// Only this database of the environment
+        #[arg(long, value_name = "NAME")]
+        database: Option<DatabaseName>,
+        /// And what was purged, when and by whom
+        #[arg(long)]
+        purged: bool,
+    },
+    /// Show one, with the statements that bring it back
+    Show {
+        /// As `stopover saved list` shows it
+        id: SavedId,
+        /// Where to look; else in each environment
+        #[arg(long, value_name = "ENVIRONMENT")]
+        environment: Option<EnvironmentName>,
+    },
+    /// Put values back where nothing was written since, or a whole table under its name
+    Restore(RestoreSavedArgs),
+    /// Drop what is kept, for good; asks first
+    Purge(PurgeSavedArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreSavedArgs {
+    /// As `stopover saved list` shows it
+    pub id: SavedId,
+    /// Where to look; else in each environment
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub environment: Option<EnvironmentName>,
+    /// Into this table, which is made of the saved values where it is not there
+    #[arg(long, value_name = "TABLE")]
+    pub into: Option<String>,
+    /// Replace what the rows hold by now; asks first
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Replace it without being asked
+    #[arg(long, requires = "overwrite")]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PurgeSavedArgs {
+    /// As `stopover saved list` shows them
+    #[arg(required_unless_present = "older_than", conflicts_with = "older_than")]
+    pub ids: Vec<SavedId>,
+    /// Where to look; else in each environment
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub environment: Option<EnvironmentName>,
+    /// All that was saved so long ago: 90d
+    #[arg(long, value_name = "TIME", requires = "environment", value_parser = stopover_model::duration::parse)]
+    pub older_than: Option<std::time::Duration>,
+    /// Purge it without being asked
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum EnvironmentCommand {
     /// Make an environment
     Create { name: EnvironmentName },
@@ -545,6 +609,10 @@ mod tests {
             ("stopover baseline staging .", ErrorKind::MissingRequiredArgument),
             ("stopover drift", ErrorKind::MissingRequiredArgument),
             ("stopover drift staging --yes", ErrorKind::MissingRequiredArgument),
+            ("stopover saved purge", ErrorKind::MissingRequiredArgument),
+            ("stopover saved purge --older-than 90d", ErrorKind::MissingRequiredArgument),
+            ("stopover saved restore x", ErrorKind::ValueValidation),
+            ("stopover saved restore 0123456789 --yes", ErrorKind::MissingRequiredArgument),
             ("stopover statements", ErrorKind::MissingRequiredArgument),
             ("stopover backup restore x", ErrorKind::MissingRequiredArgument),
             ("stopover backup restore x --as y --over-live", ErrorKind::ArgumentConflict),

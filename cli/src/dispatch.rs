@@ -3,7 +3,7 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, adopt, agent, backup, baseline, cancel, completions, deploy, drift, environment, lint, list,
-    pause, pipeline, plan, rehearse, resolve, resume, rollback, statements, status, throttle, watch,
+    pause, pipeline, plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -29,6 +29,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Baseline(args) => baseline::run(&context, &args).await,
         Command::Backup(command) => backup::run(&context, command).await,
         Command::Drift(args) => drift::run(&context, &args).await,
+        Command::Saved(command) => saved::run(&context, command).await,
         Command::Statements { file } => statements::run(&context, &file),
         Command::Lint(args) => lint::run(&context, &args),
         Command::Environment(command) => environment::run(&context, command).await,

@@ -112,7 +112,9 @@ async fn apart<T: Send + 'static>(
 
 fn scripts(migrations: &[Migration]) -> Vec<ScriptToPredict<'_>> {
     fn of(migration: &Migration) -> impl Iterator<Item = ScriptToPredict<'_>> {
-        let script = move |variant, script| ScriptToPredict { migration: &migration.id, variant, script };
+        let saves = !migration.manifest.no_save;
+        let script =
+            move |variant, script| ScriptToPredict { migration: &migration.id, variant, script, saves };
         let batched = migration.batch.as_ref().map(move |batch| script(Variant::Batched, batch));
         batched.into_iter().chain([script(Variant::Standard, &migration.up)])
     }

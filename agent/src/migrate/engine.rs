@@ -38,6 +38,8 @@ pub(crate) struct Engine<'a> {
     pub(super) changes: Option<Changes>,
     /// The settings that the script has made in its session, as it wrote them: another session needs them too.
     pub(super) settings: Vec<String>,
+    /// What the transaction that runs has saved of what it drops, for people.
+    pub(super) kept: Vec<String>,
     /// What the script has left in the database, should it not go on.
     pub(super) effect: Effect,
     /// This call has sent the script's first statement.
@@ -82,10 +84,18 @@ impl<'a> Engine<'a> {
             warm: false,
             changes: None,
             settings: Vec::new(),
+            kept: Vec::new(),
             effect: Effect::None,
             ran: false,
             observed: None,
             company: None,
+        }
+    }
+
+    /// Once it is committed.
+    pub(super) fn say_what_was_kept(&mut self) {
+        for text in self.kept.drain(..) {
+            self.context.reporter.message(text);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::fingerprint::{self, Fingerprint, Reach, changes};
 use crate::ledger::exclusion::{Patience, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
 use crate::postgres::{Purpose, Session, SessionName};
+use crate::saved;
 
 /// How often one call begins anew after a lost connection.
 const MOST_SESSIONS: u32 = 4;
@@ -230,7 +231,9 @@ impl Engine<'_> {
         }
         self.ran = true;
         self.run_script(session).await?;
-        match self.observe(session).await? {
+        let observed = self.observe(session).await?;
+        self.purge_what_is_old(session).await;
+        match observed {
             Some(row) if row.state == MigrationState::Applied && row.run == self.author.run.as_str() => {
                 Ok(self.applied(session, row).await)
             }
@@ -262,6 +265,7 @@ impl Engine<'_> {
         if self.observe(session).await?.is_some() {
             return Err(self.not_observed());
         }
+        self.purge_what_is_old(session).await;
         let after = self.look(session).await;
         if let Some(after) = &after {
             let before = self.before.as_ref();
@@ -269,6 +273,19 @@ impl Engine<'_> {
             self.remember_after(session, before.map(|b| b.digest), after, changed.as_ref()).await;
         }
         Ok(Found { already: false, row: Some(row), rolled_back: None, after })
+    }
+
+    /// What was saved longer ago than the stage keeps it. The script is through, whatever becomes of this.
+    async fn purge_what_is_old(&self, session: &Session) {
+        let Some(keep_for) = self.job.saving.keep_for else { return };
+        let by = format!("deployment {}", self.context.deployment);
+        match saved::purge_older(session, keep_for, &by).await {
+            Ok(purged) => purged.into_iter().for_each(|text| self.context.reporter.message(text)),
+            Err(error) => {
+                let message = format!("what was saved long ago could not be purged: {}", error.message);
+                self.context.reporter.message(message);
+            }
+        }
     }
 
     /// What the ledger says behind the script.

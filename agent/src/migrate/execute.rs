@@ -46,21 +46,52 @@ pub(super) async fn send(
     step: &ScriptStep<'_>,
     waits: &mut Waits,
 ) -> Sent {
-    let context = engine.context;
-    engine.tally.started(&context.reporter, step.index);
+    let reporter = &engine.context.reporter;
+    engine.tally.started(reporter, step.index);
     if let Some(witness) = engine.job.witness {
         witness.begins(step.index).await;
     }
-    session.listen(Some(&context.reporter));
+    session.listen(Some(reporter));
     let began = Instant::now();
-    waits.begins(began);
+    let sent = watched(engine, session, &step.kind, waits, run(session, step)).await;
+    session.listen(None);
+    if let Sent::Done { rows } = sent {
+        let took = began.elapsed();
+        engine.tally.finished(&engine.context.reporter, step.index, rows, took);
+        if let Some(witness) = engine.job.witness {
+            witness.ended(step.index, rows, took).await;
+        }
+    }
+    sent
+}
+
+/// The same with a statement of the product's own, of which nothing is told.
+pub(super) async fn send_own(
+    engine: &mut Engine<'_>,
+    session: &Session,
+    sql: &str,
+    kind: &StatementKind,
+    waits: &mut Waits,
+) -> Sent {
+    let sent = async { simple(session.client(), sql).await.map_err(|error| session.error(error)) };
+    watched(engine, session, kind, waits, sent).await
+}
+
+async fn watched(
+    engine: &mut Engine<'_>,
+    session: &Session,
+    kind: &StatementKind,
+    waits: &mut Waits,
+    running: impl Future<Output = Result<u64, QueryError>>,
+) -> Sent {
+    let context = engine.context;
+    waits.begins(Instant::now());
     let (told, result) = {
-        let running = run(session, step);
         pin_mut!(running);
         let ended = tokio::select! {
             ended = &mut running => Ok(ended),
             () = context.cancel.cancelled() => Err(Told::Cancelled),
-            () = engine.observer.watch(context, session.identity().pid, &step.kind, waits) => Err(Told::Waited),
+            () = engine.observer.watch(context, session.identity().pid, kind, waits) => Err(Told::Waited),
         };
         match ended {
             Ok(ended) => (None, ended),
@@ -68,15 +99,9 @@ pub(super) async fn send(
         }
     };
     waits.ends(Instant::now());
-    session.listen(None);
     match (told, result) {
         (_, Ok(rows)) => {
             engine.observer.forget_blockers();
-            let took = began.elapsed();
-            engine.tally.finished(&context.reporter, step.index, rows, took);
-            if let Some(witness) = engine.job.witness {
-                witness.ended(step.index, rows, took).await;
-            }
             Sent::Done { rows }
         }
         (Some(why), Err(error)) if error.sqlstate() == Some("57014") => match why {
@@ -112,15 +137,15 @@ async fn run(session: &Session, step: &ScriptStep<'_>) -> Result<u64, QueryError
         StatementKind::Copy { source: CopySource::Out, .. } => {
             return Err(QueryError::Answer("COPY ... TO STDOUT has nobody to read it; remove it".to_owned()));
         }
-        _ => simple(client, step).await,
+        _ => simple(client, step.statement.text).await,
     };
     let rows = sent.map_err(|error| session.error(error))?;
     // SELECT counts what it read.
     Ok(if step.kind == StatementKind::Select { 0 } else { rows })
 }
 
-async fn simple(client: &Client, step: &ScriptStep<'_>) -> Result<u64, tokio_postgres::Error> {
-    let answers = client.simple_query_raw(step.statement.text).await?;
+async fn simple(client: &Client, sql: &str) -> Result<u64, tokio_postgres::Error> {
+    let answers = client.simple_query_raw(sql).await?;
     pin_mut!(answers);
     let mut rows = 0;
     while let Some(answer) = answers.next().await {

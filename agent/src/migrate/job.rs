@@ -5,10 +5,10 @@ use std::time::Duration;
 use stopover_model::backfill::Directive;
 use stopover_model::event::Resolution;
 use stopover_model::migration::{Block, Migration, Rerun, Script};
-use stopover_model::pipeline::{BackfillSettings, LockSettings};
+use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
-use stopover_model::sql::{Statement, StatementKind, TransactionModes, is_session_setting};
+use stopover_model::sql::{Drop, Statement, StatementKind, TransactionModes, is_session_setting};
 
 use super::{MigrateWork, Parking, Witness};
 use crate::ledger::Direction;
@@ -52,6 +52,7 @@ pub(crate) struct Job<'a> {
     pub(super) locks: LockSettings,
     /// How fast the stage lets backfills go, and what holds them.
     pub(crate) backfill: BackfillSettings,
+    pub(super) saving: SaveSettings,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -73,6 +74,10 @@ pub(super) struct ScriptStep<'a> {
     pub(super) own: bool,
     /// It is run in batches.
     pub(super) backfill: Option<Directive>,
+    /// What it names to drop or to empty.
+    pub(super) drops: Vec<Drop>,
+    /// What goes with that is saved before.
+    pub(super) kept: bool,
 }
 
 impl<'a> Job<'a> {
@@ -85,8 +90,15 @@ impl<'a> Job<'a> {
                 StepError::new(ErrorClass::Setup, message).with_hint("plan and deploy anew")
             })?,
         };
-        let mut job =
-            Self::new(Direction::Up, migration, script, work.variant.file(), work.locks, work.limits);
+        let mut job = Self::new(
+            Direction::Up,
+            migration,
+            script,
+            work.variant.file(),
+            work.locks,
+            work.saving,
+            work.limits,
+        );
         job.variant = work.variant;
         job.backfill = work.backfill.clone();
         job.system_identifier = work.system_identifier.as_deref();
@@ -100,10 +112,11 @@ impl<'a> Job<'a> {
         migration: &'a Migration,
         script: &'a Script,
         locks: LockSettings,
+        saving: SaveSettings,
         system_identifier: Option<&'a str>,
         limits: Limits,
     ) -> Self {
-        let mut job = Self::new(Direction::Down, migration, script, "down.sql", locks, limits);
+        let mut job = Self::new(Direction::Down, migration, script, "down.sql", locks, saving, limits);
         job.system_identifier = system_identifier;
         job
     }
@@ -134,8 +147,10 @@ impl<'a> Job<'a> {
         script: &'a Script,
         file: &str,
         locks: LockSettings,
+        saving: SaveSettings,
         limits: Limits,
     ) -> Self {
+        let saves = saving.save && !migration.manifest.no_save;
         let statements = script.statements();
         let transactions = script.transactions();
         let steps: Vec<_> = (0..)
@@ -146,6 +161,8 @@ impl<'a> Job<'a> {
                 kind: statement.kind(),
                 own: statement.transactionality().is_own(),
                 backfill: script.backfill(&statement),
+                drops: statement.drops(),
+                kept: saves && !script.saves_nothing(&statement),
             })
             .collect();
         Self {
@@ -160,6 +177,7 @@ impl<'a> Job<'a> {
             steps,
             locks,
             backfill: BackfillSettings::default(),
+            saving,
             system_identifier: None,
             resolution: None,
             limits,

@@ -19,6 +19,7 @@ mod engine;
 mod engine_run;
 mod execute;
 mod job;
+mod keep;
 mod locks;
 mod look;
 mod observer;
@@ -38,7 +39,7 @@ mod writes;
 
 use stopover_model::event::Resolution;
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{BackfillSettings, LockSettings};
+use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{MigrateReport, Outcome, StepReport};
 
@@ -59,6 +60,8 @@ pub struct MigrateWork {
     pub locks: LockSettings,
     /// How fast the stage lets backfills go, and what holds them.
     pub backfill: BackfillSettings,
+    /// Whether what it drops is saved, and for how long that is kept.
+    pub saving: SaveSettings,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

@@ -23,8 +23,12 @@ pub(super) async fn run(
     let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
     loop {
         match attempt(engine, session, steps, modes).await {
-            Ok(rows) => return Ok(rows),
+            Ok(rows) => {
+                engine.say_what_was_kept();
+                return Ok(rows);
+            }
             Err(trouble) => {
+                engine.kept.clear();
                 let_go(session, &trouble).await;
                 match trouble {
                     Trouble::Locked { index, error } => {

@@ -12,6 +12,7 @@ use super::Engine;
 use super::engine::Observed;
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
+use super::keep;
 use super::locks::LockBudget;
 use super::place::statement_error;
 use super::stop::Stop;
@@ -55,8 +56,12 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
     loop {
         let rows_before = engine.tally.rows;
         match attempt(engine, session).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                engine.say_what_was_kept();
+                return Ok(());
+            }
             Err(trouble) => {
+                engine.kept.clear();
                 engine.tally.rows = rows_before;
                 let_go(session, &trouble).await;
                 match trouble {
@@ -199,6 +204,7 @@ pub(super) async fn guarded(
     waits: &mut Waits,
     watch: Watch,
 ) -> Result<u64, Trouble> {
+    let covered = keep::before(engine, session, step, waits).await?;
     let guard = format!(
         "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0; {}",
         waits.lock_timeout().as_millis(),
@@ -212,10 +218,14 @@ pub(super) async fn guarded(
                 settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
             match watch {
                 Watch::Number(id) if number(&first_value(&settings)) != id => {
-                    Err(ended_by_script(engine).into())
+                    return Err(ended_by_script(engine).into());
                 }
-                _ => Ok(rows),
+                _ => {}
             }
+            if let Some(covered) = covered {
+                keep::behind(session, step, covered).await?;
+            }
+            Ok(rows)
         }
         Sent::Cancelled => Err(Stop::cancelled(Effect::None).into()),
         Sent::Error(error) if error.is_lock() => Err(Trouble::Locked { index: step.index, error }),
@@ -230,7 +240,7 @@ pub(super) async fn guarded(
 }
 
 /// As PostgreSQL says it of one wait.
-fn waited_too_long(limit: Duration) -> QueryError {
+pub(super) fn waited_too_long(limit: Duration) -> QueryError {
     let message = format!("the transaction has waited for locks longer than {}", human(limit));
     QueryError::Database(Box::new(DatabaseError {
         sqlstate: "55P03".to_owned(),
@@ -464,7 +474,7 @@ async fn rollback(session: &Session) {
 /// Of the transaction that the session is in.
 const CURRENT_ID: &str = "SELECT pg_catalog.txid_current_if_assigned()";
 
-async fn ask(session: &Session, sql: &str) -> Result<String, Stop> {
+pub(super) async fn ask(session: &Session, sql: &str) -> Result<String, Stop> {
     let answer = session.client().simple_query(sql).await;
     let answer = answer.map_err(|e| Stop::query(session.error(e), "look at the transaction"))?;
     Ok(first_value(&answer))

@@ -1,9 +1,11 @@
 //! One script on the copy, watched, and the migration's checks behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stopover_model::duration::human;
 use stopover_model::migration::{Migration, Script};
+use stopover_model::pipeline::SaveSettings;
 use stopover_model::plan::{Variant, grouped};
 use stopover_model::report::{CheckResult, ErrorClass, Outcome, RehearsedRun, StepError, StepReport};
 use stopover_model::sql::StatementKind;
@@ -30,6 +32,9 @@ pub(super) struct Ran {
     pub(super) schema: Option<Arc<Fingerprint>>,
 }
 
+/// What is dropped is saved on the copy too, which nobody waits for.
+const SAVING: SaveSettings = SaveSettings { save: true, within: Duration::from_hours(24), keep_for: None };
+
 /// The script that is to be applied.
 pub(super) fn up(migration: &Migration, variant: Variant) -> &Script {
     match (variant, &migration.batch) {
@@ -51,6 +56,7 @@ impl Rehearsal<'_> {
             variant,
             locks: self.work.locks,
             backfill: self.backfill.clone(),
+            saving: SAVING,
             system_identifier: None,
             resolution: None,
             limits: self.work.limits,
@@ -59,7 +65,7 @@ impl Rehearsal<'_> {
         };
         let job = match (way, &migration.down) {
             (Way::Down, Some(down)) => {
-                let mut job = Job::down(migration, down, work.locks, None, work.limits);
+                let mut job = Job::down(migration, down, work.locks, work.saving, None, work.limits);
                 job.backfill = work.backfill.clone();
                 job
             }

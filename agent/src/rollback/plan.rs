@@ -97,7 +97,12 @@ async fn on_session(session: &Session, wish: &PlanWish) -> Result<RollbackPlan, 
 fn downs(migrations: &[Migration]) -> Vec<ScriptToPredict<'_>> {
     fn script(migration: &Migration) -> Option<ScriptToPredict<'_>> {
         let script = migration.down.as_ref()?;
-        Some(ScriptToPredict { migration: &migration.id, variant: Variant::Standard, script })
+        Some(ScriptToPredict {
+            migration: &migration.id,
+            variant: Variant::Standard,
+            script,
+            saves: !migration.manifest.no_save,
+        })
     }
     migrations.iter().filter_map(script).collect()
 }

@@ -228,6 +228,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         resolution: 0,
         backfill: None,
         throttle: None,
+        saving: None,
     };
     let StepReport::Migrated(migrated) = succeeded(client.migrate(request).await).await else { panic!() };
     assert!(!migrated.already_applied);
@@ -251,6 +252,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         backfill: None,
         throttle: None,
         by_hand: String::new(),
+        saving: None,
     };
     let StepReport::RolledBack(rolled_back) = succeeded(client.rollback(request).await).await else {
         panic!()

@@ -23,7 +23,7 @@ use crate::step::{Reporter, StepContext};
 use crate::{drift, history, record, rollback};
 
 /// How long a step that still runs on the database is waited for.
-const TURN: Duration = Duration::from_secs(10);
+pub(super) const TURN: Duration = Duration::from_secs(10);
 
 impl AgentService {
     pub(super) async fn look_at_history(
@@ -163,7 +163,7 @@ impl AgentService {
     }
 }
 
-fn busy(context: &StepContext) -> StepError {
+pub(super) fn busy(context: &StepContext) -> StepError {
     let message = format!("a step still runs on {}", context.database.name());
     StepError::new(ErrorClass::Lock, message).with_hint("wait for it to end: `stopover list`")
 }

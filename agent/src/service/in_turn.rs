@@ -58,6 +58,7 @@ impl AgentService {
             resolution: optional_enumeration::read(request.resolution, "resolution")
                 .map_err(|e| invalid(&e))?,
             backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
+            saving: or_default::read(request.saving, "saving").map_err(|e| invalid(&e))?,
             limits: Limits::default(),
             parking: self.parking.get(&command.step.database).cloned().unwrap_or_default(),
             only_look: request.only_look,

@@ -70,6 +70,7 @@ fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Requ
         resolution: 0,
         backfill: None,
         throttle: None,
+        saving: None,
     })
 }
 

@@ -80,7 +80,12 @@ async fn what_is_predicted_is_what_postgresql_does() {
 }
 
 fn standard(migration: &Migration) -> ScriptToPredict<'_> {
-    ScriptToPredict { migration: &migration.id, variant: Variant::Standard, script: &migration.up }
+    ScriptToPredict {
+        migration: &migration.id,
+        variant: Variant::Standard,
+        script: &migration.up,
+        saves: true,
+    }
 }
 
 async fn session(bench: &Bench) -> Session {

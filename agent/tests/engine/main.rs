@@ -22,6 +22,7 @@ mod record;
 mod repeatable;
 mod rollback;
 mod rollback_plan;
+mod saved;
 mod stepwise;
 mod support;
 mod transaction;

@@ -17,7 +17,7 @@ use stopover_model::event::{Resolution, StageIndex, StepKey, StepKind};
 use stopover_model::id::{Attempt, Epoch};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::BackfillSettings;
-use stopover_model::pipeline::LockSettings;
+use stopover_model::pipeline::{LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{LogLine, MigrateReport, Outcome, RollbackReport, StepError, StepReport};
 use stopover_tests::Wire;
@@ -210,6 +210,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         system_identifier: None,
         resolution: None,
         backfill: BackfillSettings::default(),
+        saving: SaveSettings::default(),
         limits: limits(),
         parking: Parking::default(),
     }
@@ -221,6 +222,7 @@ pub(crate) fn rollback_work(migration: &Migration) -> RollbackWork {
         locks: locks(),
         system_identifier: None,
         backfill: BackfillSettings::default(),
+        saving: SaveSettings::default(),
         resolution: None,
         by_hand: None,
         limits: limits(),

@@ -7,6 +7,7 @@ mod lint;
 mod list;
 mod plan;
 mod rollback;
+mod saved;
 
 pub use backup::DatabaseBackups;
 pub use drift::DatabaseDrift;
@@ -15,3 +16,4 @@ pub use lint::{FindingAnswer, LintAnswer};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
 pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 pub use rollback::{DatabaseRollback, RollbackAnswer};
+pub use saved::{DatabaseSaved, FoundSaved};

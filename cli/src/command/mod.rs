@@ -19,6 +19,7 @@ pub(crate) mod rehearse;
 pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod rollback;
+pub(crate) mod saved;
 pub mod show;
 pub(crate) mod statements;
 pub(crate) mod status;

@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod rehearsal;
 pub mod rollback;
+pub mod saved;
 pub mod step;
 pub mod tree;
 pub mod waiting;

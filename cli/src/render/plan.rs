@@ -7,7 +7,7 @@ mod script;
 
 use stopover_model::migration::Check;
 use stopover_model::pipeline::{
-    BackupScope, BackupSettings, DriftPolicy, DriftSettings, OnFailure, StageSpec,
+    BackupScope, BackupSettings, DriftPolicy, DriftSettings, OnFailure, SaveSettings, StageSpec,
 };
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
@@ -15,7 +15,7 @@ use stopover_model::report::{Inspection, TableInspection};
 use super::View;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
-use super::{error, estimate, step};
+use super::{error, estimate, saved, step};
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
 /// The whole plan.
@@ -96,6 +96,7 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         lines.insert(1, ("first", rehearsal_words(spec).to_owned()));
     }
     lines.extend(drift_lines(&spec.drift));
+    lines.extend(saving(&spec.saving).map(|text| ("drops", text)));
     if spec.locks.show_queries {
         lines.push(("", "the queries of sessions that block are shown".to_owned()));
     }
@@ -136,6 +137,15 @@ fn drift_lines(settings: &DriftSettings) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// What becomes of that which is dropped, where it is not the usual.
+fn saving(settings: &SaveSettings) -> Option<String> {
+    match (settings.save, settings.keep_for) {
+        (false, _) => Some("nothing of what is dropped is saved".to_owned()),
+        (true, Some(time)) => Some(format!("saved for {}, and then purged", exact(time))),
+        (true, None) => None,
+    }
+}
+
 /// A rollback that can't happen is not promised.
 fn without_way_back(
     answer: &PlanAnswer,
@@ -159,6 +169,10 @@ fn target_lines(target: &TargetAnswer, view: View) -> Vec<Line> {
             lines.extend(labelled("", &table_line(table), view));
         }
         lines.extend(in_the_way(inspection).into_iter().flat_map(|l| labelled("", &l, view)));
+    }
+    let saved = target.inspection.iter().flat_map(|inspection| &inspection.saved);
+    for saved in saved {
+        lines.extend(labelled("saved", &Line::new().plain(saved::offer(saved)), view));
     }
     match &target.result {
         PlanResult::Plan(plan) => lines.extend(plan_lines(plan, target.inspection.as_ref(), view)),

@@ -220,6 +220,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         drift: None,
         warnings: Vec::new(),
         impacts: impacts(rows),
+        saved: vec![],
     }
 }
 

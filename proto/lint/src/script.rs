@@ -14,6 +14,8 @@ pub struct ScriptToLint<'a> {
     pub role: Role,
     /// Whether it may be run again where nobody can see how far it came: `rerun = "safe"`.
     pub rerun_is_safe: bool,
+    /// What it drops is saved before: `save = false` of its migration says otherwise.
+    pub saves: bool,
     /// Looked at only for what it tells of those behind it.
     pub is_context: bool,
 }
@@ -35,6 +37,7 @@ impl<'a> ScriptToLint<'a> {
                 script: script?,
                 role,
                 rerun_is_safe,
+                saves: !migration.manifest.no_save,
                 is_context: false,
             })
         };

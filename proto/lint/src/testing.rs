@@ -40,6 +40,7 @@ fn to_lint<'a>(script: &'a Script, migration: &'a str, role: Role, rerun_is_safe
         script,
         role,
         rerun_is_safe,
+        saves: true,
         is_context: false,
     }
 }

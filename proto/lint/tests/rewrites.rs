@@ -72,8 +72,15 @@ fn findings(text: &str) -> Vec<Finding> {
     let script = Script::parse_as(text.as_bytes(), reading).unwrap();
     let role = Role::Up;
     let file = "up.sql".to_owned();
-    let script =
-        ScriptToLint { file, migration: "1", script: &script, role, rerun_is_safe: true, is_context: false };
+    let script = ScriptToLint {
+        file,
+        migration: "1",
+        script: &script,
+        role,
+        rerun_is_safe: true,
+        saves: true,
+        is_context: false,
+    };
     lint(&[script], &Severities::default()).findings
 }
 

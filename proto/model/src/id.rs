@@ -102,6 +102,10 @@ text_id!(
     BackupId, "a backup's id", "use the id as `stopover backup list` shows it", is_deployment
 );
 text_id!(
+    /// Something that was dropped and kept: ten characters, as a deployment's.
+    SavedId, "the id of something saved", "use the id as `stopover saved list` shows it", is_deployment
+);
+text_id!(
     /// One run of a piece of work inside one agent process. A restarted agent's work has another.
     RunId, "a run's id", "use a UUID", is_name
 );
@@ -120,6 +124,14 @@ impl DeploymentId {
             bits >>= 5;
         }
         Self(text)
+    }
+}
+
+impl SavedId {
+    /// Makes an id out of 50 random bits (the low ones).
+    #[must_use]
+    pub fn from_random(bits: u64) -> Self {
+        Self(DeploymentId::from_random(bits).0)
     }
 }
 

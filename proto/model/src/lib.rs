@@ -27,4 +27,5 @@ pub mod plan;
 pub mod quarantine;
 pub mod report;
 pub mod rollback;
+pub mod saved;
 pub mod sql;

@@ -6,6 +6,7 @@ mod drift;
 mod lint;
 mod locks;
 mod rehearse;
+mod saving;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
 use locks::RawLocks;
 use rehearse::RawRehearse;
+use saving::RawSaving;
+pub use saving::SaveSettings;
 
 /// A checked pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,9 @@ pub struct StageSpec {
     /// What reaches beyond the database runs in the rehearsal all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_cluster_effects: bool,
+    /// Whether what is dropped is saved.
+    #[serde(default, skip_serializing_if = "SaveSettings::is_default")]
+    pub saving: SaveSettings,
 }
 
 /// What happens when a step of the stage fails.
@@ -182,6 +188,9 @@ struct RawStage {
     #[serde(default)]
     rehearse: bool,
     allow_cluster_effects: Option<toml::Spanned<bool>>,
+    save: Option<bool>,
+    save_within: Option<toml::Spanned<String>>,
+    saved_for: Option<toml::Spanned<String>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     approvals: Option<toml::Spanned<toml::Value>>,
     approvers: Option<toml::Spanned<toml::Value>>,
@@ -231,6 +240,9 @@ impl RawStage {
         let mut backup = backup::read(self.backup.as_ref(), file, text)?;
         let level = backup::level_written(self.backup.as_ref());
         let rehearsal = rehearsal.read((&mut backup, level), file, text)?;
+        let saving =
+            RawSaving { save: self.save, save_within: &self.save_within, saved_for: &self.saved_for };
+        let saving = saving.read(file, text)?;
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
@@ -245,6 +257,7 @@ impl RawStage {
             no_sample: self.sample == Some(false),
             rehearse: rehearsal.rehearse,
             allow_cluster_effects: rehearsal.allow_cluster_effects,
+            saving,
         })
     }
 

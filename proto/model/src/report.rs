@@ -16,6 +16,7 @@ use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
 use crate::rollback::Taken;
+use crate::saved::Saved;
 
 pub use backup::{BackupReport, RestorePoint, RestoreProof};
 pub use rehearsal::{
@@ -152,6 +153,9 @@ pub struct Inspection {
     /// Some of it could not be told; a warning says why.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpredicted: bool,
+    /// What rollbacks of these migrations have dropped there and Stopover has kept: it can be put back once they are applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<Saved>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

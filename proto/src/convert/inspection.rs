@@ -23,6 +23,7 @@ wire_message!(Inspection {
     warnings: plain,
     impacts: messages,
     unpredicted: plain,
+    saved: messages,
 });
 
 wire_message!(TableInspection {

@@ -97,6 +97,7 @@ impl From<Manifest> for v1::Manifest {
             follow_ups: messages::write(manifest.follow_ups),
             transaction_never: manifest.transaction == TransactionMode::Never,
             down_transaction_never: manifest.down_transaction == TransactionMode::Never,
+            no_save: manifest.no_save,
             source: optional_message::write(manifest.source),
         }
     }
@@ -116,6 +117,7 @@ impl TryFrom<v1::Manifest> for Manifest {
             follow_ups: messages::read(wire.follow_ups, "follow_ups")?,
             transaction: mode_of(wire.transaction_never),
             down_transaction: mode_of(wire.down_transaction_never),
+            no_save: wire.no_save,
             source: optional_message::read(wire.source, "source")?,
         })
     }

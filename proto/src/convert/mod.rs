@@ -28,6 +28,7 @@ mod pipeline;
 mod plan;
 mod rehearsal;
 mod rollback;
+mod saved;
 mod step;
 mod time;
 mod waiting;

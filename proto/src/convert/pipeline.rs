@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stopover_model::pipeline::{
-    DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec,
+    DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings,
+    StageSpec,
 };
 
 use super::error::InvalidWire;
-use super::field::{duration, enumeration, message, messages, name, names, or_default, plain};
+use super::field::{
+    duration, enumeration, message, messages, name, names, optional_duration, or_default, plain,
+};
 use crate::v1;
 
 wire_message!(StageSpec {
@@ -24,7 +27,10 @@ wire_message!(StageSpec {
     no_sample: plain,
     rehearse: plain,
     allow_cluster_effects: plain,
+    saving: or_default,
 });
+
+wire_message!(SaveSettings { save: plain, within: save_within, keep_for: saved_for });
 
 wire_message!(LockSettings {
     lock_timeout: lock_timeout,
@@ -109,6 +115,37 @@ mod oldest_transaction {
 }
 
 /// A client that does not know of it sends none.
+mod save_within {
+    use super::{Duration, InvalidWire, SaveSettings, duration};
+
+    pub(super) fn write(within: Duration) -> Option<prost_types::Duration> {
+        duration::write(within)
+    }
+
+    pub(super) fn read(wire: Option<prost_types::Duration>, field: &str) -> Result<Duration, InvalidWire> {
+        let within = duration::read(wire, field)?;
+        SaveSettings::check_within(within).map_err(|why| InvalidWire::new(field, why))?;
+        Ok(within)
+    }
+}
+
+mod saved_for {
+    use super::{Duration, InvalidWire, SaveSettings, optional_duration};
+
+    pub(super) fn write(keep_for: Option<Duration>) -> Option<prost_types::Duration> {
+        optional_duration::write(keep_for)
+    }
+
+    pub(super) fn read(
+        wire: Option<prost_types::Duration>,
+        field: &str,
+    ) -> Result<Option<Duration>, InvalidWire> {
+        let keep_for = optional_duration::read(wire, field)?;
+        keep_for.map_or(Ok(()), SaveSettings::check_keep_for).map_err(|why| InvalidWire::new(field, why))?;
+        Ok(keep_for)
+    }
+}
+
 mod drift_policy {
     use super::{DriftPolicy, InvalidWire, enumeration};
 

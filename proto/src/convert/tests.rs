@@ -18,6 +18,7 @@ use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
 };
 use stopover_model::rollback::{RollbackPlan, Taking, WrittenSince};
+use stopover_model::saved::{RestoredValues, Saved, SavedWhat};
 
 use super::field::optional_enumeration;
 use super::{AgentAct, AgentCommand, InvalidWire, WireEnum};
@@ -144,6 +145,13 @@ fn rollbacks() {
     come_back::<RollbackPlan, v1::RollbackPlan>(samples::rollback_plans());
     all_come_back::<WrittenSince, v1::WrittenSince>(samples::written());
     every_value_comes_back::<Taking>();
+}
+
+#[test]
+fn saved() {
+    come_back::<Saved, v1::Saved>(samples::saved());
+    come_back::<RestoredValues, v1::RestoredValues>(samples::restored_values());
+    every_value_comes_back::<SavedWhat>();
 }
 
 #[test]

@@ -219,6 +219,15 @@ impl Shared {
         Ok(databases)
     }
 
+    /// Every database that an agent serves.
+    pub(super) async fn everywhere(&self) -> Result<Vec<(EnvironmentName, DatabaseName)>, ConductError> {
+        let served = self.store.environment_databases().await?;
+        let each = served.into_iter().flat_map(|(environment, databases)| {
+            databases.into_keys().map(move |database| (environment.clone(), database))
+        });
+        Ok(each.collect())
+    }
+
     pub(super) async fn served(
         &self,
         environment: &EnvironmentName,

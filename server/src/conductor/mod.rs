@@ -22,6 +22,7 @@ mod plan;
 mod projection;
 mod request;
 mod rollback;
+mod saved;
 mod world;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};
 pub use rollback::StageRollbackPlan;
+pub use saved::{RestoreSaved, SavedIn};
 
 use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;

@@ -224,6 +224,27 @@ impl Agent for Pretender {
         panic!("production's work came to staging's agent")
     }
 
+    async fn read_saved(
+        &self,
+        _: Request<v1::ReadSavedRequest>,
+    ) -> Result<Response<v1::ReadSavedResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn restore_saved(
+        &self,
+        _: Request<v1::RestoreSavedRequest>,
+    ) -> Result<Response<v1::RestoreSavedResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn purge_saved(
+        &self,
+        _: Request<v1::PurgeSavedRequest>,
+    ) -> Result<Response<v1::PurgeSavedResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
     async fn record(&self, _: Request<v1::RecordRequest>) -> Result<Response<v1::RecordResponse>, Status> {
         panic!("production's work came to staging's agent")
     }

@@ -18,6 +18,7 @@ mod path;
 mod refusals;
 mod rehearsal;
 mod rollback_units;
+mod saved;
 mod support;
 mod vaults;
 mod waits;

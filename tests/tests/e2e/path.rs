@@ -65,7 +65,8 @@ async fn the_guides_migration_travels_to_production_and_back() {
         "a rollback that was asked for and done is a success: {}\n{}",
         back.stdout, back.stderr
     );
-    let column = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'onboarding_completed'";
+    let column = "SELECT count(*) FROM information_schema.columns
+         WHERE table_name = 'users' AND column_name = 'onboarding_completed'";
     assert_eq!(number(&live, column).await, 0);
     assert_eq!(number(&staging, column).await, 1, "only production was meant");
     assert_eq!(number(&live, "SELECT count(*) FROM users").await, 120_000);

@@ -65,6 +65,11 @@ const OWN: Messages = Messages {
     record: "UPDATE stopover.statement SET state = 'done'",
 };
 
+/// What is kept: of which objects, how many rows the manifest says, and how many there are.
+const SAVED: &str = "SELECT string_agg(what || ' ' || table_name || ' ' || rows || ' ' || \
+    (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM stopover_saved.%I', holder), false, true, '')))[1]::text, \
+    ', ' ORDER BY table_name) FROM stopover_saved.manifest";
+const GONE: &str = "SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'v'";
 const EFFECT: &str = "SELECT count(*) FROM effect WHERE what = 'it'";
 const AROUND: &str = "SELECT string_agg(what, ',') FROM effect";
 const INDEXES: &str = "SELECT string_agg(indexrelid::regclass::text || ' ' || indisvalid || ' ' || indisready, ', ' \
@@ -272,6 +277,48 @@ pub(super) const KINDS: &[Kind] = &[
         },
         slow: Slow::Pauses,
         effects: &[("SELECT count(*) FROM t WHERE done AND changes = 1", "200"), (AROUND, "before,it,after")],
+        ..PLAIN
+    },
+    Kind {
+        name: "up_that_drops",
+        group: 0,
+        setup: "ALTER TABLE t ADD v text; UPDATE t SET v = a; CREATE TABLE gone (id int PRIMARY KEY); INSERT INTO gone VALUES (1)",
+        up: "ALTER TABLE t DROP COLUMN v;\nDROP TABLE gone;\nINSERT INTO effect SELECT 'it' FROM pause();",
+        messages: Messages { statement: "TABLE t DROP COLUMN v", ..WHOLE },
+        effects: &[(EFFECT, "1"), (GONE, "0"), (SAVED, "table gone 1 1, columns t 200 200")],
+        ..PLAIN
+    },
+    Kind {
+        name: "rollback_that_saves",
+        group: 2,
+        up: "ALTER TABLE t ADD v text DEFAULT 'x'",
+        down: Some("ALTER TABLE t DROP COLUMN v;\nINSERT INTO effect SELECT 'it' FROM pause();"),
+        messages: Messages {
+            intent: "CREATE TABLE stopover_saved.",
+            statement: "INSERT INTO stopover_saved.manifest",
+            ..WHOLE
+        },
+        effects: &[(EFFECT, "1"), (GONE, "0"), (SAVED, "columns t 200 200")],
+        ..PLAIN
+    },
+    Kind {
+        name: "rollback_that_saves_statement_by_statement",
+        group: 2,
+        up: "ALTER TABLE t ADD v text DEFAULT 'x';\nCREATE INDEX i ON t (b)",
+        down: Some(
+            "DROP INDEX CONCURRENTLY i;\nALTER TABLE t DROP COLUMN v;\nINSERT INTO effect VALUES ('after');",
+        ),
+        messages: Messages {
+            intent: "CREATE TABLE stopover_saved.",
+            statement: "TABLE t DROP COLUMN v",
+            record: "INSERT INTO stopover.statement",
+        },
+        effects: &[
+            (INDEXES, "t_pkey true true"),
+            (AROUND, "after"),
+            (GONE, "0"),
+            (SAVED, "columns t 200 200"),
+        ],
         ..PLAIN
     },
     Kind {

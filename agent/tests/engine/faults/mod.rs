@@ -87,6 +87,9 @@ each_kind!(
     rollback_statement_by_statement,
     rollback_with_a_committing_block,
     own_transactions_of_the_file,
+    up_that_drops,
+    rollback_that_saves,
+    rollback_that_saves_statement_by_statement,
     transaction_with_one_snapshot
 );
 

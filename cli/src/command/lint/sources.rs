@@ -63,6 +63,7 @@ impl Source {
                 script,
                 role: role(path),
                 rerun_is_safe: true,
+                saves: true,
                 is_context: false,
             })),
         }

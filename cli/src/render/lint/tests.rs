@@ -16,6 +16,7 @@ fn report(sql: &str, severities: &Severities) -> Report {
         script: &script,
         role: Role::Up,
         rerun_is_safe: false,
+        saves: true,
         is_context: false,
     };
     lint(&[script], severities)

@@ -26,6 +26,7 @@ mod partition;
 mod path;
 mod question;
 mod rows;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod triggers;
@@ -50,6 +51,8 @@ pub struct ScriptToPredict<'a> {
     pub migration: &'a MigrationId,
     pub variant: Variant,
     pub script: &'a Script,
+    /// What it drops is saved before.
+    pub saves: bool,
 }
 
 /// What the scripts do, as far as there was room for it.
@@ -106,6 +109,7 @@ fn to_read<'a>(script: &ScriptToPredict<'a>) -> ScriptToLint<'a> {
         role: if script.variant == Variant::Batched { Role::Batched } else { Role::Up },
         rerun_is_safe: true,
         is_context: false,
+        saves: script.saves,
     }
 }
 
@@ -118,6 +122,7 @@ fn predict_one(reading: &Reading<'_>, world: &mut World) -> Vec<StatementImpact>
             world.facts.search_path = std::iter::once("pg_catalog".to_owned()).chain(path).collect();
         }
         commands::see(world, &mut effect, reading, statement);
+        saved::note(&mut effect, reading, statement);
         statements.push(effect.finish(index));
     }
     world.facts.search_path = search_path;

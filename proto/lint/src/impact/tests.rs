@@ -85,6 +85,7 @@ fn predicted(scripts: &[&str]) -> Vec<ScriptImpact> {
         migration,
         variant: Variant::Standard,
         script,
+        saves: true,
     });
     predict(&to_predict.collect::<Vec<_>>(), &facts(), 200).impacts
 }
@@ -185,8 +186,12 @@ fn names_are_looked_up_where_the_script_says() {
     assert_eq!(predicted(&["LOCK TABLE \"Users\""]), []);
     let script = Script::parse(b"SET search_path = app; LOCK TABLE users; LOCK TABLE \"Odd.\"").unwrap();
     let migration = "001_x".parse().unwrap();
-    let asked =
-        questions(&[ScriptToPredict { migration: &migration, variant: Variant::Standard, script: &script }]);
+    let asked = questions(&[ScriptToPredict {
+        migration: &migration,
+        variant: Variant::Standard,
+        script: &script,
+        saves: true,
+    }]);
     let asked: Vec<String> = asked.relations.iter().map(ToString::to_string).collect();
     assert_eq!(asked, ["\"Odd.\"", "users", "app.\"Odd.\"", "app.users"]);
 }
@@ -221,7 +226,8 @@ fn one_row_by_its_key_is_one_row() {
 fn what_there_is_no_room_for_is_counted() {
     let script = Script::parse(b"LOCK TABLE users; LOCK TABLE users; LOCK TABLE tenants").unwrap();
     let migration = "001_x".parse().unwrap();
-    let scripts = [ScriptToPredict { migration: &migration, variant: Variant::Standard, script: &script }];
+    let scripts =
+        [ScriptToPredict { migration: &migration, variant: Variant::Standard, script: &script, saves: true }];
     let prediction = predict(&scripts, &facts(), 2);
     assert_eq!((prediction.impacts[0].statements.len(), prediction.left_out), (2, 1));
 }

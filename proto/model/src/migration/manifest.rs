@@ -27,6 +27,9 @@ pub struct Manifest {
     /// `down_transaction`: the same of down.sql alone; as `transaction` where it isn't given.
     #[serde(default)]
     pub down_transaction: TransactionMode,
+    /// `save = false`: what its scripts drop is not saved before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_save: bool,
     pub verify: Vec<Check>,
     pub monitors: Vec<Monitor>,
     pub follow_ups: Vec<FollowUp>,
@@ -83,6 +86,7 @@ impl Manifest {
             rerun: raw.rerun,
             transaction: raw.transaction,
             down_transaction: raw.down_transaction.unwrap_or(raw.transaction),
+            no_save: raw.save == Some(false),
             source: raw.source.clone().map(toml::Spanned::into_inner),
             verify: raw.verify.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
             monitors: raw
@@ -180,6 +184,7 @@ struct RawManifest {
     #[serde(default)]
     transaction: TransactionMode,
     down_transaction: Option<TransactionMode>,
+    save: Option<bool>,
     source: Option<toml::Spanned<Source>>,
     #[serde(default)]
     verify: Vec<RawCheck>,

@@ -104,6 +104,12 @@ impl Script {
         directives::of(statement)
     }
 
+    /// Whether the comment above one of the [`Script::statements`] says that what it drops is not worth saving.
+    #[must_use]
+    pub fn saves_nothing(&self, statement: &Statement<'_>) -> bool {
+        directives::saves_nothing(statement)
+    }
+
     #[must_use]
     pub fn summary(&self) -> ScriptSummary {
         summary::of(&self.statements(), &self.transactions())
@@ -225,6 +231,23 @@ mod tests {
             ),
         ] {
             assert!(error(sql).starts_with(expected), "{sql}\n{}", error(sql));
+        }
+    }
+
+    #[test]
+    fn what_a_statement_drops_need_not_be_saved() {
+        let script = Script::parse(b"DROP TABLE a;\n-- stopover: save=off\nDROP TABLE b;").unwrap();
+        let statements = script.statements();
+        assert!(!script.saves_nothing(&statements[0]) && script.saves_nothing(&statements[1]));
+        for (sql, expected) in [
+            (
+                "-- stopover: save=on\nDROP TABLE a;",
+                "line 2: `stopover: save=on` is not known; what is dropped is saved",
+            ),
+            ("-- stopover: save=off\nSELECT 1;", "line 2: the statement drops nothing"),
+            ("DROP TABLE a;\n-- stopover: save=off\n", "line 2: a directive stands above its statement"),
+        ] {
+            assert!(error(sql).starts_with(expected), "{}", error(sql));
         }
     }
 

@@ -19,7 +19,7 @@ use stopover_model::migration::{
 };
 use stopover_model::pipeline::{
     BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings, LintSettings,
-    LockSettings, OnFailure, OutOfOrder, Pipeline, StageSpec, VacuumAfter,
+    LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
@@ -34,7 +34,9 @@ mod reports;
 mod rollback;
 
 pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
-pub(super) use reports::{drifts, inspections, log_lines, outcomes, sample_wishes, step_reports};
+pub(super) use reports::{
+    drifts, inspections, log_lines, outcomes, restored_values, sample_wishes, saved, step_reports,
+};
 pub(super) use rollback::{rollback_plans, takes, written};
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
@@ -200,6 +202,11 @@ pub(super) fn pipeline() -> Pipeline {
         no_sample: on_failure == OnFailure::Pause,
         rehearse: on_failure == OnFailure::Pause,
         allow_cluster_effects: on_failure == OnFailure::Pause,
+        saving: SaveSettings {
+            save: false,
+            keep_for: Some(Duration::from_hours(2)),
+            ..SaveSettings::default()
+        },
     };
     Pipeline {
         name: id("default"),
@@ -266,6 +273,7 @@ pub(super) fn manifests() -> Vec<Manifest> {
             follow_ups: follow_ups.clone(),
             transaction: TransactionMode::Never,
             down_transaction: TransactionMode::Auto,
+            no_save: true,
             source: Some(Source {
                 layout: Layout::Goose,
                 file: "00001_x.sql".into(),

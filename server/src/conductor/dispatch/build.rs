@@ -55,6 +55,7 @@ pub(super) fn ask(
     let system_identifier = system_identifier(target);
     let locks = field::message::write(stage.spec.locks);
     let backfill = field::message::write(stage.spec.backfill.clone());
+    let saving = field::or_default::write(stage.spec.saving);
     let throttle = field::message::write(deployment.throttle.clone());
     Some(match key.kind {
         StepKind::Inspect => {
@@ -114,6 +115,7 @@ pub(super) fn ask(
                 resolution: field::optional_enumeration::write(step.resolution),
                 backfill,
                 throttle,
+                saving,
                 behind: None,
                 only_look: false,
                 then: Vec::new(),
@@ -141,6 +143,7 @@ pub(super) fn ask(
                 backfill,
                 throttle,
                 by_hand: step.by_hand.as_ref().map(ToString::to_string).unwrap_or_default(),
+                saving,
             };
             Ask::Rollback(Box::new(request), named(migration))
         }

@@ -327,6 +327,27 @@ impl Agent for Fake {
         Err(Status::unimplemented("nobody asks"))
     }
 
+    async fn read_saved(
+        &self,
+        _: Request<v1::ReadSavedRequest>,
+    ) -> Result<Response<v1::ReadSavedResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn restore_saved(
+        &self,
+        _: Request<v1::RestoreSavedRequest>,
+    ) -> Result<Response<v1::RestoreSavedResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn purge_saved(
+        &self,
+        _: Request<v1::PurgeSavedRequest>,
+    ) -> Result<Response<v1::PurgeSavedResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
     async fn record(
         &self,
         request: Request<v1::RecordRequest>,
@@ -369,6 +390,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             warnings: vec![],
             impacts: Vec::new(),
             unpredicted: false,
+            saved: vec![],
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {
             path: "/b".into(),

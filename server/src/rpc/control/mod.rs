@@ -8,6 +8,7 @@ mod histories;
 mod pipelines;
 mod plan;
 mod requests;
+mod saved;
 mod watch;
 
 use futures::stream::BoxStream;
@@ -180,6 +181,26 @@ impl Control for Api {
     ) -> Answer<Self::RestoreBackupStream> {
         let by = Operator::of(&request)?;
         answer(self.restore_stored(by, request.into_inner()).await)
+    }
+
+    async fn list_saved(&self, request: Request<v1::ListSavedRequest>) -> Answer<v1::ListSavedResponse> {
+        answer(self.saved(request.into_inner()).await)
+    }
+
+    async fn restore_saved(
+        &self,
+        request: Request<v1::RestoreEnvironmentSavedRequest>,
+    ) -> Answer<v1::RestoreEnvironmentSavedResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.restore(by, request.into_inner()).await)
+    }
+
+    async fn purge_saved(
+        &self,
+        request: Request<v1::PurgeEnvironmentSavedRequest>,
+    ) -> Answer<v1::PurgeEnvironmentSavedResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.purge(by, request.into_inner()).await)
     }
 
     async fn create_environment(

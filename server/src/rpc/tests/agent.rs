@@ -74,6 +74,27 @@ impl Agent for Described {
         idle()
     }
 
+    async fn read_saved(
+        &self,
+        _: Request<v1::ReadSavedRequest>,
+    ) -> Result<Response<v1::ReadSavedResponse>, Status> {
+        idle()
+    }
+
+    async fn restore_saved(
+        &self,
+        _: Request<v1::RestoreSavedRequest>,
+    ) -> Result<Response<v1::RestoreSavedResponse>, Status> {
+        idle()
+    }
+
+    async fn purge_saved(
+        &self,
+        _: Request<v1::PurgeSavedRequest>,
+    ) -> Result<Response<v1::PurgeSavedResponse>, Status> {
+        idle()
+    }
+
     async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
         idle()
     }

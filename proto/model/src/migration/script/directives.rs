@@ -14,6 +14,13 @@ pub(super) fn of(statement: &Statement<'_>) -> Option<Directive> {
     within(statement.leading_comments).find_map(|(_, directive)| Directive::parse(directive).ok())
 }
 
+/// The comment that says that what a statement drops is not saved before.
+const SAVE_OFF: &str = "save=off";
+
+pub(super) fn saves_nothing(statement: &Statement<'_>) -> bool {
+    within(statement.leading_comments).any(|(_, directive)| directive == SAVE_OFF)
+}
+
 pub(super) fn check(text: &str, outline: &Outline<'_>, reading: Reading) -> Result<(), ScriptError> {
     let mut understood = 0;
     for (index, statement) in outline.statements.iter().enumerate() {
@@ -22,6 +29,10 @@ pub(super) fn check(text: &str, outline: &Outline<'_>, reading: Reading) -> Resu
             continue;
         }
         check_statement(statement, &found)?;
+        understood += 1;
+        if saves_nothing(statement) {
+            continue;
+        }
         if let Some(block) = outline.block_of(index) {
             let message = format!(
                 "a backfill commits each of its batches, so it can't run between BEGIN (line {}) and COMMIT; put it behind \
@@ -30,7 +41,6 @@ pub(super) fn check(text: &str, outline: &Outline<'_>, reading: Reading) -> Resu
             );
             return Err(ScriptError { line: statement.line, message });
         }
-        understood += 1;
     }
     if within(text).count() == understood {
         return Ok(());
@@ -48,6 +58,25 @@ fn check_statement(statement: &Statement<'_>, found: &[(usize, &str)]) -> Result
     let [(_, directive)] = found else {
         return fail(statement.line, "two directives stand above this statement; keep one".to_owned());
     };
+    if directive.starts_with("save") {
+        return match (*directive, statement.drops().is_empty()) {
+            (SAVE_OFF, false) => Ok(()),
+            (SAVE_OFF, true) => fail(
+                statement.line,
+                "the statement drops nothing that could be saved; remove `stopover: save=off` above it"
+                    .to_owned(),
+            ),
+            (other, _) => {
+                let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
+                fail(
+                    statement.line,
+                    format!(
+                        "`stopover: {shown}` is not known; what is dropped is saved unless the comment is `stopover: save=off`"
+                    ),
+                )
+            }
+        };
+    }
     if let Err(error) = Directive::parse(directive) {
         return fail(statement.line, error.to_string());
     }

@@ -14,6 +14,8 @@ use stopover_model::report::{
     StepError, StepReport, TableInspection, TableLock, VerifyReport,
 };
 
+use stopover_model::saved::{RestoredValues, Saved, SavedColumn, SavedPurged, SavedRestored, SavedWhat};
+
 use super::{at, digest, id};
 
 pub(in crate::convert::tests) fn outcomes() -> Vec<Outcome> {
@@ -151,6 +153,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         warnings: vec![],
         impacts: vec![],
         unpredicted: false,
+        saved: vec![],
     };
     let full = Inspection {
         tables: vec![table(true), table(false)],
@@ -162,9 +165,52 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         warnings: vec!["plpgsql doesn't load".into()],
         impacts: vec![impact()],
         unpredicted: true,
+        saved: saved(),
         ..bare.clone()
     };
     vec![bare, full]
+}
+
+pub(in crate::convert::tests) fn saved() -> Vec<Saved> {
+    let column = |name: &str| SavedColumn { name: name.into(), type_name: "text".into() };
+    let bare = Saved {
+        id: id("0123456789"),
+        at: at(),
+        deployment: id("aacj4d44at"),
+        migration: id("001_x"),
+        by_rollback: true,
+        what: SavedWhat::Columns,
+        table: "users".into(),
+        columns: vec![column("a"), column("b")],
+        key: vec!["id".into()],
+        rows: 9,
+        bytes: 8192,
+        holder: Some("users_0123456789".into()),
+        restored: None,
+        purged: None,
+        definition: vec![],
+    };
+    let full = Saved {
+        what: SavedWhat::Table,
+        holder: None,
+        restored: Some(SavedRestored { at: at(), by: "ada".into(), rows: 9 }),
+        purged: Some(SavedPurged { at: at(), by: "ada".into() }),
+        definition: vec!["CREATE TABLE users (a text)".into()],
+        ..bare.clone()
+    };
+    vec![bare, full]
+}
+
+pub(in crate::convert::tests) fn restored_values() -> Vec<RestoredValues> {
+    let full = RestoredValues {
+        restored: 1,
+        kept: 2,
+        missing: 3,
+        more: true,
+        made: Some("users".into()),
+        notes: vec!["a trigger".into()],
+    };
+    vec![RestoredValues::default(), full]
 }
 
 fn impact() -> ScriptImpact {
