@@ -121,7 +121,10 @@ fn statements(migration: &RehearsedMigration) -> impl Iterator<Item = Line> {
         if statement.rows > 0 {
             line.push(Tone::Dim, format!("  {} rows", grouped(statement.rows)));
         }
-        line.dim(format!("  {} written", bytes(statement.wal_bytes)))
+        if statement.wal_bytes > 0 {
+            line.push(Tone::Dim, format!("  {} written", bytes(statement.wal_bytes)));
+        }
+        line
     })
 }
 
@@ -182,7 +185,7 @@ mod tests {
         insta::assert_snapshot!(text(&lines(&report, 74, Depth::Full)), @r"
         up 2.4 s, down 31 ms, up again 2.2 s  300,000 rows  21 MB written
         ACCESS EXCLUSIVE on users held for 2.4 s, from statement 1 on
-        statement 1  1.2 s  0 bytes written
+        statement 1  1.2 s
         statement 2  1.2 s  300,000 rows  18 MB written
         ✓ every existing user is complete  0
         = behind down.sql the schema is as it was, and the rows of 2 tables are
