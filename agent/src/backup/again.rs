@@ -25,14 +25,13 @@ pub async fn restore_again(
     let found = match manifest::find(directory, &names, step, attempt, BackupLevel::Restored).await {
         // It went elsewhere as it was made.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        found => found,
+        found => found.map(|found| found.filter(|manifest| manifest.recipients.is_empty())),
     };
     let Some(manifest) = found.map_err(|error| disk_error("look for the backup", settings, &error))? else {
-        let message = "the restored copy is gone, and its backup is not on this machine any more";
-        return Err(StepError::new(ErrorClass::Setup, message).with_hint(format!(
-            "cancel the deployment (`stopover cancel {}`) and begin it anew: another backup is made then",
-            context.deployment
-        )));
+        let message = "the restored copy is gone, and its backup can't be read from here: it is encrypted, or lies elsewhere";
+        let hint =
+            format!("`stopover resume {}` makes another backup, with another copy", context.deployment);
+        return Err(StepError::new(ErrorClass::Setup, message).with_hint(hint));
     };
     let facts = Facts::of(context, system_identifier).await?;
     let programs = programs::find(&settings.programs, facts.server_version_num).await?;

@@ -334,6 +334,11 @@ impl Deployment {
                     let attempts = target.inspect.attempts;
                     target.inspect = Step { attempts, ..Step::default() };
                 }
+                // A rehearsal is on a copy that is minutes old, and the one that failed has dropped its own.
+                if target.rehearse.error().is_some() {
+                    let attempts = target.backup.attempts;
+                    target.backup = Step { attempts, ..Step::default() };
+                }
                 let of_target = [
                     &mut target.inspect,
                     &mut target.backup,
