@@ -10,7 +10,7 @@ use stopover_model::id::DeploymentId;
 use stopover_model::report::StepError;
 
 use super::manifest::Manifest;
-use super::names::MANIFEST;
+use super::names::{LOG, MANIFEST};
 use super::shelf::Shelf;
 use crate::step::StepContext;
 use crate::vault::{Destination, Retention, Vault};
@@ -67,7 +67,9 @@ pub(super) fn due<'a>(
 }
 
 async fn remove(destination: &Destination, backup: &Manifest) -> Result<(), StepError> {
-    let stem = backup.file.split_once(".dump").map_or(backup.file.as_str(), |(stem, _)| stem);
+    let file = backup.file.as_str();
+    let stem = file.split_once(".dump").map_or(file, |(stem, _)| stem);
+    let stem = stem.strip_suffix(LOG).unwrap_or(stem);
     let manifest = format!("{stem}{MANIFEST}");
     for name in backup.pieces().iter().chain(std::iter::once(&manifest)) {
         destination.remove(name).await?;
