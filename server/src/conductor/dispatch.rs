@@ -3,7 +3,7 @@
 mod build;
 mod needed;
 
-pub(super) use build::bundle;
+pub(super) use build::bundles;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use stopover_proto::convert::field::name;
 use stopover_proto::v1;
 
 use super::act::{checked, refused};
-use super::dispatch::bundle;
+use super::dispatch::bundles;
 use super::load::{LoadError, load};
 use super::{ConductError, Conductor, Request};
 use crate::registry::AgentLink;
@@ -125,14 +125,10 @@ impl Conductor {
         deployment: &Deployment,
         ids: &[MigrationId],
     ) -> Result<Vec<v1::MigrationBundle>, StepError> {
-        let mut bundles = Vec::with_capacity(ids.len());
-        for id in ids {
-            let digest: Option<Digest> = deployment.migration(id).map(|m| m.digest);
-            let Some(digest) = digest else { continue };
-            let found = bundle(&self.shared.store, id, &digest).await;
-            bundles.push(found.map_err(|status| StepError::new(ErrorClass::Transient, status.message()))?);
-        }
-        Ok(bundles)
+        let named = |id: &MigrationId| Some((id.clone(), deployment.migration(id)?.digest));
+        let named: Vec<(MigrationId, Digest)> = ids.iter().filter_map(named).collect();
+        let found = bundles(&self.shared.store, &named).await;
+        found.map_err(|status| StepError::new(ErrorClass::Transient, status.message()))
     }
 }
 

@@ -48,6 +48,16 @@ pub(super) enum Row {
     Postgres(PgRow),
 }
 
+/// `($1, $2), ($3, $4)` and so on: each statement is a way to the store's own thread and back, so that one takes many rows.
+pub(super) fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> =
+            (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn sql<'q>(text: &'static str) -> Sql<'q> {
     Sql { text, arguments: Vec::new() }
 }

@@ -9,7 +9,7 @@ use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
 
-use super::db::{Row, Tx, sql};
+use super::db::{Row, Tx, places, sql};
 use super::error::{Cause, attempt};
 use super::named::text_of;
 use super::{AppendError, Store, StoreError, measurements, quarantine};
@@ -204,7 +204,7 @@ pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<(), Cause> {
     insert_some(tx, std::slice::from_ref(record)).await
 }
 
-/// One statement for all of them: each statement is a way to the store's own thread and back.
+/// One statement for all of them.
 async fn insert_some(tx: &mut Tx, records: &[Record]) -> Result<(), Cause> {
     let Some(text) = records.len().checked_sub(1).and_then(|number| INSERTS.get(number)) else {
         return Ok(());
@@ -221,9 +221,7 @@ async fn insert_some(tx: &mut Tx, records: &[Record]) -> Result<(), Cause> {
 /// Of one row, of two, and so on.
 static INSERTS: LazyLock<[String; 16]> = LazyLock::new(|| {
     std::array::from_fn(|number| {
-        let row = |n: usize| format!("(${}, ${}, ${}, ${})", 4 * n + 1, 4 * n + 2, 4 * n + 3, 4 * n + 4);
-        let rows: Vec<String> = (0..=number).map(row).collect();
-        format!("INSERT INTO events (deployment, seq, at, body) VALUES {}", rows.join(", "))
+        format!("INSERT INTO events (deployment, seq, at, body) VALUES {}", places(number + 1, 4))
     })
 });
 

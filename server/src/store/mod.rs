@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 use db::Db;
 
 pub use agents::{AgentRow, CertificateRow, Redeemed};
+pub use bundles::Files;
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};
 pub use events::{Hold, Learned, Projection};

@@ -16,20 +16,21 @@ pub(super) struct Problem {
     pub unknown: bool,
 }
 
-/// The first step of the stage that failed for good.
+/// The first step of the stage that failed for good. It is asked for at each event, so names are put together only where
+/// one has failed.
 pub(super) fn find(stage: &Stage) -> Option<Problem> {
     stage.targets.iter().find_map(|target| {
+        let database = &target.database;
         if let Some(error) = &target.refused {
-            return Some(problem(&format!("{} can't be migrated", target.database), error, false));
+            return Some(problem(&format!("{database} can't be migrated"), error, false));
         }
-        let named = [
+        let whole = [
             (&target.inspect, "the inspection"),
             (&target.backup, "the backup"),
             (&target.rehearse, "the rehearsal"),
         ];
-        let whole = named
-            .into_iter()
-            .find_map(|(step, name)| of_step(step, &format!("{name} of {}", target.database)));
+        let whole =
+            whole.into_iter().find_map(|(step, name)| of_step(step, || format!("{name} of {database}")));
         whole.or_else(|| {
             target.migrations.iter().find_map(|m| {
                 let named = [
@@ -37,21 +38,20 @@ pub(super) fn find(stage: &Stage) -> Option<Problem> {
                     (&m.verify, "the verification of"),
                     (&m.monitor, "the monitoring of"),
                 ];
-                named.into_iter().find_map(|(step, name)| {
-                    of_step(step, &format!("{name} {} in {}", m.id, target.database))
-                })
+                let of = |(step, name)| of_step(step, || format!("{name} {} in {database}", m.id));
+                named.into_iter().find_map(of)
             })
         })
     })
 }
 
 /// A step that failed for good; None while another try is due.
-pub(super) fn of_step(step: &Step, name: &str) -> Option<Problem> {
+pub(super) fn of_step(step: &Step, name: impl FnOnce() -> String) -> Option<Problem> {
     let error = step.error()?;
     if step.passing_failure().is_some() && step.tries < MOST_TRIES {
         return None;
     }
-    Some(problem(&format!("{name} failed"), error, matches!(step.state, StepState::Unknown { .. })))
+    Some(problem(&format!("{} failed", name()), error, matches!(step.state, StepState::Unknown { .. })))
 }
 
 /// Does what the stage says about failures.

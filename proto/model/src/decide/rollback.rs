@@ -26,11 +26,12 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         }
         _ => (StepKey::target(index, &target.database, StepKind::RollbackBackup), &target.rollback_backup),
     };
-    let name = match (key.kind, steps) {
+    let kind = key.kind;
+    let name = || match (kind, steps) {
         (StepKind::Rollback, Some(m)) => format!("the rollback of {} in {}", m.id, target.database),
         _ => format!("the backup of {} before the rollback", target.database),
     };
-    if let Some(problem) = failure::of_step(step, &name) {
+    if let Some(problem) = failure::of_step(step, name) {
         if problem.unknown {
             // As with a migration: a person looks first, and says what is true.
             return next.append(Event::Paused { cause: problem.cause, by: Actor::Pipeline });

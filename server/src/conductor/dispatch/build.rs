@@ -193,9 +193,7 @@ impl Ask {
         let mut client = link.client();
         let updates = match self {
             Self::Inspect(mut request, migrations, sample_for) => {
-                for (id, digest) in &migrations {
-                    request.migrations.push(bundle(store, id, digest).await?);
-                }
+                request.migrations = bundles(store, &migrations).await?;
                 if let Some(sample_for) = sample_for {
                     request.sample = sample_for.wish(store, &migrations).await?.map(Into::into);
                 }
@@ -216,10 +214,9 @@ impl Ask {
                 client.rehearse(request).await
             }
             Self::Migrate(asked) => {
-                let mut requests = Vec::with_capacity(asked.len());
-                for (mut request, (id, digest)) in asked {
-                    request.migration = Some(bundle(store, &id, &digest).await?);
-                    requests.push(request);
+                let (mut requests, named): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+                for (request, bundle) in requests.iter_mut().zip(bundles(store, &named).await?) {
+                    request.migration = Some(bundle);
                 }
                 let mut requests = requests.into_iter();
                 let first = requests.next().ok_or_else(|| Status::internal("nothing is asked for"))?;
@@ -232,8 +229,8 @@ impl Ask {
                 client.migrate(v1::MigrateRequest { then: requests.collect(), ..first }).await
             }
             Self::Verify(request) => client.verify(request).await,
-            Self::Rollback(mut request, (id, digest)) => {
-                request.migration = Some(bundle(store, &id, &digest).await?);
+            Self::Rollback(mut request, named) => {
+                request.migration = bundles(store, &[named]).await?.pop();
                 client.rollback(*request).await
             }
         };
@@ -310,15 +307,19 @@ fn wire<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<v1::Check> {
     checks.cloned().map(v1::Check::from).collect()
 }
 
-pub(in crate::conductor) async fn bundle(
+/// With their files, in the same order.
+pub(in crate::conductor) async fn bundles(
     store: &Store,
-    id: &MigrationId,
-    digest: &Digest,
-) -> Result<v1::MigrationBundle, Status> {
-    let files = store.bundle(digest).await.map_err(|e| Status::unavailable(e.to_string()))?;
-    let files = files.ok_or_else(|| Status::internal(format!("the store has lost the files of {id}")))?;
-    let files =
-        files.into_iter().map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
-    // How migrations follow one another was settled with the plan.
-    Ok(v1::MigrationBundle { id: id.to_string(), files, series: 0 })
+    migrations: &[(MigrationId, Digest)],
+) -> Result<Vec<v1::MigrationBundle>, Status> {
+    let digests: Vec<Digest> = migrations.iter().map(|(_, digest)| *digest).collect();
+    let mut found = store.bundles(&digests).await.map_err(|e| Status::unavailable(e.to_string()))?;
+    let bundle = |(id, digest): &(MigrationId, Digest)| {
+        let lost = || Status::internal(format!("the store has lost the files of {id}"));
+        let files = found.remove(digest).ok_or_else(lost)?.into_iter();
+        let files = files.map(|(name, content)| v1::migration_bundle::File { name, content }).collect();
+        // How migrations follow one another was settled with the plan.
+        Ok(v1::MigrationBundle { id: id.to_string(), files, series: 0 })
+    };
+    migrations.iter().map(bundle).collect()
 }

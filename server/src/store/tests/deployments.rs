@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use stopover_model::digest::Digest;
 use stopover_model::event::DeploymentOutcome;
@@ -45,8 +47,11 @@ async fn migrations_keep_their_files(place: Place) {
     for number in [1, 2] {
         create(&store, &id(number), 0, Uuid::new_v4()).await;
     }
-    assert_eq!(store.bundle(&migration().digest).await.unwrap(), Some(files_of_sample()));
-    assert_eq!(store.bundle(&Digest::from_bytes([7; 32])).await.unwrap(), None);
+    let (ours, nobodys) = (migration().digest, Digest::from_bytes([7; 32]));
+    let found = BTreeMap::from([(ours, files_of_sample())]);
+    assert_eq!(store.bundles(&[ours]).await.unwrap(), found);
+    assert_eq!(store.bundles(&[nobodys, ours]).await.unwrap(), found);
+    assert_eq!(store.bundles(&[nobodys]).await.unwrap(), BTreeMap::new());
 }
 
 async fn the_list_shows_the_newest_first(place: Place) {
