@@ -41,12 +41,13 @@ impl History {
             entry.ended = Some(now);
         }
         self.entries.retain(|_, e| e.ended.is_none_or(|at| now.duration_since(at) < KEPT_FOR));
-        let mut ended: Vec<(Instant, WorkKey)> =
-            self.entries.iter().filter_map(|(key, e)| Some((e.ended?, key.clone()))).collect();
-        if ended.len() > MOST_KEPT {
-            ended.sort_by_key(|(at, _)| *at);
-            for (_, key) in &ended[..ended.len() - MOST_KEPT] {
-                self.entries.remove(key);
+        let ended = self.entries.values().filter(|e| e.ended.is_some()).count();
+        for _ in MOST_KEPT..ended {
+            let oldest =
+                self.entries.iter().filter_map(|(key, e)| Some((e.ended?, key))).min_by_key(|(at, _)| *at);
+            if let Some((_, key)) = oldest {
+                let key = key.clone();
+                self.entries.remove(&key);
             }
         }
     }
