@@ -12,7 +12,8 @@ use stopover_model::digest::{Digest, Digester};
 
 use tokio_postgres::Row;
 
-pub use local::{Counts, Looked, Reach, Seen, look_locally, stop_looking};
+pub(crate) use local::{COUNTS, NO_MORE_LOOKING};
+pub use local::{Counts, Glance, Looked, Reach, Seen, glance, look_locally, stop_looking};
 
 use crate::postgres::{QueryError, Session};
 
@@ -123,7 +124,13 @@ impl Fingerprint {
 
     /// Takes the objects on.
     pub fn take_on(&mut self, looked: Looked) {
-        self.digest = self.digest_with(&looked);
+        let digest = self.digest_with(&looked);
+        self.become_with(looked, digest);
+    }
+
+    /// The same, with the digest that was made of it before.
+    pub fn become_with(&mut self, looked: Looked, digest: Digest) {
+        self.digest = digest;
         for (object, seen) in looked {
             self.objects.insert(object.clone(), seen.short());
             match seen.definition {

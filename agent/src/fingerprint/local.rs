@@ -11,7 +11,6 @@ use std::sync::LazyLock;
 
 use stopover_model::sql::{AlterAction, StatementKind};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::Fingerprint;
 use crate::postgres::{QueryError, Session};
@@ -94,8 +93,46 @@ impl Counts {
     pub async fn take(session: &Session) -> Result<Self, QueryError> {
         let rows = session.query(COUNTS, &[]).await?;
         let row = rows.first().ok_or_else(|| QueryError::Answer("the counts of changes".to_owned()))?;
-        Ok(Self { known: row.get(0), tables: row.get(1), new_types: row.get(2), others: row.get(3) })
+        Ok(Self::read(row, 0))
     }
+
+    /// From the columns of [`COUNTS`], the first of which is this one.
+    pub(crate) fn read(row: &Row, first: usize) -> Self {
+        Self {
+            known: row.get(first),
+            tables: row.get(first + 1),
+            new_types: row.get(first + 2),
+            others: row.get(first + 3),
+        }
+    }
+}
+
+/// What a transaction says of itself behind its last statement.
+#[derive(Debug)]
+pub struct Glance {
+    counts: Counts,
+    /// None: it has changed nothing.
+    pub transaction: Option<i64>,
+    tables: Vec<ChangedTable>,
+    objects: Looked,
+}
+
+#[derive(Debug)]
+struct ChangedTable {
+    name: String,
+    is_new: bool,
+    is_plain: bool,
+}
+
+/// Asks the transaction, in one round trip, and leaves the settings for looking behind.
+pub async fn glance(session: &Session, reach: &Reach) -> Result<Glance, QueryError> {
+    let rows = match reach {
+        Reach::Tables(_) => session.query(&AT_ONCE, &[]),
+        Reach::Rows | Reach::Anything => session.query(&COUNTS_ALONE, &[]),
+    };
+    let (set, rows) = tokio::join!(session.query(FOR_LOOKING, &[]), rows);
+    set?;
+    Glance::read(&rows?)
 }
 
 /// Looks at what the transaction has changed since it was counted before. None: only a whole look can tell.
@@ -108,55 +145,103 @@ pub async fn look_locally(
     if *reach == Reach::Anything || !before.known {
         return Ok(None);
     }
-    let (set, now, tables) =
-        tokio::join!(session.client().batch_execute(FOR_LOOKING), Counts::take(session), async {
-            match reach {
-                Reach::Tables(_) => session.query(CHANGED, &[]).await,
-                Reach::Rows | Reach::Anything => Ok(Vec::new()),
+    Ok(glance(session, reach).await?.accounted(reach, before, known))
+}
+
+impl Glance {
+    fn read(rows: &[Row]) -> Result<Self, QueryError> {
+        let (mut counted, mut tables, mut objects) = (None, Vec::new(), Looked::new());
+        for row in rows {
+            match row.get::<_, i32>("part") {
+                COUNTED => {
+                    let numbers: Vec<Option<i64>> = row.get("numbers");
+                    let [Some(tables), Some(new_types), Some(others), transaction] = numbers[..] else {
+                        return Err(unreadable());
+                    };
+                    counted =
+                        Some((Counts { known: row.get("one"), tables, new_types, others }, transaction));
+                }
+                TABLE => tables.push(ChangedTable {
+                    name: row.get("object"),
+                    is_new: row.get("one"),
+                    is_plain: row.get("other"),
+                }),
+                _ => {
+                    let seen = Seen { hash: row.get("hash"), definition: row.get("definition") };
+                    objects.insert(row.get("object"), seen);
+                }
             }
-        });
-    set.map_err(|e| session.error(e))?;
-    let now = now?;
-    if now == *before {
-        return Ok(Some(Looked::new()));
+        }
+        let (counts, transaction) = counted.ok_or_else(unreadable)?;
+        Ok(Self { counts, transaction, tables, objects })
     }
-    let Reach::Tables(names) = reach else { return Ok(None) };
-    let has_event_triggers = known.objects.range("event trigger ".to_owned()..).next();
-    let has_event_triggers =
-        has_event_triggers.is_some_and(|(object, _)| object.starts_with("event trigger "));
-    if !now.known || now.others != before.others || has_event_triggers {
-        return Ok(None);
+
+    /// The objects of the tables that were changed since the count before. None: only a whole look can tell.
+    #[must_use]
+    pub fn accounted(self, reach: &Reach, before: &Counts, known: &Fingerprint) -> Option<Looked> {
+        let now = &self.counts;
+        if !before.known || *reach == Reach::Anything {
+            return None;
+        }
+        if now == before {
+            return Some(Looked::new());
+        }
+        let Reach::Tables(names) = reach else { return None };
+        let has_event_triggers = known.objects.range("event trigger ".to_owned()..).next();
+        let has_event_triggers =
+            has_event_triggers.is_some_and(|(object, _)| object.starts_with("event trigger "));
+        if !now.known || now.others != before.others || has_event_triggers {
+            return None;
+        }
+        let expected = |table: &ChangedTable| table.is_plain && names.contains(&table.name);
+        let new = self.tables.iter().filter(|table| table.is_new).count();
+        // A table brings two types: of its rows, and of arrays of them.
+        let types = i64::try_from(new * 2).unwrap_or(i64::MAX);
+        let all_expected = !self.tables.is_empty() && self.tables.iter().all(expected);
+        (all_expected && now.new_types - before.new_types == types).then_some(self.objects)
     }
-    let tables = tables?;
-    let expected = |row: &Row| row.get::<_, bool>("plain") && names.contains(row.get::<_, &str>("name"));
-    let new = tables.iter().filter(|row| row.get("new")).count();
-    // A table brings two types: of its rows, and of arrays of them.
-    let types = i64::try_from(new * 2).unwrap_or(i64::MAX);
-    if tables.is_empty() || !tables.iter().all(expected) || now.new_types - before.new_types != types {
-        return Ok(None);
-    }
-    let oids: Vec<u32> = tables.iter().map(|row| row.get("oid")).collect();
-    let rows = session.query(&OF_TABLES, &[(&oids, Type::OID_ARRAY)]).await?;
-    let seen = |row: &Row| (row.get(0), Seen { hash: row.get(1), definition: row.get(2) });
-    Ok(Some(rows.iter().map(seen).collect()))
+}
+
+fn unreadable() -> QueryError {
+    QueryError::Answer("what the transaction has changed".to_owned())
 }
 
 /// What is set for looking must not be in force when the COMMIT lets deferred triggers run.
 pub async fn stop_looking(session: &Session) -> Result<(), QueryError> {
-    session.client().batch_execute(NO_MORE_LOOKING).await.map_err(|e| session.error(e))
+    session.query(&STOP_LOOKING, &[]).await.map(|_| ())
 }
 
-/// The branches of the whole look that are about tables, for the tables $1 and their sequences.
-static OF_TABLES: LazyLock<String> = LazyLock::new(|| {
+/// Kinds of rows in the answer to [`AT_ONCE`]; the third are objects.
+const COUNTED: i32 = 0;
+const TABLE: i32 = 1;
+
+/// What was written, the tables that were changed, and their objects: the branches of the whole look that are about tables,
+/// for these tables and their sequences. It has no parameters, so that its plan is made once.
+static AT_ONCE: LazyLock<String> = LazyLock::new(|| {
     let whole = include_str!("../fingerprint.sql");
     let (start, _) = whole.split_once("), extension_member AS (").unwrap_or((whole, ""));
     let (_, rest) = whole.split_once("), item (object, definition) AS (").unwrap_or((whole, ""));
     let (items, end) = rest.split_once("\n)\nSELECT object").unwrap_or((rest, ""));
     let wanted = |item: &&str| ABOUT_TABLES.iter().any(|table| item.contains(table));
     let items: Vec<&str> = items.split("    UNION ALL\n").filter(wanted).collect();
+    let rel = REL_OF_TABLES.replace("{changed}", "ARRAY(SELECT oid FROM changed)");
     format!(
-        "{start}{REL_OF_TABLES}\n), item (object, definition) AS (\n{}\n)\nSELECT object{end}",
-        items.join("    UNION ALL\n")
+        "{start}), changed AS MATERIALIZED ({CHANGED}\n{rel}\n), item (object, definition) AS (\n{}\n), \
+         looked (object, hash, definition) AS (\nSELECT object{end}) \
+         {} \
+         UNION ALL SELECT {TABLE}, name, NULL, NULL, new, plain, NULL FROM changed \
+         UNION ALL SELECT 2, object, hash, definition, NULL, NULL, NULL FROM looked",
+        items.join("    UNION ALL\n"),
+        *COUNTS_ALONE,
+    )
+});
+
+static COUNTS_ALONE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {COUNTED} AS part, NULL::text AS object, NULL::text AS hash, NULL::text AS definition, known AS one, \
+         NULL::boolean AS other, \
+         ARRAY[tables, new_types, others, pg_catalog.txid_current_if_assigned()]::bigint[] AS numbers \
+         FROM ({COUNTS}) AS counts"
     )
 });
 
@@ -164,18 +249,25 @@ static OF_TABLES: LazyLock<String> = LazyLock::new(|| {
 const REL_OF_TABLES: &str = "), rel AS (
     SELECT c.*, ns.prefix || quote_ident(c.relname) AS name
     FROM pg_catalog.pg_class c JOIN ns ON ns.oid = c.relnamespace
-    WHERE c.oid = ANY ($1 || ARRAY(SELECT objid FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass
-                                   AND refclassid = 'pg_catalog.pg_class'::regclass AND refobjid = ANY ($1)
+    WHERE c.oid = ANY ({changed} || ARRAY(SELECT objid FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass
+                                   AND refclassid = 'pg_catalog.pg_class'::regclass AND refobjid = ANY ({changed})
                                    AND deptype IN ('a', 'i')))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                       AND d.objid = c.oid AND d.deptype = 'e')";
 
-const NO_MORE_LOOKING: &str = "SET LOCAL plan_cache_mode TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT; \
-    SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL jit TO DEFAULT";
+static STOP_LOOKING: LazyLock<String> = LazyLock::new(|| format!("SELECT {NO_MORE_LOOKING}"));
 
-/// Few objects are looked for by their numbers, however large the schema. These plans are kept, for what comes.
-const FOR_LOOKING: &str = "SET LOCAL search_path = ''; SET LOCAL plan_cache_mode = force_generic_plan; \
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+/// A null is the setting's default, as after SET LOCAL ... TO DEFAULT.
+pub(crate) const NO_MORE_LOOKING: &str = "pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), \
+    pg_catalog.set_config('enable_seqscan', NULL, true), pg_catalog.set_config('enable_hashjoin', NULL, true), \
+    pg_catalog.set_config('enable_mergejoin', NULL, true), pg_catalog.set_config('jit', NULL, true)";
+
+/// In the agent's own role and with its own settings, whatever the script has left. Few objects are looked for by their
+/// numbers, however large the schema, and that plan is kept for what comes.
+const FOR_LOOKING: &str = "SELECT pg_catalog.set_config('role', NULL, true), pg_catalog.set_config('search_path', '', true), \
+    pg_catalog.set_config('statement_timeout', '0', true), pg_catalog.set_config('lock_timeout', '5000', true), \
+    pg_catalog.set_config('enable_seqscan', 'off', true), pg_catalog.set_config('enable_hashjoin', 'off', true), \
+    pg_catalog.set_config('enable_mergejoin', 'off', true), pg_catalog.set_config('jit', 'off', true)";
 
 const ABOUT_TABLES: [&str; 5] = [
     "'table ' END || name",
@@ -185,13 +277,14 @@ const ABOUT_TABLES: [&str; 5] = [
     "FROM pg_catalog.pg_constraint c JOIN rel",
 ];
 
-const COUNTS: &str = "
-SELECT pg_catalog.current_setting('track_counts') = 'on',
-       coalesce(sum(changed) FILTER (WHERE part = 't'), 0)::bigint,
-       coalesce(sum(inserted) FILTER (WHERE catalog = 'pg_catalog.pg_type'::regclass), 0)::bigint,
+/// Of what the session has written: `known`, `tables`, `new_types`, `others`.
+pub(crate) const COUNTS: &str = "
+SELECT pg_catalog.current_setting('track_counts') = 'on' AS known,
+       coalesce(sum(changed) FILTER (WHERE part = 't'), 0)::bigint AS tables,
+       coalesce(sum(inserted) FILTER (WHERE catalog = 'pg_catalog.pg_type'::regclass), 0)::bigint AS new_types,
        coalesce(sum(changed) FILTER (WHERE part = 'o'), 0)::bigint
            + coalesce(sum(changed - inserted) FILTER (WHERE catalog = 'pg_catalog.pg_type'::regclass), 0)::bigint
-           + coalesce(sum(deleted), 0)::bigint
+           + coalesce(sum(deleted), 0)::bigint AS others
 FROM (SELECT part, catalog, pg_catalog.pg_stat_get_xact_tuples_inserted(catalog) AS inserted,
              pg_catalog.pg_stat_get_xact_tuples_deleted(catalog) AS deleted,
              pg_catalog.pg_stat_get_xact_tuples_inserted(catalog)

@@ -115,6 +115,7 @@ pub async fn remember_changed(
     id: &MigrationId,
     before: &Fingerprint,
     looked: &Looked,
+    after: Digest,
 ) -> Result<(), QueryError> {
     let (mut objects, mut hashes, mut definitions) = (Vec::new(), Vec::new(), Vec::new());
     for (object, seen) in before.new_in(looked) {
@@ -131,7 +132,7 @@ pub async fn remember_changed(
         (&hashes, Type::TEXT_ARRAY),
         (&definitions, Type::TEXT_ARRAY),
         (&before.digest.to_string(), Type::TEXT),
-        (&before.digest_with(looked).to_string(), Type::TEXT),
+        (&after.to_string(), Type::TEXT),
         (&author.deployment.as_str(), Type::TEXT),
         (&id.as_str(), Type::TEXT),
     ];

@@ -61,7 +61,7 @@ pub async fn insert_migration(
                 (&new.id.as_str(), Type::TEXT),
                 (&new.digest.to_string(), Type::TEXT),
                 (&new.state.as_str(), Type::TEXT),
-                (&variant(new.variant), Type::TEXT),
+                (&variant_name(new.variant), Type::TEXT),
                 (&author.deployment.as_str(), Type::TEXT),
                 (&author.attempt(), Type::INT8),
                 (&author.epoch(), Type::INT8),
@@ -157,7 +157,7 @@ pub async fn add_history(
                 (&entry.what, Type::TEXT),
                 (&entry.id.as_str(), Type::TEXT),
                 (&entry.digest.to_string(), Type::TEXT),
-                (&variant(entry.variant), Type::TEXT),
+                (&variant_name(entry.variant), Type::TEXT),
                 (&author.deployment.as_str(), Type::TEXT),
                 (&author.attempt(), Type::INT8),
                 (&author.epoch(), Type::INT8),
@@ -326,7 +326,7 @@ impl MigrationState {
     }
 }
 
-fn variant(variant: Variant) -> &'static str {
+pub(super) fn variant_name(variant: Variant) -> &'static str {
     match variant {
         Variant::Standard => "standard",
         Variant::Batched => "batched",

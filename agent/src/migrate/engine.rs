@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use stopover_model::digest::Digest;
 use stopover_model::report::{Effect, Outcome};
+use tokio::time::Instant;
 
 use super::Job;
 use super::observer::Observer;
+use super::seen::SeenFromWithin;
 use super::tally::Tally;
-use crate::fingerprint::{Changes, Fingerprint, Looked, Reach};
+use crate::fingerprint::{Changes, Fingerprint, Reach};
 use crate::ledger::{Author, Direction, MigrationRow, RolledBack};
 use crate::postgres::Company;
 use crate::step::StepContext;
@@ -31,7 +33,7 @@ pub(crate) struct Engine<'a> {
     /// What the script can have changed of it.
     pub(super) reach: Reach,
     /// The tables that it has changed, as they were before the COMMIT. None: that could not be seen from so near.
-    pub(super) seen: Option<Looked>,
+    pub(super) seen: Option<SeenFromWithin>,
     /// The session is one that the migration before has left: its lock is held, and the ledger is there.
     pub(super) warm: bool,
     /// What the migration changed, as far as a rollback knows.
@@ -48,6 +50,10 @@ pub(crate) struct Engine<'a> {
     pub(super) observed: Option<Observed>,
     /// Who was found in the database together with the ledger's word.
     pub(super) company: Option<Vec<Company>>,
+    /// When nobody was last found there beside whom nothing should begin.
+    pub(super) alone: Option<Instant>,
+    /// Whether the session was made as good as new behind the COMMIT, with Stopover's lock held; None: nobody has tried.
+    pub(super) renewed: Option<bool>,
 }
 
 /// What was seen in the database at the end.
@@ -89,6 +95,8 @@ impl<'a> Engine<'a> {
             ran: false,
             observed: None,
             company: None,
+            alone: None,
+            renewed: None,
         }
     }
 

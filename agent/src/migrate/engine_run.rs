@@ -8,7 +8,7 @@ use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use tokio::time::{Instant, sleep};
 
 use super::engine::{Engine, Observed};
-use super::parked::close;
+use super::parked::{Left, close};
 use super::stop::Stop;
 use super::{company, stepwise, transaction};
 use crate::fingerprint::{self, Fingerprint, Reach, changes};
@@ -20,6 +20,8 @@ use crate::saved;
 /// How often one call begins anew after a lost connection.
 const MOST_SESSIONS: u32 = 4;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+/// For so long a session counts as alone in the database, through all migrations that follow one another on it.
+const ALONE_FOR: Duration = Duration::from_millis(100);
 
 /// What the ledger said at the end.
 pub(super) struct Found {
@@ -88,14 +90,14 @@ impl Engine<'_> {
             close(warm.session).await;
             return None;
         }
-        self.before = warm.schema;
+        (self.before, self.alone) = (warm.schema, warm.alone);
         Some(warm.session)
     }
 
     /// What was seen through a session that is lost. The schema that came with one that was taken over is from before the
     /// loss, and whoever ended the session may have changed it since.
     fn forget_session(&mut self) {
-        (self.observed, self.company) = (None, None);
+        (self.observed, self.company, self.alone, self.renewed) = (None, None, None, None);
         if self.warm {
             (self.before, self.seen) = (None, None);
         }
@@ -103,14 +105,16 @@ impl Engine<'_> {
 
     /// Leaves the session to the next migration, or closes it.
     async fn leave(&self, session: Session, found: &Found) {
-        match self.job.parking {
-            Some(parking) if self.ran && self.job.one_transaction => {
-                // Of these kinds of statements none prepares anything.
-                let prepared = self.reach != Reach::Anything;
-                parking.park(&SessionName::of(self.context), session, found.after.clone(), prepared).await;
-            }
-            _ => close(session).await,
-        }
+        let keeps = self.ran && self.job.one_transaction && self.renewed != Some(false);
+        let Some(parking) = self.job.parking.filter(|_| keeps) else { return close(session).await };
+        let left = Left {
+            schema: found.after.clone(),
+            alone: self.alone,
+            // Of these kinds of statements none prepares anything.
+            prepared: self.reach != Reach::Anything,
+            renewed: self.renewed == Some(true),
+        };
+        parking.park(&SessionName::of(self.context), session, left).await;
     }
 
     /// Opens the working session; after a loss it goes on trying for a while, since a server may be starting again.
@@ -172,6 +176,10 @@ impl Engine<'_> {
     }
 
     async fn on_session(&mut self, session: &Session, loss: &mut Option<Loss>) -> Result<Found, Stop> {
+        if self.goes_at_once() {
+            // What the ledger says is asked together with the script's first statement.
+            return self.up(session, None).await;
+        }
         if !self.warm {
             self.exclude_others(session).await?;
             self.answered("make the ledger", async { ledger::ensure(session).await.map_err(Stop::failed) })
@@ -316,8 +324,13 @@ impl Engine<'_> {
             _ => false,
         };
         let effect = if begun { Effect::Partial } else { Effect::None };
+        if self.alone.is_some_and(|at| at.elapsed() < ALONE_FOR) {
+            return Ok(());
+        }
         let seen = self.company.take();
-        company::wait(self.context, &self.job.locks, session, &self.job.file, effect, seen).await
+        company::wait(self.context, &self.job.locks, session, &self.job.file, effect, seen).await?;
+        self.alone = Some(Instant::now());
+        Ok(())
     }
 
     async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {

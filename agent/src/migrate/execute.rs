@@ -88,7 +88,9 @@ async fn watched(
     waits.begins(Instant::now());
     let (told, result) = {
         pin_mut!(running);
+        // The statement is always sent, and before anything that the caller sends behind it.
         let ended = tokio::select! {
+            biased;
             ended = &mut running => Ok(ended),
             () = context.cancel.cancelled() => Err(Told::Cancelled),
             () = engine.observer.watch(context, session.identity().pid, kind, waits) => Err(Told::Waited),

@@ -46,6 +46,11 @@ fn is_beyond(target: &DropTarget) -> bool {
     )
 }
 
+/// Whether something is looked for and kept before the statement.
+pub(super) fn keeps(step: &ScriptStep<'_>) -> bool {
+    step.kept && step.loses()
+}
+
 /// Keeps what the statement will drop. None: nothing of that has rows, or nothing is to be kept.
 pub(super) async fn before(
     engine: &mut Engine<'_>,
@@ -53,7 +58,7 @@ pub(super) async fn before(
     step: &ScriptStep<'_>,
     waits: &mut Waits,
 ) -> Result<Option<Covered>, Trouble> {
-    if !step.kept || !step.loses() {
+    if !keeps(step) {
         return Ok(None);
     }
     let level = ask(session, "SHOW transaction_isolation").await?;

@@ -12,6 +12,7 @@
 //!
 //! Nothing here decides whether a migration should run, picks a variant, or takes a backup.
 
+mod at_once;
 mod backfill;
 mod catalog;
 mod company;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stopover_model::id::DeploymentId;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::fingerprint::Fingerprint;
@@ -36,6 +37,19 @@ struct Parked {
     /// None where it could not be made as good as new.
     ready: JoinHandle<Option<Session>>,
     schema: Option<Arc<Fingerprint>>,
+    alone: Option<Instant>,
+}
+
+/// What a migration leaves with its session.
+pub(super) struct Left {
+    /// As it is now.
+    pub(super) schema: Option<Arc<Fingerprint>>,
+    /// When nobody was last found in the database beside whom nothing should begin.
+    pub(super) alone: Option<Instant>,
+    /// Nothing but what the product has prepared is prepared in the session, and that is kept.
+    pub(super) prepared: bool,
+    /// It is as good as new already, and Stopover's lock is held.
+    pub(super) renewed: bool,
 }
 
 impl std::fmt::Debug for Parking {
@@ -49,6 +63,7 @@ pub(super) struct Warm {
     pub(super) session: Session,
     /// As the migration before has left it.
     pub(super) schema: Option<Arc<Fingerprint>>,
+    pub(super) alone: Option<Instant>,
 }
 
 impl Parking {
@@ -59,21 +74,15 @@ impl Parking {
     }
 
     /// Leaves the session here, or closes it where nothing is kept.
-    /// `prepared`: nothing but what the product has prepared is prepared in it, and that is kept.
-    pub(super) async fn park(
-        &self,
-        name: &SessionName,
-        session: Session,
-        schema: Option<Arc<Fingerprint>>,
-        prepared: bool,
-    ) {
+    pub(super) async fn park(&self, name: &SessionName, session: Session, left: Left) {
         if self.kept_for.is_zero() {
             return close(session).await;
         }
         let parked = Parked {
             deployment: name.deployment.clone(),
-            ready: tokio::spawn(made_new(session, Purpose::writing(name), prepared)),
-            schema,
+            ready: tokio::spawn(made_new(session, Purpose::writing(name), left.prepared, left.renewed)),
+            schema: left.schema,
+            alone: left.alone,
         };
         let number = {
             let mut slot = self.slot();
@@ -103,7 +112,7 @@ impl Parking {
             }
         };
         let session = parked.ready.await.ok().flatten()?;
-        Some(Warm { session, schema: parked.schema })
+        Some(Warm { session, schema: parked.schema, alone: parked.alone })
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
@@ -125,7 +134,11 @@ pub(super) async fn close(session: Session) {
 }
 
 /// Takes away what a script may have left in the session. That lets the lock go as well, so it is taken anew.
-async fn made_new(session: Session, purpose: Purpose, prepared: bool) -> Option<Session> {
+async fn made_new(session: Session, purpose: Purpose, prepared: bool, renewed: bool) -> Option<Session> {
+    if renewed {
+        session.prepare_known().await;
+        return Some(session);
+    }
     let lock = format!("SELECT pg_catalog.pg_try_advisory_lock({}, {})", LOCK_KEYS.0, LOCK_KEYS.1);
     let (renewed, locked, ()) =
         tokio::join!(session.renew(&purpose, prepared), session.client().simple_query(&lock), async {

@@ -65,8 +65,8 @@ impl Engine<'_> {
         let id = &self.job.migration.id;
         match (&self.seen, &self.before) {
             _ if self.reach == Reach::Anything => Ok(()),
-            (Some(looked), Some(before)) => {
-                ledger::remember_changed(session, &self.author, id, before, looked).await
+            (Some(seen), Some(before)) => {
+                ledger::remember_changed(session, &self.author, id, before, &seen.looked, seen.after).await
             }
             (_, before) => ledger::change_begins(session, id, before.as_deref()).await,
         }

@@ -2,12 +2,25 @@
 
 use std::sync::Arc;
 
+use stopover_model::digest::Digest;
+
 use super::Engine;
 use super::stop::Stop;
-use super::transaction::own_settings;
 use crate::fingerprint::{Counts, Fingerprint, Looked, Reach, look_locally};
 use crate::ledger::{self, Words};
 use crate::postgres::{QueryError, Session};
+
+/// The tables that a migration has changed, and the schema's digest with them.
+pub(super) struct SeenFromWithin {
+    pub(super) looked: Looked,
+    pub(super) after: Digest,
+}
+
+impl SeenFromWithin {
+    pub(super) fn of(before: &Fingerprint, looked: Looked) -> Self {
+        Self { after: before.digest_with(&looked), looked }
+    }
+}
 
 impl Engine<'_> {
     /// Inside a work transaction: whether this run may still write. On a session that was taken over nobody has taken the
@@ -34,20 +47,19 @@ impl Engine<'_> {
         &self,
         session: &Session,
         counts: Option<Counts>,
-    ) -> Result<Option<Looked>, Stop> {
+    ) -> Result<Option<SeenFromWithin>, Stop> {
         let (Some(counts), Some(before)) = (counts, &self.before) else { return Ok(None) };
-        let (set, looked) =
-            tokio::join!(own_settings(session), look_locally(session, &self.reach, &counts, before),);
-        set?;
-        looked.map_err(|e| Stop::query(e, "look at the tables that were changed"))
+        let looked = look_locally(session, &self.reach, &counts, before).await;
+        let looked = looked.map_err(|e| Stop::query(e, "look at the tables that were changed"))?;
+        Ok(looked.map(|looked| SeenFromWithin::of(before, looked)))
     }
 
     /// What the ledger's last words say of the schema.
     pub(super) fn words(&self) -> Words<'_> {
         match (&self.seen, &self.before) {
-            (Some(looked), Some(before)) => Words {
-                fingerprint_after: Some(before.digest_with(looked)),
-                changes: Some(before.changes_with(looked)),
+            (Some(seen), Some(before)) => Words {
+                fingerprint_after: Some(seen.after),
+                changes: Some(before.changes_with(&seen.looked)),
                 objects_before: None,
             },
             // Its row was written without them.
@@ -60,9 +72,9 @@ impl Engine<'_> {
 
     /// The schema behind the COMMIT; None where it was not seen before.
     pub(super) fn schema_after(&mut self) -> Option<Arc<Fingerprint>> {
-        let looked = self.seen.take()?;
+        let SeenFromWithin { looked, after } = self.seen.take()?;
         let mut schema = Arc::unwrap_or_clone(self.before.take()?);
-        schema.take_on(looked);
+        schema.become_with(looked, after);
         Some(Arc::new(schema))
     }
 }

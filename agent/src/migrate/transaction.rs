@@ -8,7 +8,6 @@ use stopover_model::sql::quoted;
 use stopover_model::sql::{Isolation, TransactionModes};
 use tokio_postgres::SimpleQueryMessage;
 
-use super::Engine;
 use super::engine::Observed;
 use super::execute::{Sent, send};
 use super::job::ScriptStep;
@@ -17,12 +16,13 @@ use super::locks::LockBudget;
 use super::place::statement_error;
 use super::stop::Stop;
 use super::waits::Waits;
+use super::{Engine, at_once};
 use crate::fingerprint::{Counts, Reach, stop_looking};
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
 use crate::postgres::{DatabaseError, QueryError, Session};
 
 /// For the ledger's own statements: nobody else should ever hold their rows.
-const LEDGER_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LEDGER_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How one try of a transaction ended, when it did not succeed.
 pub(super) enum Trouble {
@@ -76,6 +76,9 @@ pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<()
 }
 
 async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
+    if engine.goes_at_once() {
+        return at_once::attempt(engine, session).await;
+    }
     let modes = engine.job.modes;
     let Opened { role, counts, watch } = open(engine, session, modes).await?;
     role.take_on(session).await?;
@@ -212,21 +215,21 @@ pub(super) async fn guarded(
     );
     let (settings, sent) =
         tokio::join!(session.client().simple_query(&guard), send(engine, session, step, waits));
+    let rows = ran(engine, step, sent)?;
+    let settings = settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
+    if matches!(watch, Watch::Number(id) if number(&first_value(&settings)) != id) {
+        return Err(ended_by_script(engine).into());
+    }
+    if let Some(covered) = covered {
+        keep::behind(session, step, covered).await?;
+    }
+    Ok(rows)
+}
+
+/// What became of a statement inside a transaction: the rows that it touched, or why the transaction is over.
+pub(super) fn ran(engine: &Engine<'_>, step: &ScriptStep<'_>, sent: Sent) -> Result<u64, Trouble> {
     match sent {
-        Sent::Done { rows } => {
-            let settings =
-                settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
-            match watch {
-                Watch::Number(id) if number(&first_value(&settings)) != id => {
-                    return Err(ended_by_script(engine).into());
-                }
-                _ => {}
-            }
-            if let Some(covered) = covered {
-                keep::behind(session, step, covered).await?;
-            }
-            Ok(rows)
-        }
+        Sent::Done { rows } => Ok(rows),
         Sent::Cancelled => Err(Stop::cancelled(Effect::None).into()),
         Sent::Error(error) if error.is_lock() => Err(Trouble::Locked { index: step.index, error }),
         Sent::Waited(_) => {
@@ -298,7 +301,7 @@ impl ScriptRole {
 
 /// The ledger's row comes first: whoever has written it has done the work, or is doing it. (In a transaction with one
 /// snapshot it comes last; whoever was quicker makes it fail then.)
-async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
+pub(super) async fn claim(engine: &Engine<'_>, session: &Session) -> Result<(), Trouble> {
     // An error of the first is the one that counts.
     let (claimed, noted) = tokio::join!(write_row(engine, session), engine.change_begins(session));
     let changed =
@@ -336,7 +339,7 @@ async fn write_row(engine: &Engine<'_>, session: &Session) -> Result<bool, Query
 
 /// The ledger's last words, the COMMIT and a look at what it has left. Where each word is one statement, all of it is one
 /// round trip: when a word fails, the COMMIT takes everything back.
-async fn finish(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
+pub(super) async fn finish(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
     if engine.reach != Reach::Anything && engine.seen.is_none() {
         last_words(engine, session).await?;
         return commit(engine, session).await;
@@ -454,7 +457,7 @@ pub(super) async fn commit_at(engine: &Engine<'_>, session: &Session, index: u32
     }
 }
 
-fn no_answer_to_commit(deadline: Duration) -> Trouble {
+pub(super) fn no_answer_to_commit(deadline: Duration) -> Trouble {
     let why = format!("the COMMIT got no answer within {}; is a synchronous standby gone?", human(deadline));
     Stop::LookAgain { why, in_doubt: true }.into()
 }
@@ -493,7 +496,7 @@ fn number(text: &str) -> i64 {
     text.parse().unwrap_or_default()
 }
 
-fn ended_by_script(engine: &Engine<'_>) -> Stop {
+pub(super) fn ended_by_script(engine: &Engine<'_>) -> Stop {
     let message =
         format!("{} ended the transaction that it ran in, so some of it has taken effect", engine.job.file);
     let error = StepError::new(ErrorClass::Sql, message)

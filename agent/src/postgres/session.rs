@@ -33,6 +33,8 @@ pub struct Session {
     driver: JoinHandle<()>,
     tls: MakeRustlsConnect,
     known: Known,
+    /// The server looks whether this side is still there while it works.
+    checks_connection: bool,
 }
 
 /// Who answered.
@@ -73,7 +75,7 @@ impl Session {
         let shared = Arc::new(Shared::default());
         let driver = tokio::spawn(drive(connection, shared.clone()));
         let (identity, known) = (ServerIdentity::unknown(), Known::default());
-        let mut session = Self { client, identity, shared, driver, tls, known };
+        let mut session = Self { client, identity, shared, driver, tls, known, checks_connection: false };
         match session.check_and_set(purpose).await {
             Ok(()) => Ok(session),
             Err(error) => {
@@ -132,11 +134,14 @@ impl Session {
     /// Makes the session as good as a new one for this purpose: whatever was set, prepared, locked or made temporarily is gone.
     /// `prepared`: nobody but the product can have prepared anything, which then stays.
     pub async fn renew(&self, purpose: &Purpose, prepared: bool) -> Result<(), QueryError> {
-        if !prepared {
-            self.known.forget();
+        if prepared {
+            let renewed = format!("{DISCARD_BUT_PREPARED}; {}", self.settings(purpose));
+            return self.client.batch_execute(&renewed).await.map_err(|e| self.error(e));
         }
-        let discard = if prepared { DISCARD_BUT_PREPARED } else { "DISCARD ALL" };
-        let (discarded, made) = tokio::join!(self.client.batch_execute(discard), self.make_settings(purpose));
+        self.known.forget();
+        // No other statement may stand beside this one.
+        let (discarded, made) =
+            tokio::join!(self.client.batch_execute("DISCARD ALL"), self.make_settings(purpose));
         discarded.map_err(|e| self.error(e)).and(made)
     }
 
@@ -162,15 +167,24 @@ impl Session {
         self.identity.system_identifier =
             system_identifier.ok().and_then(|rows| first_row(&rows)?.get(0).map(str::to_owned));
         self.identity.check(purpose, started)?;
-        self.make_settings(purpose).await.map_err(failed)
+        let settings = self.settings(purpose);
+        let (set, checks) =
+            tokio::join!(self.client.batch_execute(&settings), self.client.batch_execute(CHECK_CONNECTION));
+        self.checks_connection = checks.is_ok();
+        set.map_err(|e| failed(self.error(e)))
     }
 
     /// What a session begins with; a script's DISCARD ALL takes it all away.
     pub async fn make_settings(&self, purpose: &Purpose) -> Result<(), QueryError> {
-        let set = settings(purpose, self.identity.version_num);
-        let (set, _) =
-            tokio::join!(self.client.batch_execute(&set), self.client.batch_execute(CHECK_CONNECTION));
-        set.map_err(|e| self.error(e))
+        self.client.batch_execute(&self.settings(purpose)).await.map_err(|e| self.error(e))
+    }
+
+    fn settings(&self, purpose: &Purpose) -> String {
+        let mut set = settings(purpose, self.identity.version_num);
+        if self.checks_connection {
+            set.push_str(CHECK_CONNECTION);
+        }
+        set
     }
 }
 
@@ -191,7 +205,8 @@ const IDENTITY: &str = "SELECT pg_catalog.pg_backend_pid(), \
 /// is weaker than `on`, and left where it is stricter.
 fn settings(purpose: &Purpose, version_num: i32) -> String {
     let mut set = String::from(
-        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'; \
+        // To set the session's user back takes away the role that the user begins with.
+        "RESET role; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'; \
          SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on; \
          SET client_min_messages = notice; \
          SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \

@@ -15,6 +15,9 @@ use crate::work::{Following, Work};
 
 /// Nobody sees more than ten a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// While work stands behind what is followed, news go out together no more often than this: small migrations follow one
+/// another within milliseconds, and each message costs both ends more than what it says.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// A caller that reads slowly is waited for; the work is not.
 const AHEAD: usize = 32;
 
@@ -29,12 +32,17 @@ pub(super) fn follow(works: Vec<Followed>) -> Updates {
     let (updates, receiver) = mpsc::channel(AHEAD);
     let works: Vec<_> = works.into_iter().map(|(work, resume)| (work.follow(), resume)).collect();
     tokio::spawn(async move {
-        for (place, (work, resume)) in (0..).zip(works) {
+        let mut last_sent = Instant::now();
+        let mut works = (0..).zip(works).peekable();
+        while let Some((place, (work, resume))) = works.next() {
             let seen = resume.filter(|(run, _)| *run == work.run).map_or(0, |(_, line)| line);
+            let (updates, goes_together) = (updates.clone(), works.peek().is_some());
+            let mut follower = Follower { work, place, updates, seen, goes_together, last_sent };
             // An error says that the caller is gone; the work goes on.
-            if (Follower { work, place, updates: updates.clone(), seen }).run().await.is_err() {
+            if follower.run().await.is_err() {
                 return;
             }
+            last_sent = follower.last_sent;
         }
     });
     ReceiverStream::new(receiver)
@@ -45,12 +53,15 @@ struct Follower {
     place: u32,
     updates: mpsc::Sender<Result<v1::StepUpdate, Status>>,
     seen: u64,
+    /// Work stands behind this.
+    goes_together: bool,
+    last_sent: Instant,
 }
 
 struct Gone;
 
 impl Follower {
-    async fn run(mut self) -> Result<(), Gone> {
+    async fn run(&mut self) -> Result<(), Gone> {
         let mut lines = self.work.reporter.watch_lines();
         let mut progress = self.work.reporter.watch_progress();
         let mut outcome = self.work.watch_outcome();
@@ -83,10 +94,17 @@ impl Follower {
                 () = tokio::time::sleep_until(next_progress), if due => {}
                 () = self.updates.closed() => return Err(Gone),
             }
+            if self.goes_together {
+                tokio::select! {
+                    () = tokio::time::sleep_until(self.last_sent + TOGETHER) => {}
+                    () = self.updates.closed() => return Err(Gone),
+                }
+            }
         }
     }
 
-    async fn send(&self, kind: Kind) -> Result<(), Gone> {
+    async fn send(&mut self, kind: Kind) -> Result<(), Gone> {
+        self.last_sent = Instant::now();
         let update = v1::StepUpdate { run: self.work.run.to_string(), place: self.place, kind: Some(kind) };
         self.updates.send(Ok(update)).await.map_err(|_| Gone)
     }

@@ -5,6 +5,7 @@
 mod backfill;
 mod backfill_faults;
 mod backfill_holds;
+mod behind;
 mod blocks;
 mod commit;
 mod connect;

@@ -45,6 +45,7 @@ struct Scene<'a> {
     migration: Migration,
     blocker: Option<Client>,
     epoch: Epoch,
+    parking: migrate::Parking,
 }
 
 impl fmt::Display for Case<'_> {
@@ -75,7 +76,11 @@ impl<'a> Case<'a> {
     pub(super) async fn run(&self, mut bench: Bench, trace: &mut Trace) -> Result<(), String> {
         let migration = self.set_up(&bench).await;
         let wire = bench.wire().await;
-        let mut scene = Scene { case: self, bench, wire, migration, blocker: None, epoch: Epoch(1_000) };
+        let parking =
+            if self.kind.follows { migrate::Parking::keeping() } else { migrate::Parking::default() };
+        let epoch = Epoch(1_000);
+        let mut scene = Scene { case: self, bench, wire, migration, blocker: None, epoch, parking };
+        scene.lead().await;
         let outcome = scene.through_all_harm(trace).await?;
         let outcome = scene.resolved(outcome, trace).await?;
         scene.check_outcome(&outcome)?;
@@ -132,6 +137,10 @@ impl<'a> Case<'a> {
             Point::AfterExecution => Hold::answer(messages.statement),
             Point::BeforeCommit => Hold::before("COMMIT").behind(messages.record),
             Point::AfterCommit => Hold::answer("COMMIT").behind(messages.record),
+            // The migration before lets its lock go as well.
+            Point::BeforeReport if self.kind.follows => {
+                Hold::before("pg_advisory_unlock").behind(messages.record)
+            }
             Point::BeforeReport => Hold::before("pg_advisory_unlock"),
         }
     }
@@ -140,8 +149,8 @@ impl<'a> Case<'a> {
         let client = bench.test.client().await.unwrap();
         let ledger: &[(&str, &str)] = match self.kind.down {
             None => &[
-                ("SELECT string_agg(state, ',') FROM stopover.migration", "applied"),
-                ("SELECT count(*) FROM stopover.history WHERE what = 'applied'", "1"),
+                ("SELECT string_agg(state, ',') FROM stopover.migration WHERE id = '001_a'", "applied"),
+                ("SELECT count(*) FROM stopover.history WHERE what = 'applied' AND migration = '001_a'", "1"),
                 ("SELECT count(*) FROM stopover.statement WHERE state <> 'done'", "0"),
             ],
             Some(_) => &[
@@ -197,6 +206,17 @@ impl Scene<'_> {
             running = self.harm(pid, running, trace).await?;
         }
         outcome_of(running).await
+    }
+
+    /// The migration before, which leaves its session.
+    async fn lead(&self) {
+        if self.case.kind.follows {
+            let work = migrate::MigrateWork {
+                parking: self.parking.clone(),
+                ..work(&migration("000_a", &[("up.sql", "SELECT 1")]))
+            };
+            applied(migrate::run(self.bench.context(StepKind::Migrate), work).await);
+        }
     }
 
     fn slow(&self) -> Slow {
@@ -292,7 +312,8 @@ impl Scene<'_> {
             let work = rollback::RollbackWork { resolution, limits, ..rollback_work(&self.migration) };
             tokio::spawn(rollback::run(context, work))
         } else {
-            let work = migrate::MigrateWork { resolution, limits, ..work(&self.migration) };
+            let parking = self.parking.clone();
+            let work = migrate::MigrateWork { resolution, limits, parking, ..work(&self.migration) };
             tokio::spawn(migrate::run(context, work))
         };
         Running { outcome, reporter, cancel }

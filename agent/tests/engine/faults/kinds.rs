@@ -13,6 +13,8 @@ pub(super) struct Kind {
     /// Where there is one, the migration is applied first, and what is cut off is its rollback.
     pub(super) down: Option<&'static str>,
     pub(super) manifest: &'static str,
+    /// It runs on a session that another migration has left.
+    pub(super) follows: bool,
     pub(super) messages: Messages,
     pub(super) slow: Slow,
     /// The query that tells a person whether the statement took effect, where the program can't see it.
@@ -83,6 +85,7 @@ const PLAIN: Kind = Kind {
     up: "",
     down: None,
     manifest: "",
+    follows: false,
     messages: WHOLE,
     slow: Slow::Never,
     truth: None,
@@ -95,6 +98,26 @@ pub(super) const KINDS: &[Kind] = &[
         up: "ALTER TABLE t ADD c int DEFAULT 1;\nUPDATE t SET c = 2;\nINSERT INTO effect SELECT 'it' FROM pause();",
         slow: Slow::Pauses,
         effects: &[(EFFECT, "1"), ("SELECT count(*) FROM t WHERE c = 2 AND changes = 1", "200")],
+        ..PLAIN
+    },
+    Kind {
+        name: "transaction_behind_another",
+        group: 1,
+        follows: true,
+        up: "INSERT INTO effect SELECT 'it' FROM pause();",
+        messages: Messages { intent: "UPDATE stopover.fence", ..WHOLE },
+        slow: Slow::Pauses,
+        effects: &[(EFFECT, "1")],
+        ..PLAIN
+    },
+    Kind {
+        name: "tables_behind_another",
+        group: 2,
+        follows: true,
+        up: "ALTER TABLE t ADD c int DEFAULT 1;\nCREATE TABLE made AS SELECT 'it' FROM pause();",
+        messages: Messages { intent: "UPDATE stopover.fence", statement: "CREATE TABLE made", ..WHOLE },
+        slow: Slow::Pauses,
+        effects: &[("SELECT count(*) FROM made", "1"), ("SELECT count(*) FROM t WHERE c = 1", "200")],
         ..PLAIN
     },
     Kind {

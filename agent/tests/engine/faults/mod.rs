@@ -72,6 +72,8 @@ macro_rules! each_kind {
 
 each_kind!(
     transaction,
+    transaction_behind_another,
+    tables_behind_another,
     new_enum_value,
     use_of_a_new_enum_value,
     create_index_concurrently,
