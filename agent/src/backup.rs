@@ -104,7 +104,7 @@ impl BackupRequest {
 
 /// Makes the backup, or answers with the one that an earlier run of this attempt made.
 pub async fn run(context: &StepContext, settings: &BackupSettings, request: &BackupRequest) -> Outcome {
-    match backup(context, settings, request).await {
+    match Box::pin(backup(context, settings, request)).await {
         Ok(report) => {
             retention::apply(context, &settings.vault, request.needed.as_ref()).await;
             Outcome::Succeeded { report: StepReport::BackedUp(report) }
@@ -123,7 +123,7 @@ async fn backup(
         prepare(settings)?;
     }
     if settings.command.is_none() && settings.vault.streams() {
-        return streamed::backup(context, settings, request).await;
+        return Box::pin(streamed::backup(context, settings, request)).await;
     }
     let names = Names::new(&context.environment, &context.step.database, &context.deployment);
     let found = manifest::find(directory, &names, &context.step, context.attempt, request.wanted.level).await;

@@ -98,7 +98,7 @@ fn why_not_known(remembered: &Remembered, now: &Fingerprint) -> Option<String> {
     ))
 }
 
-/// What differs between two looks at one schema, each in a line: "index public.users_i is new (...)".
+/// What differs between two looks at one schema, each in a line: "index `public.users_i` is new (...)".
 pub(crate) fn between(before: &Fingerprint, after: &Fingerprint) -> Vec<String> {
     if before.digest == after.digest {
         return Vec::new();

@@ -214,14 +214,11 @@ impl<'a> Rehearsal<'a> {
 
     /// What the next migration finds.
     async fn schema_is(&mut self, seen: Option<Arc<Fingerprint>>) -> Result<(), StepError> {
-        self.schema = match seen {
-            Some(schema) => schema,
-            None => {
-                let look = fingerprint::take(&self.session);
-                Arc::new(
-                    until_cancelled(self.context, &self.session, look, "look at the copy's schema").await?,
-                )
-            }
+        self.schema = if let Some(schema) = seen {
+            schema
+        } else {
+            let look = fingerprint::take(&self.session);
+            Arc::new(until_cancelled(self.context, &self.session, look, "look at the copy's schema").await?)
         };
         Ok(())
     }

@@ -40,7 +40,11 @@ impl Shelf {
                     shelf.backups.push(manifest);
                 }
                 Ok(_) => {
-                    shelf.leave(destination, &name, "it is of another database than its name says".to_owned())
+                    shelf.leave(
+                        destination,
+                        &name,
+                        "it is of another database than its name says".to_owned(),
+                    );
                 }
                 Err(why) => shelf.leave(destination, &name, why),
             }

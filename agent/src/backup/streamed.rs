@@ -57,7 +57,7 @@ pub(super) async fn backup(
         BackupLevel::Recorded | BackupLevel::Decoded => None,
     };
     let about = (&facts, &programs, scratch.as_ref());
-    let made = make(context, settings, request, about, &mut place, started).await;
+    let made = Box::pin(make(context, settings, request, about, &mut place, started)).await;
     let made = match scratch {
         Some(scratch) if made.is_ok() && request.keep_restored => {
             scratch.keep_for_rehearsal(context).await.and(made)
@@ -139,10 +139,8 @@ async fn make(
     let pieces = if streamed.pieces.is_empty() { vec![name.clone()] } else { streamed.pieces };
     let locations: Vec<String> = pieces.iter().map(|piece| vault.destination.location(piece)).collect();
     let header = encrypted.then(|| header(&beginning)).transpose()?;
-    let restore_point = match request.wanted.restore_point {
-        true => Some(restore_point::make(context).await?),
-        false => None,
-    };
+    let restore_point =
+        if request.wanted.restore_point { Some(restore_point::make(context).await?) } else { None };
     let restore_command =
         restore_command::elsewhere(&locations, encrypted, &facts.database, scope.comes_back());
     let (only_tables, whole_because) = scope.told();

@@ -177,10 +177,8 @@ impl Work<'_> {
         made: Made,
     ) -> Result<BackupReport, StepError> {
         let Self { context, settings, request, facts, .. } = self;
-        let restore_point = match request.wanted.restore_point {
-            true => Some(restore_point::make(context).await?),
-            false => None,
-        };
+        let restore_point =
+            if request.wanted.restore_point { Some(restore_point::make(context).await?) } else { None };
         let (only_tables, whole_because) = made.scope.told();
         let manifest = Manifest {
             format: 1,

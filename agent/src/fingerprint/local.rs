@@ -296,7 +296,8 @@ FROM (SELECT part, catalog, pg_catalog.pg_stat_get_xact_tuples_inserted(catalog)
                    ('o', 2616), ('o', 2617), ('o', 2612), ('o', 3350), ('o', 2601)) AS c (part, catalog)) AS counted";
 
 /// The tables to which anything belongs that the transaction has changed: every change to a relation takes one of these
-/// locks on it. Plain: nothing else shows them or follows their changes.
+/// locks on it. Plain: nothing else shows them or follows their changes. Each OFFSET 0 keeps the locks first: a plan that was
+/// made while the schema was small must not ask for them once for each of its relations when it has grown.
 const CHANGED: &str = "
 SELECT t.oid, t.relname::text AS name,
        EXISTS (SELECT FROM pg_catalog.pg_type y WHERE y.oid = t.reltype
@@ -308,16 +309,19 @@ SELECT t.oid, t.relname::text AS name,
                            AND refobjid = t.oid AND classid NOT IN ('pg_catalog.pg_class'::regclass,
                                'pg_catalog.pg_attrdef'::regclass, 'pg_catalog.pg_constraint'::regclass,
                                'pg_catalog.pg_type'::regclass)) AS plain
-FROM pg_catalog.pg_class t
-WHERE t.oid IN (
-    SELECT coalesce(i.indrelid, d.refobjid, l.relation)
-    FROM pg_catalog.pg_locks l
-    JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind <> 't' AND c.oid >= 16384
-    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-    LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::regclass
-        AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
-    WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted
-      AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
-                     'AccessExclusiveLock'))
-  AND t.relkind <> 't'
-  AND t.relnamespace <> 'pg_toast'::regnamespace";
+FROM (
+    SELECT DISTINCT own.oid
+    FROM (SELECT relation FROM pg_catalog.pg_locks
+          WHERE locktype = 'relation' AND pid = pg_catalog.pg_backend_pid() AND granted
+            AND mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                         'AccessExclusiveLock') OFFSET 0) l
+    CROSS JOIN LATERAL (
+        SELECT coalesce(i.indrelid, d.refobjid, c.oid) AS oid
+        FROM pg_catalog.pg_class c
+        LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+        LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::regclass
+            AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+        WHERE c.oid = l.relation AND c.relkind <> 't' AND c.oid >= 16384 OFFSET 0) own
+    ) AS written
+CROSS JOIN LATERAL (SELECT * FROM pg_catalog.pg_class WHERE oid = written.oid OFFSET 0) t
+WHERE t.relkind <> 't' AND t.relnamespace <> 'pg_toast'::regnamespace";

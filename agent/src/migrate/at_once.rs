@@ -51,15 +51,13 @@ pub(super) async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Resul
         let looked = glance.accounted(&engine.reach, &opened.counts, before)?;
         Some(SeenFromWithin::of(before, looked))
     });
-    match (seen, known) {
-        (Some(seen), Some(before)) => finish_at_once(engine, session, &opened, &before, seen).await,
-        _ => {
-            engine.seen = None;
-            own_settings(session).await?;
-            claim(engine, session).await?;
-            finish(engine, session).await
-        }
+    if let (Some(seen), Some(before)) = (seen, known) {
+        return finish_at_once(engine, session, &opened, &before, seen).await;
     }
+    engine.seen = None;
+    own_settings(session).await?;
+    claim(engine, session).await?;
+    finish(engine, session).await
 }
 
 struct Ran {
@@ -90,13 +88,13 @@ async fn run_all(
     // A COPY has more to say than its statement: what comes behind it must wait for that.
     let is_all = rest.is_empty() && !matches!(first.kind, StatementKind::Copy { .. });
     let look = async { if is_all { Some(glance(session, &reach).await) } else { None } };
-    let (begun, opened, sent, looked) = tokio::join!(
+    let (started, opened, sent, looked) = tokio::join!(
         session.client().batch_execute(&begin),
         open,
         send(engine, session, first, &mut waits),
         look
     );
-    begun.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
+    started.map_err(|e| Stop::query(session.error(e), "begin a transaction"))?;
     let opened = opened.map_err(|error| match error.sqlstate() {
         Some("22012") => changed().into(),
         _ => told_or(engine, first, error, "take the fence in the ledger"),

@@ -284,8 +284,7 @@ async fn copy(
         }
         Sent::Cancelled => return Err(Stop::cancelled(engine.effect).into()),
         Sent::Error(QueryError::Lost(why)) => return Err(Stop::LookAgain { why, in_doubt: false }.into()),
-        Sent::Waited(error) => error,
-        Sent::Error(error) => error,
+        Sent::Waited(error) | Sent::Error(error) => error,
     };
     if error.is_lock() {
         return Err(Trouble::Locked { index: step.index, error });

@@ -142,10 +142,10 @@ impl Witness {
 
 impl Seen {
     fn take_on(&mut self, relation: String, mode: LockMode, hold: Hold, until: Instant) {
-        let held = in_micros(until.duration_since(hold.since));
-        let new = HeldLock { relation: relation.clone(), mode, statement: hold.statement, held };
+        let micros = in_micros(until.duration_since(hold.since));
+        let new = HeldLock { relation: relation.clone(), mode, statement: hold.statement, held: micros };
         let known = self.locks.entry(relation).or_insert_with(|| new.clone());
-        if (mode, held) > (known.mode, known.held) {
+        if (mode, micros) > (known.mode, known.held) {
             *known = new;
         }
     }

@@ -10,7 +10,7 @@ use crate::step::Reporter;
 pub(super) struct Relay<'a> {
     pub(super) inner: &'a Reporter,
     pub(super) outer: &'a Reporter,
-    /// "001_x/up.sql", with " again" where it runs for the second time.
+    /// `001_x/up.sql`, with " again" where it runs for the second time.
     pub(super) script: String,
     pub(super) statements: u32,
 }

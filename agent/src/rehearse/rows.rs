@@ -27,7 +27,7 @@ struct Kept {
     /// The expression that was hashed.
     row: String,
     /// The temporary table with the hashes.
-    kept: String,
+    hashes: String,
 }
 
 /// What came of comparing them.
@@ -45,7 +45,7 @@ impl KeptRows {
         scripts: impl Iterator<Item = &'a Script>,
     ) -> Result<Self, QueryError> {
         let mut names: Vec<String> =
-            scripts.flat_map(|script| script.statements()).flat_map(|s| identifiers(&s)).collect();
+            scripts.flat_map(Script::statements).flat_map(|s| identifiers(&s)).collect();
         names.sort();
         names.dedup();
         let rows = session.query(TABLES, &[(&names, Type::TEXT_ARRAY)]).await?;
@@ -59,7 +59,8 @@ impl KeptRows {
                 continue;
             }
             let columns: Vec<String> = row.get(2);
-            let kept = Kept { row: expression(&columns), kept: format!("pg_temp.stopover_kept_{n}"), table };
+            let kept =
+                Kept { row: expression(&columns), hashes: format!("pg_temp.stopover_kept_{n}"), table };
             kept.keep(session).await?;
             tables.push(kept);
         }
@@ -86,7 +87,7 @@ impl KeptRows {
             }
         }
         for kept in &self.tables {
-            let drop = format!("DROP TABLE IF EXISTS {}", kept.kept);
+            let drop = format!("DROP TABLE IF EXISTS {}", kept.hashes);
             session.client().batch_execute(&drop).await.map_err(|e| session.error(e))?;
         }
         Ok(compared)
@@ -95,7 +96,7 @@ impl KeptRows {
 
 impl Kept {
     async fn keep(&self, session: &Session) -> Result<(), QueryError> {
-        let Self { table, row, kept } = self;
+        let Self { table, row, hashes: kept } = self;
         let sql = format!(
             "CREATE TEMP TABLE {} AS SELECT {row} AS hash FROM {table} AS t",
             kept.trim_start_matches("pg_temp.")
@@ -104,7 +105,7 @@ impl Kept {
     }
 
     async fn compare(&self, session: &Session) -> Result<Option<ChangedRows>, QueryError> {
-        let Self { table, row, kept } = self;
+        let Self { table, row, hashes: kept } = self;
         let sql = format!(
             "WITH old AS (SELECT hash, count(*) AS n FROM {kept} GROUP BY 1), \
              new AS (SELECT {row} AS hash, count(*) AS n FROM {table} AS t GROUP BY 1) \

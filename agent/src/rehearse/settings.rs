@@ -1,5 +1,5 @@
 //! What scripts find set in the real database by the role's and the database's own settings, set for the copy as well: a
-//! dump does not bring them along, and without the same search_path the same script is another one.
+//! dump does not bring them along, and without the same `search_path` the same script is another one.
 
 use stopover_model::report::StepError;
 use stopover_model::sql::quoted;

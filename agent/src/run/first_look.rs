@@ -36,7 +36,7 @@ async fn tidy(database: &Database, agent: &AgentName) {
         Ok(gone) if gone.is_empty() => {}
         Ok(gone) => tracing::info!("dropped what interrupted restores had left: {}", gone.join(", ")),
         Err(error) => {
-            tracing::warn!("what interrupted restores left could not be dropped: {}", error.message)
+            tracing::warn!("what interrupted restores left could not be dropped: {}", error.message);
         }
     }
 }

@@ -44,14 +44,15 @@ pub(super) async fn prepare(
     let failed = |error| inside.error(error).into_step_error("prepare the scratch database");
     let present = of(inside).await?;
     let gone = present.iter().filter(|there| !source.extensions.iter().any(|e| e.name == there.name));
-    let mut sql: String = gone.map(|there| format!("DROP EXTENSION {};", identifier(&there.name))).collect();
+    let mut sql: Vec<String> =
+        gone.map(|there| format!("DROP EXTENSION {}", identifier(&there.name))).collect();
     match owner {
-        _ if !source.has_public => sql += "DROP SCHEMA public;",
-        Some(owner) => sql += &format!("ALTER SCHEMA public OWNER TO {};", owner.as_str()),
+        _ if !source.has_public => sql.push("DROP SCHEMA public".to_owned()),
+        Some(owner) => sql.push(format!("ALTER SCHEMA public OWNER TO {}", owner.as_str())),
         None => {}
     }
     // Without powers of its own the agent's role may not be let do the first two; the comparison then says so.
-    let done = inside.client().batch_execute(&sql).await;
+    let done = inside.client().batch_execute(&sql.join("; ")).await;
     if owner.is_some() {
         done.map_err(failed)?;
     }
@@ -66,9 +67,9 @@ pub(super) async fn prepare(
     }
     if let Some(owner) = owner {
         let rows = inside.client().query_typed(GRANTS, &[]).await.map_err(failed)?;
-        let grants: String =
-            rows.iter().map(|row| format!("{} TO {};", row.get::<_, &str>(0), owner.as_str())).collect();
-        inside.client().batch_execute(&grants).await.map_err(failed)?;
+        let grants: Vec<String> =
+            rows.iter().map(|row| format!("{} TO {}", row.get::<_, &str>(0), owner.as_str())).collect();
+        inside.client().batch_execute(&grants.join("; ")).await.map_err(failed)?;
     }
     Ok(schemas)
 }

@@ -166,10 +166,10 @@ async fn create(home: &Home, name: &ScratchName, source: &Source, owned: bool) -
         literal(&source.ctype)
     );
     if owned {
-        sql += &format!(" OWNER {}", name.as_str());
+        sql = format!("{sql} OWNER {}", name.as_str());
     }
     if let Some(provider) = &source.provider {
-        sql += &format!(" LOCALE_PROVIDER {provider}");
+        sql = format!("{sql} LOCALE_PROVIDER {provider}");
         let key = if provider == "builtin" { "BUILTIN_LOCALE" } else { "ICU_LOCALE" };
         for (key, value) in [(key, &source.locale), ("ICU_RULES", &source.rules)] {
             sql += &value.as_ref().map(|value| format!(" {key} {}", literal(value))).unwrap_or_default();

@@ -34,7 +34,7 @@ impl AgentService {
         let found =
             recovery::list(&self.settings.backup, &context.environment, context.database.name()).await;
         let result = match found {
-            Ok(shelf) => Answer::Found(shelf.into()),
+            Ok(listed) => Answer::Found(listed.into()),
             Err(error) => Answer::Failed(error.into()),
         };
         Ok(v1::ListBackupsResponse { result: Some(result) })
@@ -68,7 +68,7 @@ impl AgentService {
                     Err(_) => return BackupUpdate::Failed(busy(&context)),
                 },
             };
-            match recovery::restore(&context, &settings, &wanted, &target).await {
+            match Box::pin(recovery::restore(&context, &settings, &wanted, &target)).await {
                 Ok(restored) => BackupUpdate::Restored(restored),
                 Err(error) => {
                     tracing::warn!(act = %context.deployment, "nothing was restored: {}", error.message);

@@ -23,7 +23,7 @@ impl Job {
     pub(super) async fn run(self, context: StepContext, settings: BackupSettings) -> Outcome {
         let outcome = match self {
             Self::Inspect(request) => inspect::run(&context, &request).await,
-            Self::Backup(request) => backup::run(&context, &settings, &request).await,
+            Self::Backup(request) => Box::pin(backup::run(&context, &settings, &request)).await,
             Self::Rehearse(work) => rehearse::run(context.clone(), &settings, &work).await,
             Self::Migrate(work) => migrate::run(context.clone(), work).await,
             Self::Verify(request) => verify::run(&context, &request).await,

@@ -166,7 +166,7 @@ fn s3(
     here: &Path,
 ) -> Result<impl ObjectStore + MultipartStore, InvalidDestination> {
     const HELP: &str = "https://docs.rs/object_store/latest/object_store/aws/enum.AmazonS3ConfigKey.html";
-    let options = read(options, here, "S3", HELP, AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))?;
+    let options = read(options, here, "S3", HELP, &AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))?;
     let set = AmazonS3Builder::from_env().with_bucket_name(bucket);
     let set = set.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), seconds(REQUEST));
     options.into_iter().fold(set, |set, (key, value)| set.with_config(key, value)).build().map_err(unusable)
@@ -183,7 +183,7 @@ fn gs(
         here,
         "Google Cloud Storage",
         HELP,
-        GoogleConfigKey::Client(ClientConfigKey::AllowHttp),
+        &GoogleConfigKey::Client(ClientConfigKey::AllowHttp),
     )?;
     let set = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
     let set = set.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), seconds(REQUEST));
@@ -197,7 +197,7 @@ fn az(
 ) -> Result<impl ObjectStore + MultipartStore, InvalidDestination> {
     const HELP: &str = "https://docs.rs/object_store/latest/object_store/azure/enum.AzureConfigKey.html";
     let options =
-        read(options, here, "Azure's storage", HELP, AzureConfigKey::Client(ClientConfigKey::AllowHttp))?;
+        read(options, here, "Azure's storage", HELP, &AzureConfigKey::Client(ClientConfigKey::AllowHttp))?;
     let set = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
     let set = set.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), seconds(REQUEST));
     options.into_iter().fold(set, |set, (key, value)| set.with_config(key, value)).build().map_err(unusable)
@@ -209,7 +209,7 @@ fn read<K: FromStr + PartialEq>(
     here: &Path,
     store: &'static str,
     documentation: &'static str,
-    allow_http: K,
+    allow_http: &K,
 ) -> Result<Vec<(K, String)>, InvalidDestination> {
     let resolved = options.resolved(here, |key| key.parse::<K>().is_ok())?;
     let mut read = Vec::new();
@@ -219,7 +219,7 @@ fn read<K: FromStr + PartialEq>(
             known.map_err(|_| InvalidDestination::Option { key: key.clone(), store, documentation })?;
         read.push((known, value.clone()));
     }
-    let allowed = read.iter().any(|(key, value)| *key == allow_http && value == "true");
+    let allowed = read.iter().any(|(key, value)| key == allow_http && value == "true");
     match resolved.iter().find(|(_, value)| value.starts_with("http://")) {
         Some((_, endpoint)) if !allowed => Err(InvalidDestination::Http(endpoint.clone())),
         _ => Ok(read),

@@ -28,6 +28,10 @@ pub struct Record {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the largest is a log's first, and few are in memory at a time"
+)]
 pub enum Event {
     Created {
         pipeline: Pipeline,

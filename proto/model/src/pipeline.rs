@@ -386,14 +386,14 @@ mod tests {
         let text = "name = \"p\"\n[[stage]]\nenvironment = \"a\"\n[[stage]]\nenvironment = \"b\"\nsoak = \"1h\"\n\
                     lock_timeout = \"7ms\"\ndrift = \"refuse\"\nbackup = { restore_point = true }\n";
         let (b, users) = ("b".parse().unwrap(), "users".parse().unwrap());
-        let found = Pipeline::rehearsal(Some(parse(text).unwrap()), &b, vec![users], true).unwrap();
+        let found = Pipeline::rehearsal(Some(parse(text).unwrap()), &b, &[users], true).unwrap();
         let [stage] = &found.stages[..] else { panic!("{found:?}") };
         assert_eq!((stage.environment.as_str(), stage.databases.len()), ("b", 1));
         assert!(stage.soak.is_zero() && stage.rehearse && stage.allow_cluster_effects);
         assert_eq!(stage.backup, BackupSettings::of(BackupLevel::Restored));
         assert_eq!((stage.on_failure, stage.drift.policy), (OnFailure::Rollback, DriftPolicy::Warn));
         assert_eq!(stage.locks.lock_timeout, Duration::from_millis(7));
-        let plain = Pipeline::rehearsal(None, &b, Vec::new(), false).unwrap();
+        let plain = Pipeline::rehearsal(None, &b, &[], false).unwrap();
         assert_eq!((plain.name.as_str(), plain.stages.len()), ("rehearsal", 1));
     }
 

@@ -70,7 +70,7 @@ async fn opened(manifest: &Manifest, stream: Stream, key: Option<&FileKey>) -> R
     Ok(Box::pin(plain))
 }
 
-async fn decompress(plain: Stream, mut taker: ChildStdin, watch: &Watch<'_>) -> std::io::Result<()> {
+async fn decompress(plain: Stream, mut sink: ChildStdin, watch: &Watch<'_>) -> std::io::Result<()> {
     let mut decoder = ZstdDecoder::new(BufReader::with_capacity(CHUNK, plain));
     let mut buffer = vec![0; CHUNK];
     let mut takes = true;
@@ -80,10 +80,10 @@ async fn decompress(plain: Stream, mut taker: ChildStdin, watch: &Watch<'_>) -> 
             break;
         }
         // One that reads no further has what it needs, or failed: its status says which. The rest is hashed all the same.
-        takes = takes && taker.write_all(&buffer[..count]).await.is_ok();
+        takes = takes && sink.write_all(&buffer[..count]).await.is_ok();
         watch.tell();
     }
-    drop(taker);
+    drop(sink);
     drain(Box::pin(decoder.into_inner()), watch).await
 }
 

@@ -32,7 +32,7 @@ pub async fn restore(
     check(context, target).await?;
     let fresh_backup = match target {
         RestoreTarget::NewDatabase { .. } => None,
-        RestoreTarget::Live { .. } => Some(fresh(context, settings).await?),
+        RestoreTarget::Live { .. } => Some(Box::pin(fresh(context, settings)).await?),
     };
     let place = Beside::create(context, &wanted.backup).await?;
     match fill_and_name(context, settings, wanted, &manifest, target, &place).await {
@@ -98,7 +98,7 @@ async fn check(context: &StepContext, target: &RestoreTarget) -> Result<(), Step
 /// A backup of the live database as it is now; where it lies.
 async fn fresh(context: &StepContext, settings: &BackupSettings) -> Result<String, StepError> {
     context.reporter.message("backing up the database as it is now");
-    match backup::run(context, settings, &BackupRequest::at(BackupLevel::Recorded)).await {
+    match Box::pin(backup::run(context, settings, &BackupRequest::at(BackupLevel::Recorded))).await {
         Outcome::Succeeded { report: StepReport::BackedUp(report) } => Ok(report.path),
         other => Err(other.error().cloned().unwrap_or_else(copy::stopped)),
     }

@@ -14,7 +14,7 @@ use crate::postgres::{Session, read_session, session_columns, step_error};
 use crate::step::StepContext;
 
 /// For sessions to end that were asked to.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const BETWEEN: Duration = Duration::from_millis(200);
 /// So many are named.
 const MOST_NAMED: usize = 10;

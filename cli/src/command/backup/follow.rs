@@ -71,7 +71,9 @@ pub(super) fn failed(output: Output, error: &StepError) -> Result<Failure, Failu
     if output.json {
         output.json(&Failed { error })?;
     }
-    render::error::lines(error, output.view().width).iter().for_each(|line| output.note(line));
+    for line in &render::error::lines(error, output.view().width) {
+        output.note(line);
+    }
     Ok(Failure::silent(Exit::Failed))
 }
 

@@ -49,8 +49,9 @@ pub(super) async fn run(context: &Context, args: &PurgeSavedArgs) -> Result<Exit
             Some(error) => {
                 failed = true;
                 output.note(&Line::new().strong(database.as_str()).plain(": nothing was purged"));
-                let lines = render::error::lines(&error, output.view().width);
-                lines.iter().for_each(|line| output.note(line));
+                for line in &render::error::lines(&error, output.view().width) {
+                    output.note(line);
+                }
             }
         }
     }

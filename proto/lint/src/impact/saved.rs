@@ -17,7 +17,7 @@ pub(super) fn note(effect: &mut Effect, reading: &Reading<'_>, statement: &Read<
             }
             DropTarget::Emptied { by: Emptying::Delete, .. } | DropTarget::Converted { .. } => {}
             DropTarget::Attribute { .. } => {
-                effect.note("what the attribute holds in stored values is not saved")
+                effect.note("what the attribute holds in stored values is not saved");
             }
             _ if !saves => effect.note("what it drops is not saved"),
             DropTarget::Emptied { .. } => {

@@ -62,7 +62,7 @@ impl Pipeline {
     pub fn rehearsal(
         like: Option<Self>,
         environment: &EnvironmentName,
-        databases: Vec<DatabaseName>,
+        databases: &[DatabaseName],
         allow_cluster_effects: bool,
     ) -> Result<Self, ConfigError> {
         let text = format!("name = \"rehearsal\"\n[[stage]]\nenvironment = \"{environment}\"\n");
@@ -74,7 +74,7 @@ impl Pipeline {
         pipeline.stages.retain(|stage| stage.environment == *environment);
         for stage in &mut pipeline.stages {
             if !databases.is_empty() {
-                stage.databases.clone_from(&databases);
+                stage.databases = databases.to_vec();
             }
             stage.soak = Duration::ZERO;
             stage.backup =

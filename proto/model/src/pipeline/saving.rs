@@ -27,7 +27,6 @@ impl Default for SaveSettings {
 
 impl SaveSettings {
     /// For logs and digests, in which it does not stand where nothing was set.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -44,7 +44,7 @@ pub struct RehearsedMigration {
     /// Whether the way back left the schema as it was; None where it was not tried, or could not be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_restored: Option<bool>,
-    /// The objects that differ, when it did not: "index public.users_i is new".
+    /// The objects that differ, when it did not: "index `public.users_i` is new".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
     /// Tables whose rows are not what they were before, behind the way back.

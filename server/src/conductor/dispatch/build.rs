@@ -204,9 +204,11 @@ impl Ask {
                 client.backup(request).await
             }
             Self::Rehearse(mut request, migrations) => {
-                for (variant, (id, digest)) in migrations {
+                let (variants, named): (Vec<_>, Vec<_>) = migrations.into_iter().unzip();
+                let files = bundles(store, &named).await?;
+                for ((variant, (_, digest)), files) in variants.into_iter().zip(named).zip(files) {
                     request.migrations.push(v1::rehearse_request::Rehearsed {
-                        migration: Some(bundle(store, &id, &digest).await?),
+                        migration: Some(files),
                         migration_digest: field::digest::write(digest),
                         variant: field::enumeration::write(variant),
                     });

@@ -51,7 +51,7 @@ impl Api {
             return Err(RpcError::NoEnvironment(environment));
         }
         let like = self.pipeline_through(&environment, &request.pipeline).await?;
-        let pipeline = Pipeline::rehearsal(like, &environment, databases, request.allow_cluster_effects)?;
+        let pipeline = Pipeline::rehearsal(like, &environment, &databases, request.allow_cluster_effects)?;
         let kind = DeploymentKind::Rehearsal;
         let new = Create { pipeline, migrations, by, kind, request_id, expected_digest: None, again: None };
         let (deployment, found) = self.services.conductor.create(new).await?;

@@ -9,7 +9,7 @@ pub(super) fn simulation(on_failure: &str, kind: DeploymentKind) -> Simulation {
     let mut pipeline = sample::pipeline(on_failure);
     if kind == DeploymentKind::Rehearsal {
         let staging = "staging".parse().unwrap();
-        pipeline = Pipeline::rehearsal(Some(pipeline), &staging, Vec::new(), false).unwrap();
+        pipeline = Pipeline::rehearsal(Some(pipeline), &staging, &[], false).unwrap();
     }
     pipeline.stages.iter_mut().for_each(|stage| stage.rehearse = true);
     let mut record = sample::created(pipeline, migrations);
