@@ -38,7 +38,7 @@ mod streamed;
 #[cfg(test)]
 mod tests;
 mod toc;
-#[cfg(all(test, feature = "encryption"))]
+#[cfg(test)]
 mod vault_tests;
 mod work;
 

@@ -1,4 +1,5 @@
 //! Backups that go into a bucket, that are encrypted, and that go again.
+#![cfg(feature = "encryption")]
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -92,7 +93,7 @@ async fn a_backup_in_a_bucket_restores_to_the_same_data() {
     assert!(report.restore_command.starts_with("aws s3 cp s3://backups/here/"), "{}", report.restore_command);
     let objects = place.store.objects(PREFIX);
     assert_eq!(objects.len(), 2, "{objects:?}");
-    assert!(objects[0].ends_with(".dump.zst") && objects[1].ends_with(".json"), "{objects:?}");
+    assert!(objects[0].contains(".dump.zst") && objects[1].contains(".json"), "{objects:?}");
     assert!(!place.settings.directory.exists(), "no copy lies on this machine");
     let file = std::fs::read(place.store.directory().join(PREFIX).join(&objects[0])).unwrap();
     assert_eq!(file.len() as u64, report.bytes);

@@ -297,11 +297,11 @@ async fn a_cancelled_rehearsal_ends_at_once() {
     let context = context(pair.live.url(), StepKind::Rehearse);
     let files = [("up.sql", "SELECT pg_sleep(600)")];
     let work = work(vec![migration("001_x", &files)]);
-    let running = on_copy(&context, pair.copy(), &work);
+    let running = Box::pin(on_copy(&context, pair.copy(), &work));
     let cancelling = async {
         let mut progress = context.reporter.watch_progress();
         let begun = progress.wait_for(|p| p.as_ref().is_some_and(|p| p.doing.contains("statement 1 of 1")));
-        tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_mins(1), begun).await.unwrap().unwrap();
         context.cancel.cancel();
     };
     let ((_, ended), ()) =

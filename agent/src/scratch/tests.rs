@@ -18,7 +18,7 @@ async fn is_there(name: &str) -> bool {
 }
 
 /// In a deployment of its own: the tests of one process share the other one's.
-async fn surroundings(source: &TestDatabase) -> StepContext {
+fn surroundings(source: &TestDatabase) -> StepContext {
     let mut context = context(source.url(), StepKind::Backup);
     context.environment = format!("of-{}", source.name().replace('_', "-")).parse().unwrap();
     context
@@ -27,7 +27,7 @@ async fn surroundings(source: &TestDatabase) -> StepContext {
 #[tokio::test]
 async fn a_scratch_is_like_its_source_shut_and_gone_afterwards() {
     let source = prepared("CREATE SCHEMA s; CREATE EXTENSION pg_trgm SCHEMA public").await;
-    let context = surroundings(&source).await;
+    let context = surroundings(&source);
     let scratch = Scratch::create(&context).await.unwrap();
     let name = scratch.name().to_owned();
     assert!(name.starts_with("stopover_scratch_"), "{name}");
@@ -67,7 +67,7 @@ async fn a_scratch_is_like_its_source_shut_and_gone_afterwards() {
 #[tokio::test]
 async fn a_kept_scratch_is_found_again_and_one_that_is_let_go_is_dropped() {
     let source = prepared("").await;
-    let context = surroundings(&source).await;
+    let context = surroundings(&source);
     let scratch = Scratch::create(&context).await.unwrap();
     let name = scratch.name().to_owned();
     scratch.keep_for_rehearsal(&context).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_kept_scratch_is_found_again_and_one_that_is_let_go_is_dropped() {
 #[tokio::test]
 async fn what_a_killed_agent_left_is_swept_and_what_somebody_holds_is_not() {
     let source = prepared("").await;
-    let context = surroundings(&source).await;
+    let context = surroundings(&source);
     let mut other = context.clone();
     other.step.database = "orders".parse().unwrap();
     let held = Scratch::create(&context).await.unwrap();
@@ -106,7 +106,10 @@ async fn what_a_killed_agent_left_is_swept_and_what_somebody_holds_is_not() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert_eq!(tokio::time::timeout(Duration::from_secs(20), swept).await.unwrap(), [name.clone()]);
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(20), swept).await.unwrap(),
+        std::slice::from_ref(&name)
+    );
     assert!(!is_there(&name).await && is_there(held.name()).await);
     held.remove().await;
 }
@@ -114,7 +117,7 @@ async fn what_a_killed_agent_left_is_swept_and_what_somebody_holds_is_not() {
 #[tokio::test]
 async fn a_left_over_scratch_of_the_same_step_gives_way() {
     let source = prepared("").await;
-    let context = surroundings(&source).await;
+    let context = surroundings(&source);
     let mut first = Scratch::create(&context).await.unwrap();
     let session = first.database().connect(&Purpose::tidying()).await.unwrap();
     session.client().batch_execute("CREATE TABLE left_over ()").await.unwrap();
@@ -136,7 +139,7 @@ async fn a_role_that_may_not_create_databases_is_told_the_way_out() {
     client.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await.unwrap();
     let port = source.config().get_ports()[0];
     let url = format!("host=127.0.0.1 port={port} user={role} dbname={} password=x", source.name());
-    let mut context = surroundings(&source).await;
+    let mut context = surroundings(&source);
     context.database = crate::testing::database(&url);
     let error = Scratch::create(&context).await.err().unwrap();
     assert_eq!(error.class, ErrorClass::Setup);
@@ -152,7 +155,7 @@ async fn a_role_that_may_not_create_databases_is_told_the_way_out() {
 #[tokio::test]
 async fn a_cancelled_step_leaves_no_scratch() {
     let source = prepared("").await;
-    let context = surroundings(&source).await;
+    let context = surroundings(&source);
     context.cancel.cancel();
     let error = Scratch::create(&context).await.err().unwrap();
     assert_eq!(error.class, ErrorClass::Cancelled);

@@ -110,7 +110,9 @@ fn say_what_failed(context: &Context, databases: &[DatabaseSaved]) {
             let name = format!("{}/{}", database.environment, database.database);
             context.output.note(&Line::new().strong(name).plain(": could not be asked"));
             let lines = render::error::lines(error, context.output.view().width);
-            lines.iter().for_each(|line| context.output.note(line));
+            for line in &lines {
+                context.output.note(line);
+            }
         }
     }
 }

@@ -21,8 +21,8 @@ fn pipeline(backup: &str) -> String {
 
 /// The report of the deployment's backup.
 fn backup(records: &[Value]) -> Value {
-    let reports = records.iter().map(|r| &r["event"]["outcome"]["report"]);
-    reports.filter(|report| report["step"] == "backed_up").next_back().expect("a backup").clone()
+    let mut reports = records.iter().map(|r| &r["event"]["outcome"]["report"]);
+    reports.rfind(|report| report["step"] == "backed_up").expect("a backup").clone()
 }
 
 fn files(directory: &Path) -> Vec<String> {
@@ -76,7 +76,7 @@ async fn an_agent_killed_while_it_restores_leaves_no_scratch_and_no_half_backup(
     assert_eq!((report["level"].as_str(), report["proof"]["tables"].as_u64()), (Some("restored"), Some(3)));
     assert_eq!(report["proof"]["rows"], 10_001);
     let left = files(&stack.agents[place].backups());
-    assert!(left.len() == 2 && left[0].ends_with(".dump.zst") && left[1].ends_with(".json"), "{left:?}");
+    assert!(left.len() == 2 && left[0].contains(".dump.zst") && left[1].contains(".json"), "{left:?}");
     assert_eq!(scratches(&client, &id).await, 0);
     assert_nothing_left(&client).await;
 }
@@ -148,5 +148,5 @@ async fn the_sites_own_command_makes_a_recorded_backup_and_nothing_more() {
         "{said}"
     );
     assert!(said.contains("password: none"), "{said}");
-    assert!(report["path"].as_str().unwrap().ends_with(".log"), "{report}");
+    assert!(report["path"].as_str().unwrap().contains(".log"), "{report}");
 }

@@ -242,7 +242,7 @@ async fn an_encrypted_backup_needs_the_key_of_its_file() {
     let wrong = verify(&act, &place.settings, &wrong, false).await.unwrap_err();
     assert!(wrong.message.contains("the key does not open it"), "{}", wrong.message);
     let right = Wanted::new(place.backup.clone(), &key).unwrap();
-    assert!(!format!("{right:?}").contains(&format!("{:?}", key)));
+    assert!(!format!("{right:?}").contains(&format!("{key:?}")));
     let proof = verify(&act, &place.settings, &right, false).await.unwrap();
     assert_eq!(proof.level, stopover_model::pipeline::BackupLevel::Decoded);
     restore(&act, &place.settings, &right, &target).await.unwrap();

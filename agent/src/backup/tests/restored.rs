@@ -205,7 +205,7 @@ async fn a_cancelled_proof_leaves_neither_file_nor_scratch() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waits).await.expect("the restore sleeps");
+    tokio::time::timeout(Duration::from_mins(1), waits).await.expect("the restore sleeps");
     context.cancel.cancel();
     let outcome = tokio::time::timeout(Duration::from_secs(30), running).await.unwrap().unwrap();
     assert_eq!(error(&outcome).class, ErrorClass::Cancelled);

@@ -33,7 +33,9 @@ pub(super) async fn run(context: &Context, args: &RestoreSavedArgs) -> Result<Ex
             Ok(turn) => turn,
             Err(error) => {
                 let lines = render::error::lines(&error, output.view().width);
-                lines.iter().for_each(|line| output.note(line));
+                for line in &lines {
+                    output.note(line);
+                }
                 return Ok(Exit::Failed);
             }
         };

@@ -26,7 +26,7 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 pub(super) enum Ask {
     Inspect(v1::InspectRequest, Vec<(MigrationId, Digest)>, Option<SampleFor>),
     Backup(v1::BackupRequest, EnvironmentName, StepKey),
-    Rehearse(v1::RehearseRequest, Vec<(Variant, (MigrationId, Digest))>),
+    Rehearse(Box<v1::RehearseRequest>, Vec<(Variant, (MigrationId, Digest))>),
     /// Each behind the one before it.
     Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
@@ -41,6 +41,7 @@ pub(super) struct SampleFor {
 }
 
 /// None where the step is not running, or its deployment lacks what the step is about.
+#[expect(clippy::too_many_lines, reason = "a table of what each kind of step is asked with")]
 pub(super) fn ask(
     deployment: &Deployment,
     key: &StepKey,
@@ -100,7 +101,7 @@ pub(super) fn ask(
                     _ => Vec::new(),
                 },
             };
-            Ask::Rehearse(request, deployment.migrations.iter().filter_map(applied).collect())
+            Ask::Rehearse(Box::new(request), deployment.migrations.iter().filter_map(applied).collect())
         }
         StepKind::Migrate => {
             let migration = migration?;
@@ -213,7 +214,7 @@ impl Ask {
                         variant: field::enumeration::write(variant),
                     });
                 }
-                client.rehearse(request).await
+                client.rehearse(*request).await
             }
             Self::Migrate(asked) => {
                 let (mut requests, named): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
