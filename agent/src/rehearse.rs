@@ -59,6 +59,15 @@ pub struct RehearseWork {
     pub limits: Limits,
 }
 
+impl RehearseWork {
+    fn has_backfill(&self) -> bool {
+        let scripts = self.migrations.iter().flat_map(|(migration, variant)| {
+            std::iter::once(script::up(migration, *variant)).chain(&migration.down)
+        });
+        scripts.into_iter().any(|script| script.statements().iter().any(|s| script.backfill(s).is_some()))
+    }
+}
+
 /// A copy of the database.
 struct Copy {
     database: Arc<Database>,
@@ -129,7 +138,8 @@ impl<'a> Rehearsal<'a> {
         let looked = async {
             // A copy has no statistics, and without them no plan is the real one's.
             session.client().batch_execute("ANALYZE").await.map_err(|e| session.error(e))?;
-            let backfill = pace::settings(context, &session, &work.backfill, on_live_server).await?;
+            let about = (on_live_server, work.has_backfill());
+            let backfill = pace::settings(context, &session, &work.backfill, about).await?;
             Ok((Foreign::of(&session).await?, Arc::new(fingerprint::take(&session).await?), backfill))
         };
         let (foreign, schema, backfill) =

@@ -250,12 +250,12 @@ async fn keep(
             statement: step.index,
         };
         let kept = target.record(session, keeper, rows).await.map_err(keeping)?;
-        engine.kept.push(format!(
-            "{} saved before {} drops it: `stopover saved show {}`",
-            kept.shown,
-            step.name(),
-            kept.id
-        ));
+        // What a rehearsal saves goes with its copy.
+        let shown = match engine.job.witness {
+            None => format!(": `stopover saved show {}`", kept.id),
+            Some(_) => String::new(),
+        };
+        engine.kept.push(format!("{} saved before {} drops it{shown}", kept.shown, step.name()));
     }
     engine.kept.extend(targets.left);
     restore(session, &settings).await.map_err(|e| keeping(e).into())

@@ -15,11 +15,12 @@ pub(super) async fn settings(
     context: &StepContext,
     session: &Session,
     stage: &BackfillSettings,
-    on_live_server: bool,
+    (on_live_server, has_backfill): (bool, bool),
 ) -> Result<BackfillSettings, QueryError> {
     let of_server = on_live_server && sees_standbys(session).await?;
     let brakes = &stage.brakes;
-    if on_live_server && !of_server && (brakes.replica_behind.is_some() || brakes.archive_behind.is_some()) {
+    let held = has_backfill && on_live_server && !of_server;
+    if held && (brakes.replica_behind.is_some() || brakes.archive_behind.is_some()) {
         context.reporter.message(
             "standbys and the archive do not hold the rehearsal's backfills: the copy's role may not see them",
         );

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use stopover_model::report::{LogLine, Progress, ProgressUnit};
+use stopover_model::sql::notice_progress;
 
 use crate::step::Reporter;
 
@@ -46,6 +47,8 @@ impl Relay<'_> {
         let script = &self.script;
         match line {
             LogLine::Message { text } => self.outer.message(format!("{script}: {text}")),
+            // It is progress, which is shown as such.
+            LogLine::Notice { text, .. } if notice_progress(&text).is_some() => {}
             LogLine::Notice { severity, code, text } => {
                 let text = format!("{script}: {text}");
                 self.outer.line(LogLine::Notice { severity, code, text });

@@ -136,7 +136,9 @@ impl Rehearsal<'_> {
             system_identifier: String::new(),
             statement_timeout: VerifyRequest::DEFAULT_TIMEOUT,
         };
-        match verify::run(&self.inside, &request).await {
+        // What each check found is in the report.
+        let inside = StepContext { reporter: Reporter::new(), ..self.inside.clone() };
+        match verify::run(&inside, &request).await {
             Outcome::Succeeded { report: StepReport::Verified(report) } => {
                 *results = report.checks;
                 Ok(())
