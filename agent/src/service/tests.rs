@@ -119,7 +119,7 @@ async fn a_command_that_is_not_for_this_agent_is_refused() {
     let status = refusal(service.verify(Request::new(v1::VerifyRequest::default())).await);
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "`command` is missing"));
     let status = refusal(service.rehearse(Request::new(v1::RehearseRequest::default())).await);
-    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "`command` is missing"));
     assert_eq!(service.work.running(), 0);
 }
 
