@@ -25,7 +25,7 @@ async fn the_guides_column_is_kept_by_its_rollback_and_put_back_later() {
     assert_eq!(number(&client, column).await, 0);
 
     let listed = stack.cli.ok(&["saved", "list", "staging"]).await;
-    assert!(listed.contains("users.onboarding_completed") && listed.contains("2,000 rows"), "{listed}");
+    assert!(listed.contains("users.onboarding") && listed.contains("2,000 rows"), "{listed}");
     let saved = stack.cli.run(&["--json", "saved", "list", "staging"]).await.json();
     let saved = saved[0][0]["saved"][0]["id"].as_str().unwrap().to_owned();
     let log = stack.cli.ok(&["status", &id]).await;
