@@ -37,7 +37,7 @@ use crate::postgres::{Database, Purpose, QueryError, Session, SessionName};
 use crate::step::StepContext;
 use outside::Foreign;
 use rows::KeptRows;
-use script::Way;
+use verdict::Way;
 
 pub use copy::run;
 

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_tests::Stack;
+use stopover_tests::bench::{peak, say, spread_of};
 use stopover_tests::stack::AgentOptions;
-use stopover_tests::{Process, Stack};
 
 /// Pairs that count; one more goes before them.
 const PAIRS: usize = 5;
@@ -41,8 +42,8 @@ async fn main() {
         let mut ratios: Vec<f64> =
             ours.iter().zip(&theirs).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
         ratios.sort_by(f64::total_cmp);
-        say(&format!("{level}: {}", spread(&ours)));
-        say(&format!("PostgreSQL's own programs: {}", spread(&theirs)));
+        say(&format!("{level}: {}", spread_of(&ours)));
+        say(&format!("PostgreSQL's own programs: {}", spread_of(&theirs)));
         say(&format!("ratio, pair by pair: median {:.2}   (goal: at most {goal})", ratios[PAIRS / 2]));
     }
     let agent = stack.agents[0].process.as_ref().expect("the agent");
@@ -90,24 +91,4 @@ fn run(cluster: &Cluster, command: &mut Command) {
     let user = [("PGUSER", "postgres".to_owned()), ("PGPASSWORD", cluster.password().to_owned())];
     let status = command.envs(place).envs(user).status().expect("PostgreSQL's programs");
     assert!(status.success(), "{status}");
-}
-
-/// The largest resident set so far, in whole MB (10^6 bytes).
-fn peak(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a high-water mark");
-    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    (kilobytes * 1024).div_ceil(1_000_000)
-}
-
-fn spread(times: &[Duration]) -> String {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    format!("median {:.1?} ({least:.1?} to {most:.1?}, n = {})", sorted[sorted.len() / 2], sorted.len())
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's result")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -4,12 +4,12 @@
 //! Run it with `tests/bench`, which builds everything in release mode first. It asserts nothing about time. The bucket is of an
 //! S3 server in this process, so that both sides share the machine's processors.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase, seed};
+use stopover_tests::bench::{peak, say, spread_of};
 use stopover_tests::stack::AgentOptions;
-use stopover_tests::{ObjectStore, Process, Stack};
+use stopover_tests::{ObjectStore, Stack};
 
 /// Pairs that count; one more goes before them.
 const PAIRS: usize = 5;
@@ -35,8 +35,8 @@ async fn main() {
     let mut ratios: Vec<f64> =
         there.iter().zip(&here).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
     ratios.sort_by(f64::total_cmp);
-    say(&format!("into a bucket: {}", spread(&there)));
-    say(&format!("into a directory: {}", spread(&here)));
+    say(&format!("into a bucket: {}", spread_of(&there)));
+    say(&format!("into a directory: {}", spread_of(&here)));
     say(&format!("ratio, pair by pair: median {:.2}   (goal: at most 1.10)", ratios[PAIRS / 2]));
     for (name, stack) in [("bucket", &remote), ("directory", &local)] {
         let agent = stack.agents[0].process.as_ref().expect("the agent");
@@ -62,24 +62,4 @@ async fn backup(stack: &Stack, n: usize) -> Duration {
     let begun = Instant::now();
     stack.cli.ok(&["deploy", &directory]).await;
     begun.elapsed()
-}
-
-/// The largest resident set so far, in whole MB (10^6 bytes).
-fn peak(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a high-water mark");
-    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    (kilobytes * 1024).div_ceil(1_000_000)
-}
-
-fn spread(times: &[Duration]) -> String {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    format!("median {:.1?} ({least:.1?} to {most:.1?}, n = {})", sorted[sorted.len() / 2], sorted.len())
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's result")]
-fn say(line: &str) {
-    println!("{line}");
 }

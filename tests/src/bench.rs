@@ -3,10 +3,13 @@
 //! Nothing here measures, and nothing asserts: machines are shared and noisy, and what counts are the ratios of a pair.
 
 use std::fmt;
+use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
 
 use stopover_cluster::{Cluster, ClusterBuilder};
+
+use crate::process::Process;
 
 /// A number that the environment sets.
 #[must_use]
@@ -75,4 +78,22 @@ pub fn ms(duration: Duration) -> f64 {
 #[expect(clippy::print_stdout, reason = "a benchmark's result")]
 pub fn say(line: &str) {
     println!("{line}");
+}
+
+/// The largest resident set so far, in whole MB (10^6 bytes).
+#[must_use]
+pub fn peak(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a high-water mark");
+    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    (kilobytes * 1024).div_ceil(1_000_000)
+}
+
+/// Times as `median (least to most, n)`, each in the unit that suits it.
+#[must_use]
+pub fn spread_of(times: &[Duration]) -> String {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+    format!("median {:.1?} ({least:.1?} to {most:.1?}, n = {})", sorted[sorted.len() / 2], sorted.len())
 }

@@ -10,13 +10,14 @@ use stopover_model::sql::StatementKind;
 use super::Engine;
 use super::engine::Observed;
 use super::execute::send;
+use super::guarded::{guarded, ran};
 use super::job::ScriptStep;
 use super::keep;
 use super::seen::SeenFromWithin;
 use super::stop::Stop;
 use super::transaction::{
-    LEDGER_LOCK_TIMEOUT, Trouble, Watch, claim, commit_at, ended_by_script, finish, guarded,
-    no_answer_to_commit, own_settings, ran,
+    LEDGER_LOCK_TIMEOUT, Trouble, Watch, claim, commit_at, ended_by_script, finish, no_answer_to_commit,
+    own_settings,
 };
 use super::waits::Waits;
 use crate::fingerprint::{Fingerprint, Glance, Reach, glance};

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::engine::{Engine, Observed};
 use super::parked::{Left, close};
 use super::stop::Stop;
-use super::{company, stepwise, transaction};
+use super::{company, stepwise, whole};
 use crate::fingerprint::{self, Fingerprint, Reach, changes};
 use crate::ledger::exclusion::{Patience, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
@@ -335,7 +335,7 @@ impl Engine<'_> {
 
     async fn run_script(&mut self, session: &Session) -> Result<(), Stop> {
         if self.job.one_transaction {
-            transaction::run(self, session).await?;
+            whole::run(self, session).await?;
         } else {
             stepwise::run(self, session).await?;
         }

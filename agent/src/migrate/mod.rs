@@ -19,6 +19,7 @@ mod company;
 mod engine;
 mod engine_run;
 mod execute;
+mod guarded;
 mod job;
 mod keep;
 mod locks;
@@ -35,6 +36,7 @@ mod tally;
 mod together;
 mod transaction;
 mod waits;
+mod whole;
 mod witness;
 mod writes;
 

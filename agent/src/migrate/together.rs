@@ -3,11 +3,12 @@
 use stopover_model::sql::TransactionModes;
 
 use super::Engine;
+use super::guarded::guarded;
 use super::job::ScriptStep;
 use super::locks::LockBudget;
 use super::stop::Stop;
 use super::transaction::{
-    Trouble, Watch, begin_as, commit_at, guarded, hold_late_fence, let_go, own_settings, still_inside,
+    Trouble, Watch, begin_as, commit_at, hold_late_fence, let_go, own_settings, still_inside,
 };
 use super::waits::Waits;
 use crate::ledger;

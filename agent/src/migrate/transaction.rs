@@ -1,4 +1,4 @@
-//! A script in one transaction, with its ledger row inside: all of it took effect, or nothing did.
+//! What every work transaction is made of: its opening under the fence, the watch over it, the ledger's words, its COMMIT.
 
 use std::time::Duration;
 
@@ -8,16 +8,10 @@ use stopover_model::sql::quoted;
 use stopover_model::sql::{Isolation, TransactionModes};
 use tokio_postgres::SimpleQueryMessage;
 
+use super::Engine;
 use super::engine::Observed;
-use super::execute::{Sent, send};
-use super::job::ScriptStep;
-use super::keep;
-use super::locks::LockBudget;
-use super::place::statement_error;
 use super::stop::Stop;
-use super::waits::Waits;
-use super::{Engine, at_once};
-use crate::fingerprint::{Counts, Reach, stop_looking};
+use crate::fingerprint::{Reach, stop_looking};
 use crate::ledger::{self, Direction, HistoryEntry, MigrationState, NewMigration};
 use crate::postgres::{DatabaseError, QueryError, Session};
 
@@ -48,103 +42,6 @@ impl From<Stop> for Trouble {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }
-}
-
-/// Runs the script to its COMMIT, again and again while locks are not to be had.
-pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
-    let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
-    loop {
-        let rows_before = engine.tally.rows;
-        match attempt(engine, session).await {
-            Ok(()) => {
-                engine.say_what_was_kept();
-                return Ok(());
-            }
-            Err(trouble) => {
-                engine.kept.clear();
-                engine.tally.rows = rows_before;
-                let_go(session, &trouble).await;
-                match trouble {
-                    Trouble::Locked { index, error } => {
-                        budget.wait(engine, session, index, error, Effect::None).await?;
-                    }
-                    Trouble::Stop(stop) => return Err(stop),
-                }
-            }
-        }
-    }
-}
-
-async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Trouble> {
-    if engine.goes_at_once() {
-        return at_once::attempt(engine, session).await;
-    }
-    let modes = engine.job.modes;
-    let Opened { role, counts, watch } = open(engine, session, modes).await?;
-    role.take_on(session).await?;
-    if engine.reach == Reach::Anything {
-        session.forget_prepared();
-    }
-    let steps = std::mem::take(&mut engine.job.steps);
-    let run = run_all(engine, session, &steps, watch).await;
-    engine.job.steps = steps;
-    run?;
-    if modes.one_snapshot() {
-        still_inside(engine, session, watch).await?;
-        own_settings(session).await?;
-        hold_late_fence(engine, session, modes, engine.job.last()).await?;
-        claim(engine, session).await?;
-    } else {
-        engine.seen = None;
-        let (inside, seen) = tokio::join!(still_inside(engine, session, watch), engine.see(session, counts));
-        inside?;
-        engine.seen = seen?;
-    }
-    finish(engine, session).await
-}
-
-/// A transaction before the script's first statement.
-struct Opened {
-    role: ScriptRole,
-    counts: Option<Counts>,
-    watch: Watch,
-}
-
-/// Opens the script's transaction with the ledger's row inside; in one round trip where nothing of it can be done without
-/// the transaction: the row alone is added only where the fence is held.
-async fn open(engine: &Engine<'_>, session: &Session, modes: TransactionModes) -> Result<Opened, Trouble> {
-    if modes.one_snapshot() {
-        let role = begin_as(engine, session, modes).await?;
-        return Ok(Opened { role, counts: None, watch: Watch::over(session, modes).await? });
-    }
-    let rest =
-        async { tokio::join!(claim(engine, session), engine.count(session), Watch::over(session, modes)) };
-    let only_the_row = engine.reach != Reach::Anything && engine.replaces.is_none();
-    let (role, (claimed, counts, watch)) = if only_the_row {
-        let (role, rest) = tokio::join!(begin_as(engine, session, modes), rest);
-        (role?, rest)
-    } else {
-        (begin_as(engine, session, modes).await?, rest.await)
-    };
-    claimed?;
-    Ok(Opened { role, counts: counts?, watch: watch? })
-}
-
-async fn run_all(
-    engine: &mut Engine<'_>,
-    session: &Session,
-    steps: &[ScriptStep<'_>],
-    watch: Watch,
-) -> Result<(), Trouble> {
-    let mut waits = Waits::together(engine.job.locks.lock_timeout);
-    for step in steps {
-        if engine.context.cancel.is_cancelled() {
-            return Err(Stop::cancelled(Effect::None).into());
-        }
-        let rows = guarded(engine, session, step, &mut waits, watch).await?;
-        engine.tally.rows += rows;
-    }
-    Ok(())
 }
 
 /// How it is seen that the script has not ended the transaction that it runs in.
@@ -196,50 +93,6 @@ pub(super) async fn hold_late_fence(
         return Ok(());
     }
     Err(Stop::fenced("a newer attempt", Effect::None).into())
-}
-
-/// Runs a statement inside a transaction. The settings are made anew before it, in the same round trip, since the
-/// statement before it may have changed them.
-pub(super) async fn guarded(
-    engine: &mut Engine<'_>,
-    session: &Session,
-    step: &ScriptStep<'_>,
-    waits: &mut Waits,
-    watch: Watch,
-) -> Result<u64, Trouble> {
-    let covered = keep::before(engine, session, step, waits).await?;
-    let guard = format!(
-        "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0; {}",
-        waits.lock_timeout().as_millis(),
-        if matches!(watch, Watch::Number(_)) { CURRENT_ID } else { "" }
-    );
-    let (settings, sent) =
-        tokio::join!(session.client().simple_query(&guard), send(engine, session, step, waits));
-    let rows = ran(engine, step, sent)?;
-    let settings = settings.map_err(|e| Stop::query(session.error(e), "make the session's settings anew"))?;
-    if matches!(watch, Watch::Number(id) if number(&first_value(&settings)) != id) {
-        return Err(ended_by_script(engine).into());
-    }
-    if let Some(covered) = covered {
-        keep::behind(session, step, covered).await?;
-    }
-    Ok(rows)
-}
-
-/// What became of a statement inside a transaction: the rows that it touched, or why the transaction is over.
-pub(super) fn ran(engine: &Engine<'_>, step: &ScriptStep<'_>, sent: Sent) -> Result<u64, Trouble> {
-    match sent {
-        Sent::Done { rows } => Ok(rows),
-        Sent::Cancelled => Err(Stop::cancelled(Effect::None).into()),
-        Sent::Error(error) if error.is_lock() => Err(Trouble::Locked { index: step.index, error }),
-        Sent::Waited(_) => {
-            Err(Trouble::Locked { index: step.index, error: waited_too_long(engine.job.locks.lock_timeout) })
-        }
-        Sent::Error(QueryError::Lost(why)) => Err(Stop::LookAgain { why, in_doubt: false }.into()),
-        Sent::Error(error) => {
-            Err(Stop::failed(statement_error(&engine.job, step, error, Effect::None)).into())
-        }
-    }
 }
 
 /// As PostgreSQL says it of one wait.
@@ -475,7 +328,7 @@ async fn rollback(session: &Session) {
 }
 
 /// Of the transaction that the session is in.
-const CURRENT_ID: &str = "SELECT pg_catalog.txid_current_if_assigned()";
+pub(super) const CURRENT_ID: &str = "SELECT pg_catalog.txid_current_if_assigned()";
 
 pub(super) async fn ask(session: &Session, sql: &str) -> Result<String, Stop> {
     let answer = session.client().simple_query(sql).await;
@@ -483,7 +336,7 @@ pub(super) async fn ask(session: &Session, sql: &str) -> Result<String, Stop> {
     Ok(first_value(&answer))
 }
 
-fn first_value(answer: &[SimpleQueryMessage]) -> String {
+pub(super) fn first_value(answer: &[SimpleQueryMessage]) -> String {
     let rows = answer.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
@@ -492,7 +345,7 @@ fn first_value(answer: &[SimpleQueryMessage]) -> String {
 }
 
 /// 0 where there is none.
-fn number(text: &str) -> i64 {
+pub(super) fn number(text: &str) -> i64 {
     text.parse().unwrap_or_default()
 }
 

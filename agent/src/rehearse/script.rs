@@ -11,19 +11,12 @@ use stopover_model::report::{CheckResult, ErrorClass, Outcome, RehearsedRun, Ste
 use stopover_model::sql::StatementKind;
 
 use super::relay::Relay;
+use super::verdict::Way;
 use super::{Rehearsal, verdict};
 use crate::fingerprint::Fingerprint;
 use crate::migrate::{Engine, Job, MigrateWork, Parking, Witness};
 use crate::step::{Reporter, StepContext};
 use crate::verify::{self, VerifyRequest};
-
-/// Which of a migration's scripts, and for the how-manieth time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Up,
-    Down,
-    Again,
-}
 
 /// What came of it.
 pub(super) struct Ran {

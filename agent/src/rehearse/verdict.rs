@@ -3,7 +3,13 @@
 use stopover_model::migration::Migration;
 use stopover_model::report::{ErrorClass, StepError};
 
-use super::script::Way;
+/// Which of a migration's scripts, and for the how-manieth time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Up,
+    Down,
+    Again,
+}
 
 /// So many objects are named in an error; the report has all.
 const MOST_NAMED: usize = 3;

@@ -4,9 +4,9 @@ use stopover_model::report::StepError;
 use stopover_model::saved::{RestoredValues, SavedWhat};
 use stopover_model::sql::{Name, quoted};
 
+use super::batch::{RestoreWork, note};
 use super::manifest::Entry;
 use super::relation::Column;
-use super::restore::{RestoreWork, note};
 use super::{SCHEMA, act, shown_table, typed};
 use crate::postgres::{QueryError, Session};
 

@@ -11,6 +11,7 @@
 
 mod act;
 mod anew;
+mod batch;
 mod columns_of;
 mod definition;
 mod keep;
@@ -23,13 +24,14 @@ mod rows;
 mod typed;
 mod values;
 
+pub use batch::RestoreWork;
 pub(crate) use keep::{CHANGED_SETTINGS, Keeper, Target, WRITING, targets};
 pub(crate) use look::{Gone, Looked, look};
 pub use manifest::list;
 pub(crate) use manifest::of_rollbacks;
 pub use purge::purge;
 pub(crate) use purge::purge_older;
-pub use restore::{RestoreWork, restore};
+pub use restore::restore;
 
 use stopover_model::sql::Name;
 

@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use stopover_model::id::SavedId;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::saved::{RestoredValues, SavedWhat};
 use stopover_model::sql::{Name, quoted};
 use tokio_postgres::types::Type;
 
+use super::batch::{RestoreWork, note};
 use super::manifest::Entry;
 use super::{SCHEMA, act, anew, rows, shown_table, values};
 use crate::postgres::{QueryError, Session};
@@ -22,33 +22,12 @@ const TURN: Duration = Duration::from_secs(20);
 /// Of the kept table, in a batch.
 const BLOCKS: i64 = 64;
 
-/// What to put back, and how.
-#[derive(Debug, Clone)]
-pub struct RestoreWork {
-    pub id: SavedId,
-    pub by: String,
-    /// Into another table; one that is not there is made of nothing but the saved values.
-    pub into: Option<Name>,
-    /// What the rows hold by now is replaced.
-    pub overwrite: bool,
-    /// It goes on where a call before it has ended.
-    pub goes_on: bool,
-}
-
 /// How a batch of kept rows is put back.
 pub(super) enum Way {
     /// Values into rows that are there.
     Values(values::Values),
     /// Rows that are not there.
     Rows(rows::Rows),
-}
-
-/// What a batch has done.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Batch {
-    pub(super) restored: u64,
-    pub(super) kept: u64,
-    pub(super) missing: u64,
 }
 
 /// Puts back as much as a turn allows.
@@ -133,31 +112,4 @@ async fn in_batches(
         from = through;
     }
     Ok(restored)
-}
-
-/// The checkpoint. What a first batch restores is counted anew.
-pub(super) async fn note(
-    session: &Session,
-    entry: &Entry,
-    work: &RestoreWork,
-    rows: u64,
-    through: Option<i64>,
-    first: bool,
-) -> Result<(), QueryError> {
-    let sql = "UPDATE stopover_saved.manifest SET restored_at = clock_timestamp(), restored_by = $2, restored_through = $4, \
-                   restored_rows = CASE WHEN $5 THEN 0 ELSE coalesce(restored_rows, 0) END + $3 WHERE id = $1";
-    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-    session
-        .execute(
-            sql,
-            &[
-                (&entry.saved.id.as_str(), Type::TEXT),
-                (&work.by.as_str(), Type::TEXT),
-                (&rows, Type::INT8),
-                (&through, Type::INT8),
-                (&first, Type::BOOL),
-            ],
-        )
-        .await
-        .map(|_| ())
 }

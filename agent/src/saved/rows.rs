@@ -3,9 +3,9 @@
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Name, quoted};
 
+use super::batch::Batch;
 use super::columns_of::columns_of;
 use super::manifest::Entry;
-use super::restore::Batch;
 use super::values::cast;
 use super::{shown_table, typed};
 use crate::postgres::{QueryError, Session};

@@ -3,10 +3,10 @@
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Name, quoted};
 
+use super::batch::Batch;
 use super::columns_of::{There, columns_of};
 use super::manifest::Entry;
 use super::relation::Column;
-use super::restore::Batch;
 use super::shown_table;
 use crate::postgres::{QueryError, Session};
 

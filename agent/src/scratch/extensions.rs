@@ -3,7 +3,6 @@
 
 use stopover_model::report::StepError;
 
-use super::make::Source;
 use super::name::ScratchName;
 use super::place::{identifier, literal};
 use crate::postgres::{Session, step_error};
@@ -38,16 +37,17 @@ pub(super) async fn of(session: &Session) -> Result<Vec<Extension>, StepError> {
 pub(super) async fn prepare(
     context: &StepContext,
     inside: &Session,
-    source: &Source,
+    wanted: &[Extension],
+    has_public: bool,
     owner: Option<&ScratchName>,
 ) -> Result<Vec<String>, StepError> {
     let failed = |error| inside.error(error).into_step_error("prepare the scratch database");
     let present = of(inside).await?;
-    let gone = present.iter().filter(|there| !source.extensions.iter().any(|e| e.name == there.name));
+    let gone = present.iter().filter(|there| !wanted.iter().any(|e| e.name == there.name));
     let mut sql: Vec<String> =
         gone.map(|there| format!("DROP EXTENSION {}", identifier(&there.name))).collect();
     match owner {
-        _ if !source.has_public => sql.push("DROP SCHEMA public".to_owned()),
+        _ if !has_public => sql.push("DROP SCHEMA public".to_owned()),
         Some(owner) => sql.push(format!("ALTER SCHEMA public OWNER TO {}", owner.as_str())),
         None => {}
     }
@@ -57,12 +57,12 @@ pub(super) async fn prepare(
         done.map_err(failed)?;
     }
     let mut schemas = Vec::new();
-    for wanted in &source.extensions {
-        if present.iter().any(|there| there.name == wanted.name && there.version == wanted.version) {
+    for extension in wanted {
+        if present.iter().any(|there| there.name == extension.name && there.version == extension.version) {
             continue;
         }
-        if make(context, inside, wanted, owner).await && !wanted.is_in_given_schema() {
-            schemas.push(wanted.schema.clone());
+        if make(context, inside, extension, owner).await && !extension.is_in_given_schema() {
+            schemas.push(extension.schema.clone());
         }
     }
     if let Some(owner) = owner {

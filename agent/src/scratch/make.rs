@@ -56,7 +56,14 @@ pub(super) async fn make(context: &StepContext, home: &Home, name: &ScratchName)
 
     let database = home.database.beside(name.as_str(), None);
     let inside = database.connect(&home.purpose).await?;
-    let prepared = extensions::prepare(context, &inside, &source, restorer.as_ref().map(|_| name)).await;
+    let prepared = extensions::prepare(
+        context,
+        &inside,
+        &source.extensions,
+        source.has_public,
+        restorer.as_ref().map(|_| name),
+    )
+    .await;
     inside.close().await;
     let schemas = prepared?;
     let restorer = match restorer {

@@ -10,9 +10,9 @@ use stopover_model::sql::notice_progress;
 
 use super::backfill;
 use super::bar::{self, Meter};
-use crate::render::event::summary;
 use crate::render::line::{Line, Tone};
 use crate::render::number::{between, ticking};
+use crate::render::script::summary;
 use crate::render::{View, estimate};
 
 /// Of all running steps.

@@ -10,6 +10,7 @@ use stopover_model::report::{LogLine, Outcome, StepReport};
 
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
+use super::script::summary;
 use super::{Depth, View, check, error, estimate, impact, rehearsal, step, waiting, way_back};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
@@ -234,22 +235,6 @@ fn statement(deployment: &Deployment, key: &StepKey, index: u32) -> Line {
             .dim(format!(" (line {line}: {text})")),
         None => Line::new().plain(format!("statement {}", index + 1)),
     }
-}
-
-/// How many statements the script of a step has, and the line and text of one of them.
-#[must_use]
-pub fn summary<'a>(deployment: &'a Deployment, key: &StepKey, index: u32) -> Option<(usize, u32, &'a str)> {
-    let id = key.migration.as_ref()?;
-    let migration = deployment.migration(id)?;
-    let script = match key.kind {
-        StepKind::Rollback => migration.down.as_ref()?,
-        _ => match deployment.stage(key.stage)?.target(&key.database)?.action(id)? {
-            Action::Apply { variant, .. } => migration.script(*variant),
-            Action::Skip => return None,
-        },
-    };
-    let statement = script.statements.get(index as usize)?;
-    Some((script.statements.len(), statement.line, &statement.text))
 }
 
 fn stage_end(outcome: StageOutcome) -> Line {

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod rehearsal;
 pub mod rollback;
 pub mod saved;
+pub mod script;
 pub mod step;
 pub mod tree;
 pub mod waiting;

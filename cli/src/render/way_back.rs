@@ -5,9 +5,9 @@ use stopover_model::event::{DeploymentOutcome, StageOutcome, StepKey};
 use stopover_model::report::{BackupReport, RollbackReport, StepReport};
 
 use super::View;
-use super::event::summary;
 use super::line::{Line, Tone};
 use super::rollback::taken_lines;
+use super::script::summary;
 
 /// While somebody decides about a stage in which something is: when taking it back is the better way.
 #[must_use]

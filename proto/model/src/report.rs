@@ -15,7 +15,7 @@ use crate::drift::Drift;
 use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
 use crate::migration::Variant;
-use crate::rollback::Taken;
+use crate::rollback::taken::Taken;
 use crate::saved::Saved;
 
 pub use backup::{BackupReport, RestorePoint, RestoreProof};
