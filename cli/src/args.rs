@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::history::Tool;
-use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName, SavedId};
+use stopover_model::id::{
+    DatabaseName, EnvironmentName, GroupName, MigrationId, OperatorName, PipelineName, SavedId, TokenId,
+};
 use stopover_model::layout::Layout;
 
 const EXIT_CODES: &str = "\
@@ -114,6 +116,17 @@ pub enum Command {
         #[command(flatten)]
         id: Id,
     },
+    /// Agree to what is planned for a stage that needs approvals; never one's own deployment, and each person once
+    Approve(ApproveArgs),
+    /// Say no to what is planned for a stage: the deployment is held until somebody resumes or cancels it
+    Reject(RejectArgs),
+    /// Say that an item of a stage's checklist is done
+    Tick(TickArgs),
+    /// Say what a deployment waits for: since when, until when, who can resolve it, and with which command
+    Explain {
+        #[command(flatten)]
+        id: Id,
+    },
     /// Change how fast a deployment's backfills go, at once and until it ends
     Throttle(ThrottleArgs),
     /// Say what is true of a step whose outcome is UNKNOWN, or of a rollback that failed, after looking at the database
@@ -143,6 +156,9 @@ pub enum Command {
     /// Agents: who works beside the databases of an environment
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Tokens: who may ask this server for something
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Pipelines: the way from one environment to the next
     #[command(subcommand)]
     Pipeline(PipelineCommand),
@@ -296,6 +312,45 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("a time of nothing is none; leave the option out".to_owned()),
         read => read,
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// The environment; else the stage that waits
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
+    /// Why; kept in the deployment's log
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub reason: String,
+    /// Refuse to approve anything but the plan that `stopover explain` showed with this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<Digest>,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// The environment; else the stage that waits
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
+    /// Why; shown to everybody who looks
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TickArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// Its text, as `stopover status` shows it; several may be given
+    #[arg(required = true, value_name = "ITEM")]
+    pub items: Vec<String>,
+    /// The environment; else the first one that has such an item
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
 }
 
 #[derive(Debug, Args)]
@@ -530,6 +585,48 @@ pub enum AgentCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, which is shown once; for administrators
+    Create(CreateTokenArgs),
+    /// List tokens, by the names of those who hold them
+    List,
+    /// Make a token useless at once; for administrators
+    Revoke {
+        /// As `stopover token list` shows it
+        id: TokenId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CreateTokenArgs {
+    /// Whose it is: a person's name, or a program's; whoever holds several is one person
+    pub name: OperatorName,
+    /// A group that a pipeline's `approvers` may name; may be given several times
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<GroupName>,
+    /// How long it is good, such as 90d; or never
+    #[arg(long, default_value = "90d", value_name = "TIME", value_parser = good_for)]
+    pub expires: GoodFor,
+    /// It may make and revoke tokens
+    #[arg(long)]
+    pub admin: bool,
+}
+
+/// How long a token is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoodFor {
+    Ever,
+    Time(Duration),
+}
+
+fn good_for(text: &str) -> Result<GoodFor, String> {
+    if text == "never" {
+        return Ok(GoodFor::Ever);
+    }
+    duration(text).map(GoodFor::Time).map_err(|why| format!("{why}; or write never"))
+}
+
+#[derive(Debug, Subcommand)]
 pub enum PipelineCommand {
     /// Store a pipeline under its name
     Apply { file: PathBuf },
@@ -620,6 +717,12 @@ mod tests {
             ("stopover deploy a --expect-digest 12", ErrorKind::ValueValidation),
             ("stopover rollback x --plan --yes", ErrorKind::ArgumentConflict),
             ("stopover deploy a --again", ErrorKind::InvalidValue),
+            ("stopover reject x", ErrorKind::MissingRequiredArgument),
+            ("stopover reject x --reason=", ErrorKind::InvalidValue),
+            ("stopover tick x", ErrorKind::MissingRequiredArgument),
+            ("stopover token create Anna", ErrorKind::ValueValidation),
+            ("stopover token create anna --expires 0s", ErrorKind::ValueValidation),
+            ("stopover token create anna --group group:dba", ErrorKind::ValueValidation),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),
             ("stopover resolve x --applied --not-applied", ErrorKind::ArgumentConflict),
             ("stopover environment create Production", ErrorKind::ValueValidation),

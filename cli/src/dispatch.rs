@@ -2,8 +2,9 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, adopt, agent, backup, baseline, cancel, completions, deploy, drift, environment, lint, list,
-    pause, pipeline, plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, watch,
+    Context, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift, environment,
+    explain, lint, list, pause, pipeline, plan, rehearse, resolve, resume, rollback, saved, statements,
+    status, throttle, tick, token, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -23,6 +24,10 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Rollback(args) => rollback::run(&context, &args).await,
         Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
         Command::Resume { id } => resume::run(&context, &id.id).await,
+        Command::Approve(args) => approve::approve(&context, &args).await,
+        Command::Reject(args) => approve::reject(&context, &args).await,
+        Command::Tick(args) => tick::run(&context, &args).await,
+        Command::Explain { id } => explain::run(&context, &id.id).await,
         Command::Throttle(args) => throttle::run(&context, &args).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
         Command::Adopt(args) => adopt::run(&context, &args).await,
@@ -34,6 +39,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Lint(args) => lint::run(&context, &args),
         Command::Environment(command) => environment::run(&context, command).await,
         Command::Agent(command) => agent::run(&context, command).await,
+        Command::Token(command) => token::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,
         Command::Dev(args) => crate::dev::run(&args, context.output).await,
         Command::Completions { shell } => completions::run(&context, shell),

@@ -1,4 +1,4 @@
-//! The first operator: made when nobody holds a token yet.
+//! The first operator: made when nobody holds an administrator's token that is good.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use stopover_model::id::InvalidId;
 use stopover_proto::token::OperatorToken;
 
 use crate::data_dir::{DataDirError, write_private};
-use crate::store::{Store, StoreError};
+use crate::store::{NewToken, Store, StoreError};
 
 const FIRST_OPERATOR: &str = "admin";
 
@@ -37,7 +37,8 @@ pub struct Welcome<'a> {
     pub token_file: Option<&'a Path>,
 }
 
-/// Makes the operator `admin` where there is no operator at all, and shows the token. Says whether it did.
+/// Makes a token of the operator `admin` where no administrator has one that is good, and shows it: nobody could make
+/// another otherwise. Says whether it did.
 ///
 /// The token is shown before it counts: a crash in between leaves a useless token and the next start makes another, while
 /// the other way round nobody could ever get in.
@@ -48,25 +49,41 @@ pub async fn make_first_operator(
     now: Timestamp,
     mut out: impl Write + Send,
 ) -> Result<bool, FirstStartError> {
-    if store.operator_count().await? > 0 {
+    if store.has_admin(now).await? {
         return Ok(false);
     }
+    let first = store.operator_tokens().await?.is_empty();
     let token = OperatorToken::new(random);
     if let Some(file) = welcome.token_file {
         write_private(file, &format!("{}\n", token.expose()))?;
     } else {
-        let print = out.write_all(welcome.text(&token).as_bytes()).and_then(|()| out.flush());
+        let print = out.write_all(welcome.text(&token, first).as_bytes()).and_then(|()| out.flush());
         print.map_err(FirstStartError::Print)?;
     }
-    store.create_operator_token(&FIRST_OPERATOR.parse()?, &token.hash(), now).await?;
+    let (operator, hash) = (FIRST_OPERATOR.parse()?, token.hash());
+    let new = NewToken {
+        operator: &operator,
+        hash: &hash,
+        groups: &[],
+        admin: true,
+        created_by: None,
+        at: now,
+        expires_at: None,
+    };
+    store.create_operator_token(new).await?;
     Ok(true)
 }
 
 impl Welcome<'_> {
-    fn text(&self, token: &OperatorToken) -> String {
+    fn text(&self, token: &OperatorToken, first: bool) -> String {
+        let why = if first {
+            "This is the first start."
+        } else {
+            "No administrator has a token any more that is good."
+        };
         let host = if self.name.contains(':') { format!("[{}]", self.name) } else { self.name.to_owned() };
         format!(
-            "This is the first start. The operator `{FIRST_OPERATOR}` has this token; it is not shown again:\n\n    \
+            "{why} The operator `{FIRST_OPERATOR}` has this token; it is not shown again:\n\n    \
              export STOPOVER_SERVER=https://{host}:{}\n    \
              export STOPOVER_CA={}\n    \
              export STOPOVER_TOKEN={}\n\n\
@@ -80,8 +97,6 @@ impl Welcome<'_> {
 
 #[cfg(test)]
 mod tests {
-    use stopover_model::id::OperatorName;
-
     use super::*;
 
     #[tokio::test]
@@ -101,8 +116,8 @@ mod tests {
         assert!(made && text.contains("STOPOVER_SERVER=https://[::1]:7443\n"), "{text}");
         let token = text.split("STOPOVER_TOKEN=").nth(1).unwrap().lines().next().unwrap();
         let token: OperatorToken = token.parse().unwrap();
-        let who: Option<OperatorName> = store.operator_of_token(&token.hash()).await.unwrap();
-        assert_eq!(who.unwrap().as_str(), "admin");
+        let stored = store.operator_token(&token.hash()).await.unwrap().unwrap();
+        assert!(stored.operator.as_str() == "admin" && stored.admin, "{stored:?}");
 
         let mut again = Vec::new();
         let file = dir.path().join("token");
@@ -128,6 +143,6 @@ mod tests {
         make_first_operator(&store, welcome, [7; 32], Timestamp::UNIX_EPOCH, &mut out).await.unwrap();
         assert!(out.is_empty());
         let token: OperatorToken = std::fs::read_to_string(&file).unwrap().parse().unwrap();
-        assert!(store.operator_of_token(&token.hash()).await.unwrap().is_some());
+        assert!(store.operator_token(&token.hash()).await.unwrap().is_some());
     }
 }

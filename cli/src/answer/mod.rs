@@ -8,6 +8,7 @@ mod list;
 mod plan;
 mod rollback;
 mod saved;
+mod token;
 
 pub use backup::DatabaseBackups;
 pub use drift::DatabaseDrift;
@@ -17,3 +18,4 @@ pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};
 pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 pub use rollback::{DatabaseRollback, RollbackAnswer};
 pub use saved::{DatabaseSaved, FoundSaved};
+pub use token::TokenRow;

@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod agent;
 mod applied;
+pub(crate) mod approve;
 pub(crate) mod backup;
 pub(crate) mod baseline;
 pub(crate) mod cancel;
@@ -10,6 +11,7 @@ pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod drift;
 pub(crate) mod environment;
+pub(crate) mod explain;
 pub(crate) mod lint;
 pub(crate) mod list;
 pub(crate) mod pause;
@@ -24,6 +26,8 @@ pub mod show;
 pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod throttle;
+pub(crate) mod tick;
+pub(crate) mod token;
 pub(crate) mod watch;
 
 pub(crate) use deploy::create as create_deployment;

@@ -234,8 +234,7 @@ mod tests {
             }),
         });
         insta::assert_snapshot!(shown(&story, &weather(&story), 16), @r#"
-        4k2m9x0c1d  users-db  by admin  14:00:00 UTC                              1m 00s
-          001_add_onboarding_completed  Sign-in can send people who have not finished o…
+        … 2 lines above
         ✓ staging  succeeded                                                14:00:14 UTC
         ▸ production  running                                                       45 s
           app
@@ -247,15 +246,16 @@ mod tests {
               statement 2 of 5, line 9: DO $$ DECLARE batch_size CONSTANT BIGINT := 100…
               ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows
             · verify     001_add_onboarding_completed
-        waits for the agent production-1 of production/app, which is away
+        waits since 14:00:24 UTC for the agent production-1 of production/app, which is
+          away
           → see on its machine that production-1 runs and reaches the server; stopover
             agent list
         "#);
         insta::assert_snapshot!(shown(&story, &weather(&story), 6), @r#"
-        … 11 lines above
-              ███░░░░░░░░░░░░░░░░░░░░░░░░░░░  30,000/300,000 rows
+        … 12 lines above
             · verify     001_add_onboarding_completed
-        waits for the agent production-1 of production/app, which is away
+        waits since 14:00:24 UTC for the agent production-1 of production/app, which is
+          away
           → see on its machine that production-1 runs and reaches the server; stopover
             agent list
         "#);

@@ -8,6 +8,7 @@ use stopover_model::id::DatabaseName;
 use stopover_model::plan::{Action, TargetPlan, grouped};
 use stopover_model::report::{LogLine, Outcome, StepReport};
 
+use super::gate::told;
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
 use super::script::summary;
@@ -152,6 +153,14 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         Event::CancelRequested { by } => {
             one(Line::of(Tone::Warn, "to be cancelled").plain(format!(", says {by}")))
         }
+        Event::Approved { stage: index, .. }
+        | Event::Rejected { stage: index, .. }
+        | Event::ApprovalsVoided { stage: index, .. }
+        | Event::Ticked { stage: index, .. }
+        | Event::StageRefreshed { stage: index, .. }
+        | Event::WindowOverridden { stage: index, .. }
+        | Event::HookStarted { stage: index, .. }
+        | Event::HookFinished { stage: index, .. } => one(told::line(stage(*index), &record.event)),
         Event::Finished { outcome } => {
             let good = *outcome == stopover_model::event::DeploymentOutcome::Succeeded;
             let tone = if good { Tone::Good } else { Tone::Bad };

@@ -7,7 +7,7 @@ use stopover_model::duration::human;
 use super::View;
 use super::line::escaped;
 use super::number::{between, relative};
-use crate::answer::{AgentRow, DeploymentRow, EnvironmentRow};
+use crate::answer::{AgentRow, DeploymentRow, EnvironmentRow, TokenRow};
 
 /// Newest first, as they come.
 #[must_use]
@@ -92,6 +92,30 @@ pub fn agents(rows: &[AgentRow], view: View) -> String {
         ]
     });
     table(["AGENT", "ENVIRONMENT", "STATE", "DATABASES", "VERSION", "CERTIFICATE ENDS"], rows, view)
+}
+
+/// With those that are no longer good.
+#[must_use]
+pub fn tokens(rows: &[TokenRow], view: View) -> String {
+    let cells = rows.iter().map(|row| {
+        let groups: Vec<_> = row.groups.iter().map(ToString::to_string).collect();
+        let state = match (row.revoked_at, &row.revoked_by, row.expires_at) {
+            (Some(at), Some(by), _) => format!("revoked {}, by {by}", relative(at, view.now)),
+            (Some(at), None, _) => format!("revoked {}", relative(at, view.now)),
+            (None, _, Some(at)) if at <= view.now => format!("ended {}", relative(at, view.now)),
+            (None, _, Some(at)) => format!("ends {}", relative(at, view.now)),
+            (None, _, None) => "never ends".to_owned(),
+        };
+        [
+            row.id.to_string(),
+            row.operator.to_string(),
+            if groups.is_empty() { "-".to_owned() } else { groups.join(", ") },
+            if row.admin { "yes" } else { "-" }.to_owned(),
+            row.created_by.as_ref().map_or_else(|| "the server".to_owned(), ToString::to_string),
+            state,
+        ]
+    });
+    table(["ID", "NAME", "GROUPS", "ADMIN", "MADE BY", "STATE"], cells, view)
 }
 
 /// Aligned columns within the view's width; every cell is escaped.

@@ -7,6 +7,8 @@ pub mod drift;
 pub mod error;
 pub mod estimate;
 pub mod event;
+pub mod explain;
+pub mod gate;
 pub mod impact;
 pub mod json;
 pub mod line;

@@ -15,7 +15,7 @@ use stopover_model::report::{Inspection, TableInspection};
 use super::View;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
-use super::{error, estimate, saved, step};
+use super::{error, estimate, gate, saved, step};
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
 /// The whole plan.
@@ -95,6 +95,8 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
     if spec.rehearse {
         lines.insert(1, ("first", rehearsal_words(spec).to_owned()));
     }
+    let before = gate::of_spec(spec).into_iter();
+    lines.splice(0..0, before.enumerate().map(|(n, text)| (if n == 0 { "gates" } else { "" }, text)));
     lines.extend(drift_lines(&spec.drift));
     lines.extend(saving(&spec.saving).map(|text| ("drops", text)));
     if spec.locks.show_queries {

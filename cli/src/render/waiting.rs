@@ -4,8 +4,8 @@ use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::event::Waiting;
 
 use super::line::{Line, Tone};
-use super::number::{clock, relative};
-use super::{View, way_back};
+use super::number::{clock, count, relative};
+use super::{View, gate, way_back};
 
 /// What is waited for, then what can be done about it. Empty when nothing is waited for.
 #[must_use]
@@ -13,7 +13,13 @@ pub fn lines(deployment: &Deployment, view: View) -> Vec<Line> {
     let Some(waiting) = &deployment.waiting else {
         return Vec::new();
     };
-    let mut lines = Line::of(Tone::Warn, "waits ").then(reason(waiting, view)).wrapped(view.width, 2);
+    let since = deployment.waiting_since.filter(|at| *at < view.now);
+    let since = since.map(|at| format!("since {} ", clock(at, view.now))).unwrap_or_default();
+    let said = Line::of(Tone::Warn, "waits ").plain(since).then(reason(waiting, view));
+    let mut lines = said.wrapped(view.width, 2);
+    if let Waiting::Gates { environment, gates } = waiting {
+        lines.extend(gate::lines(deployment, environment, gates, view));
+    }
     for advice in advice(deployment, waiting) {
         lines.extend(Line::of(Tone::Busy, "  → ").plain(advice).wrapped(view.width, 4));
     }
@@ -47,10 +53,15 @@ pub fn reason(waiting: &Waiting, view: View) -> Line {
         // A person who pauses need not say why.
         Waiting::Person { cause } if cause.is_empty() => "for a person: it is paused".to_owned(),
         Waiting::Person { cause } => format!("for a person: {cause}"),
+        Waiting::Gates { environment, gates } => {
+            format!("in front of {environment} for {}", count(gates.len() as u64, "gate"))
+        }
     })
 }
 
-fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
+/// What can be done about it, in words and commands.
+#[must_use]
+pub fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
     let id = &deployment.id;
     match waiting {
         Waiting::EnvironmentMissing { environment } => {
@@ -67,7 +78,8 @@ fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
         }
         Waiting::EnvironmentHeld { by, .. } => vec![format!("stopover watch {by}")],
         Waiting::Soak { .. } => way_back::if_something_breaks(deployment).into_iter().collect(),
-        Waiting::Retry { .. } => Vec::new(),
+        // The gates have said so already.
+        Waiting::Retry { .. } | Waiting::Gates { .. } => Vec::new(),
         Waiting::Person { .. } => {
             let stopped = deployment.stages.iter().find(|s| s.rollback_failed());
             let mut advice = stopped

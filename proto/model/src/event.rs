@@ -5,11 +5,13 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::actor::Actor;
 use crate::backfill::Throttle;
 use crate::digest::Digest;
+use crate::gate::{GateWait, HookOutcome};
 use crate::id::{
-    AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId, OperatorName, RunId,
-    Seq,
+    AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, GroupName, HookName, MigrationId,
+    OperatorName, RunId, Seq,
 };
 use crate::lint::LintFinding;
 use crate::pipeline::Pipeline;
@@ -130,6 +132,62 @@ pub enum Event {
         throttle: Throttle,
         by: Actor,
     },
+    /// A person has seen the stage's plans, and agrees to them.
+    Approved {
+        stage: StageIndex,
+        by: OperatorName,
+        /// That the token which was used is in.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupName>,
+        /// Of the stage's plans, as they were seen.
+        digest: Digest,
+        /// May be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// A person does not agree: the deployment is held until it is resumed, and then has to be approved anew.
+    Rejected {
+        stage: StageIndex,
+        by: OperatorName,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupName>,
+        reason: String,
+    },
+    /// The plan is not what the approvals were given for.
+    ApprovalsVoided {
+        stage: StageIndex,
+        why: String,
+    },
+    /// A person says that an item of the stage's checklist is done.
+    Ticked {
+        stage: StageIndex,
+        item: String,
+        by: OperatorName,
+    },
+    /// What was found in the stage's databases is too old to go by: they are inspected, planned and backed up anew.
+    StageRefreshed {
+        stage: StageIndex,
+        why: String,
+    },
+    /// An administrator lets the stage go on outside of its windows.
+    WindowOverridden {
+        stage: StageIndex,
+        by: OperatorName,
+        reason: String,
+    },
+    /// Written before a hook is called, or waited for.
+    HookStarted {
+        stage: StageIndex,
+        hook: HookName,
+        attempt: Attempt,
+    },
+    HookFinished {
+        stage: StageIndex,
+        hook: HookName,
+        attempt: Attempt,
+        outcome: HookOutcome,
+        by: Actor,
+    },
     Finished {
         outcome: DeploymentOutcome,
     },
@@ -178,15 +236,6 @@ pub enum StepKind {
     RollbackBackup,
     /// Of one migration.
     Rollback,
-}
-
-/// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    Operator(OperatorName),
-    /// The pipeline's `on_failure`.
-    Pipeline,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +303,11 @@ pub enum Waiting {
     /// A person must say how to go on.
     Person {
         cause: String,
+    },
+    /// The stage's gates, before its first migration or its next one; all that are closed.
+    Gates {
+        environment: EnvironmentName,
+        gates: Vec<GateWait>,
     },
 }
 
@@ -330,15 +384,6 @@ impl fmt::Display for StepKey {
         match &self.migration {
             Some(migration) => write!(f, "{} {} {migration}", self.database, self.kind),
             None => write!(f, "{} {}", self.database, self.kind),
-        }
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Operator(name) => name.fmt(f),
-            Self::Pipeline => f.pad("the pipeline's on_failure"),
         }
     }
 }

@@ -90,6 +90,18 @@ text_id!(
     OperatorName, "the name of an operator", NAME_RULE, is_name
 );
 text_id!(
+    /// A group that tokens of operators are in: dba.
+    GroupName, "the name of a group", NAME_RULE, is_name
+);
+text_id!(
+    /// An operator's token, for people: the beginning of what is stored of it.
+    TokenId, "a token's id", "use the id as `stopover token list` shows it", is_deployment
+);
+text_id!(
+    /// A hook of a stage.
+    HookName, "the name of a hook", NAME_RULE, is_name
+);
+text_id!(
     /// A migration: the name of its directory.
     MigrationId, "a migration's name", MIGRATION_RULE, is_migration
 );
@@ -132,6 +144,14 @@ impl SavedId {
     #[must_use]
     pub fn from_random(bits: u64) -> Self {
         Self(DeploymentId::from_random(bits).0)
+    }
+}
+
+impl TokenId {
+    /// Of the stored hash of a token: a SHA-256, of which the beginning tells two tokens apart.
+    #[must_use]
+    pub fn of_hash(hash: &str) -> Option<Self> {
+        hash.get(..DeploymentId::LENGTH)?.parse().ok()
     }
 }
 

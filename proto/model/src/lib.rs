@@ -7,6 +7,7 @@
 //! This crate never reads a clock, draws a random number, opens a file or talks to anything: all of that arrives as
 //! arguments.
 
+pub mod actor;
 pub mod backfill;
 pub mod backup;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod digest;
 pub mod drift;
 pub mod duration;
 pub mod event;
+pub mod gate;
 pub mod history;
 pub mod id;
 pub mod impact;

@@ -1,5 +1,6 @@
 //! A pipeline: where a change goes, in which order, and what must be true on the way.
 
+mod approvals;
 mod backfill;
 mod backup;
 mod drift;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 
+use approvals::RawGates;
+pub use approvals::{ApprovalSettings, Approver, check_checklist};
 use backfill::RawBackfill;
 pub use backfill::{BackfillSettings, VacuumAfter};
 use backup::RawBackup;
@@ -87,6 +90,11 @@ pub struct StageSpec {
     /// Whether what is dropped is saved.
     #[serde(default, skip_serializing_if = "SaveSettings::is_default")]
     pub saving: SaveSettings,
+    #[serde(default, skip_serializing_if = "ApprovalSettings::is_default")]
+    pub approvals: ApprovalSettings,
+    /// What people have to have done before the first migration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<String>,
 }
 
 /// What happens when a step of the stage fails.
@@ -185,19 +193,19 @@ struct RawStage {
     #[serde(default)]
     drift_ignore: Vec<toml::Spanned<String>>,
     sample: Option<bool>,
-    #[serde(default)]
-    rehearse: bool,
+    rehearse: Option<bool>,
     allow_cluster_effects: Option<toml::Spanned<bool>>,
     save: Option<bool>,
     save_within: Option<toml::Spanned<String>>,
     saved_for: Option<toml::Spanned<String>>,
+    approvals: Option<toml::Spanned<i64>>,
+    approvers: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
-    approvals: Option<toml::Spanned<toml::Value>>,
-    approvers: Option<toml::Spanned<toml::Value>>,
     window: Option<toml::Spanned<toml::Value>>,
     freeze: Option<toml::Spanned<toml::Value>>,
     hook: Option<toml::Spanned<toml::Value>>,
-    checklist: Option<toml::Spanned<toml::Value>>,
+    #[serde(default)]
+    checklist: Vec<toml::Spanned<String>>,
 }
 
 impl RawStage {
@@ -235,8 +243,14 @@ impl RawStage {
             show_queries: self.show_queries,
         };
         let locks = locks.read(file, text)?;
-        let rehearsal =
-            RawRehearse { rehearse: self.rehearse, allow_cluster_effects: self.allow_cluster_effects };
+        let gates =
+            RawGates { approvals: &self.approvals, approvers: &self.approvers, checklist: &self.checklist };
+        let (approvals, checklist) = (gates.approvals(file, text)?, gates.checklist(file, text)?);
+        let rehearsal = RawRehearse {
+            written: self.rehearse,
+            approved: approvals.needed > 0,
+            allow_cluster_effects: self.allow_cluster_effects,
+        };
         let mut backup = backup::read(self.backup.as_ref(), file, text)?;
         let level = backup::level_written(self.backup.as_ref());
         let rehearsal = rehearsal.read((&mut backup, level), file, text)?;
@@ -258,18 +272,13 @@ impl RawStage {
             rehearse: rehearsal.rehearse,
             allow_cluster_effects: rehearsal.allow_cluster_effects,
             saving,
+            approvals,
+            checklist,
         })
     }
 
     fn refuse_unsupported(&self, file: &str, text: &str) -> Result<(), ConfigError> {
-        let keys = [
-            ("approvals", &self.approvals),
-            ("approvers", &self.approvers),
-            ("window", &self.window),
-            ("freeze", &self.freeze),
-            ("hook", &self.hook),
-            ("checklist", &self.checklist),
-        ];
+        let keys = [("window", &self.window), ("freeze", &self.freeze), ("hook", &self.hook)];
         match keys.into_iter().find_map(|(key, value)| value.as_ref().map(|v| (key, v.span()))) {
             None => Ok(()),
             Some((key, span)) => {
@@ -304,7 +313,7 @@ mod tests {
     fn what_is_not_supported_is_refused_where_it_stands() {
         let stage = "name = \"p\"\n[[stage]]\nenvironment = \"s\"\n";
         for (line, expected) in [
-            ("approvals = 1", "pipeline.toml:4:13: `approvals` is not supported yet"),
+            ("freeze = [\"2026-12-20/2027-01-04\"]", "pipeline.toml:4:10: `freeze` is not supported yet"),
             ("rehearse = \"yes\"", "expected a boolean"),
             (
                 "backup = \"decoded\"\nrehearse = true",

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::actor::Actor;
 use crate::digest::Digest;
-use crate::event::Actor;
 use crate::id::{DeploymentId, EnvironmentName, MigrationId};
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 use crate::report::{ErrorClass, StepError};

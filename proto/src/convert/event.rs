@@ -39,6 +39,14 @@ wire_choice!(Event, event {
     "cancel_requested" CancelRequested { by: message },
     "finished" Finished { outcome: enumeration },
     "throttled" Throttled { throttle: message, by: message },
+    "approved" Approved { stage: stage, by: name, groups: names, digest: digest, reason: plain },
+    "rejected" Rejected { stage: stage, by: name, groups: names, reason: plain },
+    "approvals_voided" ApprovalsVoided { stage: stage, why: plain },
+    "ticked" Ticked { stage: stage, item: plain, by: name },
+    "stage_refreshed" StageRefreshed { stage: stage, why: plain },
+    "window_overridden" WindowOverridden { stage: stage, by: name, reason: plain },
+    "hook_started" HookStarted { stage: stage, hook: name, attempt: attempt },
+    "hook_finished" HookFinished { stage: stage, hook: name, attempt: attempt, outcome: message, by: message },
 });
 
 wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });
@@ -64,6 +72,7 @@ impl From<Actor> for v1::Actor {
         let kind = match actor {
             Actor::Operator(operator) => v1::actor::Kind::Operator(name::write(operator)),
             Actor::Pipeline => v1::actor::Kind::Pipeline(true),
+            Actor::Hook(hook) => v1::actor::Kind::Hook(name::write(hook)),
         };
         Self { kind: Some(kind) }
     }
@@ -75,6 +84,7 @@ impl TryFrom<v1::Actor> for Actor {
     fn try_from(wire: v1::Actor) -> Result<Self, InvalidWire> {
         match wire.kind.ok_or_else(|| InvalidWire::missing("kind"))? {
             v1::actor::Kind::Operator(operator) => Ok(Self::Operator(name::read(operator, "operator")?)),
+            v1::actor::Kind::Hook(hook) => Ok(Self::Hook(name::read(hook, "hook")?)),
             v1::actor::Kind::Pipeline(true) => Ok(Self::Pipeline),
             v1::actor::Kind::Pipeline(false) => {
                 Err(InvalidWire::new("pipeline", "is false; when set, it is true"))

@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod expectation;
 pub mod field;
+mod gate;
 mod history;
 mod impact;
 mod inspection;

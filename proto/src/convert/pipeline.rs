@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stopover_model::pipeline::{
-    DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings,
-    StageSpec,
+    ApprovalSettings, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder,
+    Pipeline, SaveSettings, StageSpec, check_checklist,
 };
 
 use super::error::InvalidWire;
@@ -28,7 +28,11 @@ wire_message!(StageSpec {
     rehearse: plain,
     allow_cluster_effects: plain,
     saving: or_default,
+    approvals: approvals,
+    checklist: checklist,
 });
+
+wire_message!(ApprovalSettings { needed: plain, approvers: names });
 
 wire_message!(SaveSettings { save: plain, within: save_within, keep_for: saved_for });
 
@@ -82,6 +86,37 @@ impl TryFrom<v1::Pipeline> for Pipeline {
             }
         }
         Ok(pipeline)
+    }
+}
+
+mod approvals {
+    use super::{ApprovalSettings, InvalidWire, or_default, v1};
+
+    pub(super) fn write(settings: ApprovalSettings) -> Option<v1::ApprovalSettings> {
+        or_default::write(settings)
+    }
+
+    pub(super) fn read(
+        wire: Option<v1::ApprovalSettings>,
+        field: &str,
+    ) -> Result<ApprovalSettings, InvalidWire> {
+        let settings: ApprovalSettings = or_default::read(wire, field)?;
+        settings.check().map_err(|why| InvalidWire::new(field, why))?;
+        Ok(settings)
+    }
+}
+
+mod checklist {
+    use super::{InvalidWire, check_checklist};
+
+    pub(super) fn write(items: Vec<String>) -> Vec<String> {
+        items
+    }
+
+    pub(super) fn read(wire: Vec<String>, field: &str) -> Result<Vec<String>, InvalidWire> {
+        let checked = check_checklist(&wire);
+        checked.map_err(|(place, why)| InvalidWire::new(format!("{field}[{place}]"), why))?;
+        Ok(wire)
     }
 }
 

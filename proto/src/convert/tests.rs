@@ -8,6 +8,7 @@ use stopover_model::drift::{Comparison, Drift, ObjectChange, SchemaLook};
 use stopover_model::event::{
     Actor, DeploymentOutcome, Event, Record, Resolution, StageOutcome, StepKey, StepKind, Waiting,
 };
+use stopover_model::gate::{GateWait, HookOutcome};
 use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, RowState, Tool};
 use stopover_model::impact::{LockMode, SampleWish, WorkKind};
 use stopover_model::lint::ScriptRole;
@@ -99,6 +100,8 @@ fn events() {
     all_come_back::<Event, v1::Event>(samples::events());
     come_back::<Record, v1::Record>(samples::records());
     all_come_back::<Waiting, v1::Waiting>(samples::waitings());
+    all_come_back::<GateWait, v1::GateWait>(samples::gate_waits());
+    all_come_back::<HookOutcome, v1::HookOutcome>(samples::hook_outcomes());
     come_back::<Actor, v1::Actor>(samples::actors());
     come_back::<StepKey, v1::StepKey>(samples::step_keys());
 }

@@ -2,7 +2,7 @@
 
 use stopover_model::event::Waiting;
 
-use super::field::{message, name, optional_name, plain, timestamp};
+use super::field::{message, messages, name, optional_name, plain, timestamp};
 use crate::v1;
 
 wire_choice!(Waiting, waiting {
@@ -13,4 +13,5 @@ wire_choice!(Waiting, waiting {
     "soak" Soak { environment: name, until: timestamp },
     "retry" Retry { step: message, at: timestamp },
     "person" Person { cause: plain },
+    "gates" Gates { environment: name, gates: messages },
 });

@@ -48,6 +48,7 @@ impl Conductor {
         if new.again.is_none() && new.kind == DeploymentKind::Migration {
             self.refuse_quarantined(&new.pipeline, &migrations).await?;
         }
+        refuse_unapprovable(&new.pipeline, &new.by)?;
         let lint = self.lint_new(&new.pipeline, &scripts, digest).await?;
         let bundles: Vec<_> = scripts.iter().map(|m| Bundle { digest: m.digest, files: m.files() }).collect();
         let event = Event::Created {
@@ -113,6 +114,18 @@ impl Conductor {
         }
         Ok((id, deployment.digest))
     }
+}
+
+/// What the one who creates it would be the only one to approve.
+fn refuse_unapprovable(pipeline: &Pipeline, by: &OperatorName) -> Result<(), ConductError> {
+    let stuck = pipeline.stages.iter().find(|stage| !stage.approvals.possible_without(by));
+    let Some(stage) = stuck else { return Ok(()) };
+    Err(ConductError::NobodyCouldApprove {
+        environment: stage.environment.clone(),
+        by: by.clone(),
+        needed: stage.approvals.needed,
+        who: stage.approvals.who(&[by]),
+    })
 }
 
 pub(super) fn check_migrations(migrations: &[Migration]) -> Result<(), ConductError> {

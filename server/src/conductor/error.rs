@@ -3,7 +3,7 @@
 use stopover_lint::UnknownRule;
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
-use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, Seq};
+use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::report::StepError;
 
 use crate::store::StoreError;
@@ -50,6 +50,11 @@ pub enum ConductError {
     /// What was rolled back in one of the pipeline's environments.
     #[error("no deployment was made: {}{}", .0.message, hint(.0))]
     Quarantined(Box<StepError>),
+    #[error(
+        "no deployment was made: {environment} needs approvals ({needed}), nobody approves their own deployment, and without \
+         {by} only {who} could; let another person deploy it, or add approvers to the pipeline: stopover pipeline apply"
+    )]
+    NobodyCouldApprove { environment: EnvironmentName, by: OperatorName, needed: u32, who: String },
     #[error("the pipeline's [lint] can't be followed; correct it with `stopover pipeline apply`")]
     Rule(#[from] UnknownRule),
     #[error("no migration was given")]

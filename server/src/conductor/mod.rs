@@ -32,8 +32,9 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, Stream};
 use jiff::Timestamp;
+use stopover_model::digest::Digest;
 use stopover_model::event::{Resolution, StageIndex, StepKey};
-use stopover_model::id::{DeploymentId, MigrationId, OperatorName, Seq};
+use stopover_model::id::{DeploymentId, GroupName, MigrationId, OperatorName, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,25 @@ pub enum Request {
         /// None: the only one that is UNKNOWN, or the only rollback that failed.
         step: Option<StepKey>,
         resolution: Resolution,
+    },
+    /// To agree to what is planned for a stage. None: the stage that is open, or comes next.
+    Approve {
+        stage: Option<StageIndex>,
+        /// Of the token that was used.
+        groups: Vec<GroupName>,
+        /// Of what was looked at.
+        digest: Digest,
+        reason: String,
+    },
+    Reject {
+        stage: Option<StageIndex>,
+        groups: Vec<GroupName>,
+        reason: String,
+    },
+    /// To say that an item of a stage's checklist is done. None: the first stage with such an item that has not ended.
+    Tick {
+        stage: Option<StageIndex>,
+        item: String,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use stopover_model::deployment::{Deployment, Stage, StageStatus};
 use stopover_model::event::{DeploymentKind, Waiting};
+use stopover_model::gate::GateWait;
 
 use crate::store::Projection;
 
@@ -37,6 +38,7 @@ fn place(deployment: &Deployment) -> String {
         (_, Some(Waiting::AgentAway { .. } | Waiting::NoAgent { .. })) => "waiting for its agent",
         (_, Some(Waiting::Retry { .. })) => "waiting to try again",
         (Some(key), _) => key.kind.as_str(),
+        (None, Some(Waiting::Gates { gates, .. })) => gates.first().map_or("waiting", gate),
         (None, _) => phase(stage),
     };
     format!("{}: {doing}", stage.spec.environment)
@@ -47,6 +49,16 @@ fn kind(deployment: &Deployment) -> &'static str {
     match deployment.kind {
         DeploymentKind::Migration => "",
         DeploymentKind::Rehearsal => "rehearsal ",
+    }
+}
+
+fn gate(gate: &GateWait) -> &'static str {
+    match gate {
+        GateWait::Approvals { .. } => "waiting for approval",
+        GateWait::Checklist { .. } => "waiting for its checklist",
+        GateWait::Hook { .. } => "waiting for a hook",
+        GateWait::Window { .. } | GateWait::WindowTooShort { .. } => "waiting for its window",
+        GateWait::Freeze { .. } => "waiting for the end of a freeze",
     }
 }
 

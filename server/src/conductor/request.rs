@@ -1,8 +1,9 @@
 //! From what an operator asks to the event that says so.
 
 use stopover_model::backfill::Throttle;
-use stopover_model::deployment::{Deployment, StepState};
-use stopover_model::event::{Actor, Event, StepKey};
+use stopover_model::deployment::{Deployment, Stage, StageStatus, StepState};
+use stopover_model::event::{Actor, Event, StageIndex, StepKey};
+use stopover_model::gate::find_item;
 use stopover_model::id::OperatorName;
 
 use super::{ConductError, Request, ThrottleChange};
@@ -13,6 +14,7 @@ pub(super) fn event_of(
     by: OperatorName,
     request: Request,
 ) -> Result<Event, ConductError> {
+    let person = by.clone();
     let by = Actor::Operator(by);
     Ok(match request {
         Request::Cancel => Event::CancelRequested { by },
@@ -29,7 +31,38 @@ pub(super) fn event_of(
             let step = step.map_or_else(|| only_unknown(deployment), Ok)?;
             Event::Resolved { step, resolution, by }
         }
+        Request::Approve { stage, groups, digest, reason } => {
+            let stage = stage.unwrap_or_else(|| next_stage(deployment));
+            Event::Approved { stage, by: person, groups, digest, reason }
+        }
+        Request::Reject { stage, groups, reason } => {
+            let stage = stage.unwrap_or_else(|| next_stage(deployment));
+            Event::Rejected { stage, by: person, groups, reason }
+        }
+        Request::Tick { stage, item } => {
+            let stage = stage.unwrap_or_else(|| stage_with(deployment, &item));
+            let spec = deployment.stage(stage).map(|stage| &stage.spec);
+            // As the pipeline has it; what has no such item is refused by the deployment.
+            let known = spec.and_then(|spec| find_item(spec, &item).ok()).map(str::to_owned);
+            Event::Ticked { stage, item: known.unwrap_or(item), by: person }
+        }
     })
+}
+
+/// The stage that people mean when they name none: the open one, or the one that comes next.
+fn next_stage(deployment: &Deployment) -> StageIndex {
+    let ended = |stage: &Stage| matches!(stage.status, StageStatus::Ended { .. });
+    let mut stages = deployment.indexed_stages();
+    let next = stages.find(|(_, stage)| !ended(stage)).map(|(index, _)| index);
+    next.or_else(|| deployment.indexed_stages().next_back().map(|(index, _)| index)).unwrap_or(StageIndex(0))
+}
+
+fn stage_with(deployment: &Deployment, item: &str) -> StageIndex {
+    let goes_on = |stage: &Stage| !matches!(stage.status, StageStatus::Ended { .. });
+    let open =
+        |stage: &Stage| find_item(&stage.spec, item).is_ok_and(|i| !stage.gates.ticked.contains_key(i));
+    let mut stages = deployment.indexed_stages().filter(|(_, stage)| goes_on(stage));
+    stages.find(|(_, stage)| open(stage)).map_or_else(|| next_stage(deployment), |(index, _)| index)
 }
 
 impl ThrottleChange {

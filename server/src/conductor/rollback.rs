@@ -75,7 +75,8 @@ impl Conductor {
         self.request(id, by, Request::Rollback { stage, to }).await
     }
 
-    async fn state_of(&self, id: &DeploymentId) -> Result<Deployment, ConductError> {
+    /// The deployment as its log has it.
+    pub async fn state_of(&self, id: &DeploymentId) -> Result<Deployment, ConductError> {
         load(&self.shared.store, id).await.map_err(|error| match error {
             LoadError::Store(error) => error.into(),
             LoadError::Missing => ConductError::NoDeployment(id.to_string()),

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
-use stopover_model::id::OperatorName;
+use jiff::Timestamp;
+use stopover_model::id::{GroupName, OperatorName};
 use stopover_proto::token::OperatorToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -16,15 +17,36 @@ use tonic::server::NamedService;
 use tower::Service;
 
 use super::status::RpcError;
+use crate::conductor::Clock;
 use crate::store::Store;
 
 /// Found in the extensions of each request that got through.
 #[derive(Debug, Clone)]
-pub(super) struct Operator(pub(super) OperatorName);
+pub(super) struct Operator {
+    /// The person: whoever holds several tokens is one.
+    pub(super) name: OperatorName,
+    /// Of the token that was used.
+    pub(super) groups: Vec<GroupName>,
+    admin: bool,
+}
 
 impl Operator {
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<OperatorName, RpcError> {
-        request.extensions().get::<Self>().map(|operator| operator.0.clone()).ok_or(RpcError::NoToken)
+        Self::whole(request).map(|operator| operator.name)
+    }
+
+    /// With what their token lets them do.
+    pub(super) fn whole<T>(request: &tonic::Request<T>) -> Result<Self, RpcError> {
+        request.extensions().get::<Self>().cloned().ok_or(RpcError::NoToken)
+    }
+
+    /// The name, where the token is an administrator's.
+    pub(super) fn admin<T>(
+        request: &tonic::Request<T>,
+        wish: &'static str,
+    ) -> Result<OperatorName, RpcError> {
+        let operator = Self::whole(request)?;
+        if operator.admin { Ok(operator.name) } else { Err(RpcError::NotAdmin { by: operator.name, wish }) }
     }
 }
 
@@ -33,11 +55,12 @@ impl Operator {
 pub(super) struct Authenticated<S> {
     inner: S,
     store: Store,
+    clock: Clock,
 }
 
 impl<S> Authenticated<S> {
-    pub(super) fn new(inner: S, store: Store) -> Self {
-        Self { inner, store }
+    pub(super) fn new(inner: S, store: Store, clock: Clock) -> Self {
+        Self { inner, store, clock }
     }
 }
 
@@ -58,11 +81,11 @@ where
         // The one that was asked whether it is ready has to take the call.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let store = self.store.clone();
+        let (store, now) = (self.store.clone(), (self.clock)());
         Box::pin(async move {
-            match operator(&store, request.headers()).await {
-                Ok(name) => {
-                    request.extensions_mut().insert(Operator(name));
+            match operator(&store, now, request.headers()).await {
+                Ok(operator) => {
+                    request.extensions_mut().insert(operator);
                     inner.call(request).await
                 }
                 Err(error) => Ok(Status::from(error).into_http()),
@@ -76,11 +99,18 @@ impl<S: NamedService> NamedService for Authenticated<S> {
 }
 
 /// Tokens are looked up by their hash: how long it takes tells nothing about a secret.
-async fn operator(store: &Store, headers: &HeaderMap) -> Result<OperatorName, RpcError> {
+async fn operator(store: &Store, now: Timestamp, headers: &HeaderMap) -> Result<Operator, RpcError> {
     let header = headers.get(AUTHORIZATION).ok_or(RpcError::NoToken)?;
     let token = header.to_str().ok().and_then(bearer).ok_or(RpcError::BadToken)?;
     let token: OperatorToken = token.parse().map_err(|_| RpcError::BadToken)?;
-    store.operator_of_token(&token.hash()).await?.ok_or(RpcError::BadToken)
+    let found = store.operator_token(&token.hash()).await?.ok_or(RpcError::BadToken)?;
+    if let Some(at) = found.revoked_at {
+        return Err(RpcError::TokenRevoked { id: found.id, at });
+    }
+    match found.expires_at {
+        Some(at) if at <= now => Err(RpcError::TokenEnded { id: found.id, operator: found.operator, at }),
+        _ => Ok(Operator { name: found.operator, groups: found.groups, admin: found.admin }),
+    }
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -67,7 +67,8 @@ pub async fn routes(
     reflection: bool,
 ) -> Result<(Routes, Health), tonic_reflection::server::Error> {
     let control = ControlServer::new(Api::new(services.clone())).max_decoding_message_size(WHOLE_MIGRATIONS);
-    let control = Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), services.store.clone());
+    let control =
+        Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), services.store.clone(), services.clock);
     let enrolment =
         EnrolmentServer::new(Enrolling::new(services.clone())).max_decoding_message_size(SMALL_REQUEST);
     let tunnel = TunnelServer::new(Tunnels::new(services)).max_decoding_message_size(MAX_MESSAGE);

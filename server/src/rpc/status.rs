@@ -3,8 +3,11 @@
 
 use std::error::Error;
 
+use jiff::Timestamp;
 use stopover_model::config::ConfigError;
-use stopover_model::id::{AgentName, EnvironmentName, InvalidId, PipelineName};
+use stopover_model::deployment::IllegalEvent;
+use stopover_model::gate::GateRefusal;
+use stopover_model::id::{AgentName, EnvironmentName, InvalidId, OperatorName, PipelineName, TokenId};
 use stopover_proto::convert::{AtField as _, InvalidBundle, InvalidWire};
 use stopover_proto::token::InvalidToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -26,6 +29,24 @@ pub(super) enum RpcError {
     NoToken,
     #[error("the operator's token is not known here; check STOPOVER_TOKEN and STOPOVER_SERVER")]
     BadToken,
+    #[error("the token {id} was revoked on {}; ask an administrator for another", day(at))]
+    TokenRevoked { id: TokenId, at: Timestamp },
+    #[error(
+        "the token {id} was good until {}; ask an administrator for another: stopover token create {operator}",
+        day(at)
+    )]
+    TokenEnded { id: TokenId, operator: OperatorName, at: Timestamp },
+    #[error(
+        "only an administrator may {wish}, and the token of {by} is none's; `stopover token list` shows whose are"
+    )]
+    NotAdmin { by: OperatorName, wish: &'static str },
+    #[error("there is no token {0}; `stopover token list` shows them")]
+    NoSuchToken(TokenId),
+    #[error(
+        "the token {0} is the last one of an administrator: without it nobody could make tokens; make another first: \
+         stopover token create NAME --admin"
+    )]
+    LastAdmin(TokenId),
     #[error("the request is larger than {} KiB, which is the most that this call takes", limit / 1024)]
     TooLarge { limit: usize },
     #[error("{0}")]
@@ -88,6 +109,11 @@ impl RpcError {
         match self {
             Self::NoToken => (Code::Unauthenticated, "no_token"),
             Self::BadToken => (Code::Unauthenticated, "bad_token"),
+            Self::TokenRevoked { .. } => (Code::Unauthenticated, "token_revoked"),
+            Self::TokenEnded { .. } => (Code::Unauthenticated, "token_ended"),
+            Self::NotAdmin { .. } => (Code::PermissionDenied, "not_admin"),
+            Self::NoSuchToken(_) => (Code::NotFound, "no_such_token"),
+            Self::LastAdmin(_) => (Code::FailedPrecondition, "last_admin"),
             Self::TooLarge { .. } => (Code::ResourceExhausted, "too_large"),
             Self::Field(_) | Self::Bundle(InvalidBundle::Wire(_)) => (Code::InvalidArgument, "bad_field"),
             Self::Bundle(InvalidBundle::Migration(_)) => (Code::InvalidArgument, "bad_migration"),
@@ -130,9 +156,14 @@ impl From<RpcError> for Status {
     }
 }
 
+fn day(at: &Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M UTC")
+}
+
 fn conduct_code(error: &ConductError) -> (Code, &'static str) {
     match error {
         ConductError::NoDeployment(_) => (Code::NotFound, "no_deployment"),
+        ConductError::Illegal(IllegalEvent::Gate(refusal)) => gate_code(refusal),
         ConductError::Illegal(_) => (Code::FailedPrecondition, "illegal_now"),
         ConductError::Held { .. } | ConductError::OtherAct(_) => {
             (Code::FailedPrecondition, "environment_held")
@@ -148,6 +179,7 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::Quarantined(_) => (Code::FailedPrecondition, "quarantined"),
         ConductError::NotLast(_) => (Code::FailedPrecondition, "not_last"),
         ConductError::Rule(_) => (Code::FailedPrecondition, "bad_pipeline"),
+        ConductError::NobodyCouldApprove { .. } => (Code::FailedPrecondition, "nobody_could_approve"),
         ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
         ConductError::Unreadable(_) => (Code::Internal, "store_spoilt"),
         ConductError::StoreAway => (Code::Unavailable, "store_failed"),
@@ -156,6 +188,21 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::Stopping => (Code::Unavailable, "stopping"),
         ConductError::Conflict => (Code::Unavailable, "conflict"),
         ConductError::Store(error) => store_code(error),
+    }
+}
+
+fn gate_code(refusal: &GateRefusal) -> (Code, &'static str) {
+    match refusal {
+        GateRefusal::Own { .. } => (Code::PermissionDenied, "own_deployment"),
+        GateRefusal::NotAnApprover { .. } => (Code::PermissionDenied, "not_an_approver"),
+        GateRefusal::Twice { .. } => (Code::FailedPrecondition, "approved_already"),
+        GateRefusal::OtherDigest { .. } => (Code::FailedPrecondition, "other_digest"),
+        GateRefusal::NoItem { .. } => (Code::InvalidArgument, "no_item"),
+        GateRefusal::TickedAlready { .. } => (Code::FailedPrecondition, "ticked_already"),
+        GateRefusal::NeedsNone { .. }
+        | GateRefusal::NotPlanned { .. }
+        | GateRefusal::NothingToApply { .. }
+        | GateRefusal::Begun { .. } => (Code::FailedPrecondition, "illegal_now"),
     }
 }
 

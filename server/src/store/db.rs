@@ -40,6 +40,7 @@ pub(super) enum Argument<'q> {
     OwnedText(String),
     OptionalText(Option<String>),
     Integer(i64),
+    OptionalInteger(Option<i64>),
     Bytes(&'q [u8]),
 }
 
@@ -79,6 +80,7 @@ macro_rules! query {
             Argument::OwnedText(value) => query.bind(value),
             Argument::OptionalText(value) => query.bind(value),
             Argument::Integer(value) => query.bind(value),
+            Argument::OptionalInteger(value) => query.bind(value),
             Argument::Bytes(value) => query.bind(value),
         })
     }};
@@ -230,6 +232,12 @@ impl From<Option<String>> for Argument<'_> {
 impl From<Timestamp> for Argument<'_> {
     fn from(value: Timestamp) -> Self {
         Self::Integer(value.as_microsecond())
+    }
+}
+
+impl From<Option<Timestamp>> for Argument<'_> {
+    fn from(value: Option<Timestamp>) -> Self {
+        Self::OptionalInteger(value.map(Timestamp::as_microsecond))
     }
 }
 

@@ -32,6 +32,7 @@ pub use bundles::Files;
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};
 pub use events::{Hold, Learned, Projection};
+pub use operators::{NewToken, Revoked, TokenRow};
 pub use pipelines::{PipelineRow, PutPipeline};
 
 /// The open store. Clones share its connections.

@@ -9,6 +9,7 @@ mod dev;
 mod drift;
 mod estimates;
 mod faults;
+mod gates;
 mod histories;
 mod identity;
 mod in_turn;

@@ -129,8 +129,8 @@ fn a_failed_statement_shows_its_sql_and_waits_for_a_person() {
         · monitor    001_add_onboarding_completed
         · soak       10 s
     · production  to come
-    waits for a person: the migration 001_add_onboarding_completed in app failed:
-      column "naem" does not exist
+    waits since 14:00:10 UTC for a person: the migration
+      001_add_onboarding_completed in app failed: column "naem" does not exist
       → stopover resume 4k2m9x0c1d tries again, with the same files
       → stopover rollback 4k2m9x0c1d --plan shows what taking staging back would
         lose
@@ -168,8 +168,8 @@ fn an_unknown_outcome_is_shown_as_such_with_the_way_to_resolve_it() {
         · monitor    001_add_onboarding_completed
         · soak       10 s
     · production  to come
-    waits for a person: the migration in app failed: its outcome is UNKNOWN: the
-      connection was lost at COMMIT
+    waits since 14:00:10 UTC for a person: the migration in app failed: its outcome
+      is UNKNOWN: the connection was lost at COMMIT
       → look at the database: is the change there?
       → stopover resolve 4k2m9x0c1d --applied, or stopover resolve 4k2m9x0c1d
         --not-applied
@@ -201,7 +201,8 @@ fn a_soak_says_until_when() {
         ✓ monitor    1 check holds                                             1.0 s
         ▸ soak       until 14:02:40 UTC                                  1m 00s left
     · production  to come
-    waits in staging under observation until 14:02:40 UTC (in 1m 00s)
+    waits since 14:00:14 UTC in staging under observation until 14:02:40 UTC (in 1m
+      00s)
       → should errors rise, a user flow break or queries slow down: stopover
         rollback 4k2m9x0c1d --plan, then stopover rollback 4k2m9x0c1d
     "#);

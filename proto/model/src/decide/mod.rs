@@ -4,6 +4,7 @@
 //! event ([`Event::WaitingChanged`]) and a time to wake up at.
 
 mod failure;
+mod gates;
 mod rollback;
 mod soak;
 mod stage;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Command, Next, failure, running_in};
+use super::{Command, Next, failure, gates, running_in};
 use crate::deployment::{MigrationSteps, Stage, Step, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::DatabaseName;
@@ -50,6 +50,9 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         }
         return;
     }
+    if next.deployment.kind == DeploymentKind::Migration && gates::hold(next, index, stage) {
+        return;
+    }
     match stage.targets.iter().find(|t| !t.is_migrated()) {
         Some(target) => advance(next, index, stage, target),
         None if stage.spec.soak.is_zero() || !stage.targets.iter().any(Target::applies_anything) => {
@@ -62,24 +65,25 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     }
 }
 
-fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
+/// The next of the steps that change nothing: inspect, plan, back up, rehearse. False when they are all done.
+pub(super) fn prepare(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) -> bool {
     let key = |kind| StepKey::target(index, &target.database, kind);
     if !target.inspect.succeeded() {
         try_step(next, stage, key(StepKind::Inspect), &target.inspect);
-        return;
-    }
-    if target.plan.is_none() {
-        return plan(next, index, stage, target);
-    }
-    if !target.backup.is_done() {
+    } else if target.plan.is_none() {
+        plan(next, index, stage, target);
+    } else if !target.backup.is_done() {
         try_step(next, stage, key(StepKind::Backup), &target.backup);
-        return;
-    }
-    if !target.rehearse.is_done() {
+    } else if !target.rehearse.is_done() {
         try_step(next, stage, key(StepKind::Rehearse), &target.rehearse);
-        return;
+    } else {
+        return false;
     }
-    if next.deployment.kind == DeploymentKind::Rehearsal {
+    true
+}
+
+fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
+    if prepare(next, index, stage, target) || next.deployment.kind == DeploymentKind::Rehearsal {
         return;
     }
     let all = next.deployment.migrations_in(target);

@@ -9,6 +9,7 @@ use crate::event::{Actor, DeploymentKind, Record, Resolution};
 use crate::id::{EnvironmentName, RunId, Seq};
 use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 
+mod gates;
 mod rehearsal;
 mod rollback;
 
@@ -140,6 +141,7 @@ impl Simulation {
             (14, _) => self.person_asks_for_a_rollback(1),
             (15, _) => self.person_asks_for_a_part_back(0),
             (16, _) => self.person_resolves_a_failed_rollback(),
+            (17..=20, _) => self.person_at_the_gates(choice - 16),
             _ => self.heal(&listened),
         }
         self.settle();
@@ -154,6 +156,8 @@ impl Simulation {
             self.answer(key, 0);
         } else if matches!(self.deployment.waiting, Some(Waiting::Person { .. })) {
             self.person_decides();
+        } else if matches!(self.deployment.waiting, Some(Waiting::Gates { .. })) {
+            self.person_at_the_gates(0);
         } else if let Some(at) = self.wake.take() {
             self.now = self.now.max(at);
         }
@@ -309,12 +313,15 @@ proptest! {
         rollback in any::<bool>(),
         down in any::<bool>(),
         rehearse in any::<bool>(),
-        choices in prop::collection::vec(0_u8..=16, 0..120),
+        gates in any::<bool>(),
+        choices in prop::collection::vec(0_u8..=20, 0..120),
     ) {
         let on_failure = if rollback { "rollback" } else { "pause" };
         let mut simulation = Simulation::new(on_failure, down);
         if rehearse {
             simulation = rehearsal::simulation(on_failure, DeploymentKind::Migration);
+        } else if gates {
+            simulation = gates::simulation(on_failure);
         }
         simulation.settle();
         for choice in choices {
@@ -335,9 +342,9 @@ proptest! {
     #[test]
     fn an_event_out_of_place_is_a_typed_error_and_changes_nothing(
         choices in prop::collection::vec(0_u8..=16, 0..60),
-        places in prop::collection::vec((0_u32..4, 0_usize..12, 1_u32..4, 0_u8..13), 1..40),
+        places in prop::collection::vec((0_u32..4, 0_usize..12, 1_u32..4, 0_u8..19), 1..40),
     ) {
-        let mut simulation = Simulation::new("rollback", true);
+        let mut simulation = gates::simulation("rollback");
         simulation.settle();
         for choice in choices {
             simulation.happen(choice);
@@ -376,6 +383,16 @@ fn arbitrary_event(deployment: &Deployment, stage: u32, step: usize, attempt: u3
         8 => Event::Resumed { by: person() },
         9 => Event::Resolved { step: key, resolution: Resolution::Applied, by: person() },
         10 => Event::CancelRequested { by: person() },
+        13 => Event::Ticked { stage, item: "Team notified".into(), by: "ben".parse().unwrap() },
+        14 => Event::StageRefreshed { stage, why: "x".into() },
+        15 => Event::ApprovalsVoided { stage, why: "x".into() },
+        16 => Event::HookStarted { stage, hook: "deploy".parse().unwrap(), attempt },
+        17 => {
+            let digest = deployment.plan_digest(stage).unwrap_or(deployment.digest);
+            let by = "ben".parse().unwrap();
+            Event::Approved { stage, by, groups: vec![], digest, reason: String::new() }
+        }
+        18 => Event::Rejected { stage, by: "ben".parse().unwrap(), groups: vec![], reason: "x".into() },
         _ => Event::StageFinished { stage, outcome: StageOutcome::Failed },
     }
 }

@@ -10,8 +10,9 @@ use super::target::Target;
 use super::{Deployment, Pause, Stage, StageRollback, StageStatus};
 use crate::event::{
     Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
-    StepKind,
+    StepKind, Waiting,
 };
+use crate::gate::{Agreed, Approval, HookEnd, Rejection, Tick, Voided, WindowOverride};
 use crate::id::{Attempt, DatabaseName, RunId};
 use crate::plan::{Action, TargetPlan};
 use crate::report::{LogLine, Outcome, StepReport};
@@ -81,7 +82,7 @@ impl Deployment {
             }
             Event::WaitingChanged { waiting } => {
                 self.not_ended()?;
-                self.waiting.clone_from(waiting);
+                self.wait_for(waiting.clone(), at);
                 Ok(())
             }
             Event::Paused { cause, by } => {
@@ -98,7 +99,38 @@ impl Deployment {
                 Ok(())
             }
             Event::Finished { outcome } => self.finish(*outcome, at),
+            Event::Approved { stage, by, groups, digest, reason } => {
+                let (by, digest, reason) = (by.clone(), *digest, reason.clone());
+                self.approve(*stage, groups, Approval { by, digest, reason, at })
+            }
+            Event::Rejected { stage, by, groups, reason } => {
+                self.reject(*stage, groups, Rejection { by: by.clone(), reason: reason.clone(), at })
+            }
+            Event::ApprovalsVoided { stage, why } => self.void(*stage, Voided { why: why.clone(), at }),
+            Event::Ticked { stage, item, by } => self.tick(*stage, item, Tick { by: by.clone(), at }),
+            Event::StageRefreshed { stage, .. } => self.refresh(*stage),
+            Event::WindowOverridden { stage, by, reason } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                self.override_window(*stage, WindowOverride { by, reason, at })
+            }
+            Event::HookStarted { stage, hook, attempt } => self.start_hook(*stage, hook, *attempt, at),
+            Event::HookFinished { stage, hook, attempt, outcome, by } => {
+                let end = HookEnd { outcome: outcome.clone(), by: by.clone(), at };
+                self.finish_hook(*stage, hook, *attempt, end)
+            }
         }
+    }
+
+    /// Something of the same kind is waited for since it first was.
+    fn wait_for(&mut self, waiting: Option<Waiting>, at: Timestamp) {
+        let same = match (&self.waiting, &waiting) {
+            (Some(before), Some(now)) => std::mem::discriminant(before) == std::mem::discriminant(now),
+            _ => false,
+        };
+        if !same {
+            self.waiting_since = waiting.as_ref().map(|_| at);
+        }
+        self.waiting = waiting;
     }
 
     fn start_stage(
@@ -120,7 +152,14 @@ impl Deployment {
     fn take_plan(&mut self, stage: StageIndex, plan: &TargetPlan) -> Result<(), IllegalEvent> {
         self.going_on()?;
         let only_rehearsed = self.kind == DeploymentKind::Rehearsal;
+        let spec = self.stage(stage).map(|stage| (stage.spec.rehearse, stage.spec.drift.clone()));
         let target = self.plannable(stage, &plan.database)?;
+        if let (Some((true, drift)), Some(former)) = (spec, &target.former)
+            && !former.is_same(&Agreed::of(plan, target.inspection(), &drift))
+        {
+            // What was rehearsed is not what would run.
+            target.rehearse = Step { attempts: target.rehearse.attempts, ..Step::default() };
+        }
         let skipped = plan.migrations.iter().filter(|m| m.action == Action::Skip);
         let skipped: BTreeSet<_> = skipped.map(|m| &m.id).collect();
         for steps in &mut target.migrations {
@@ -178,6 +217,7 @@ impl Deployment {
         if self.paused.take().is_none() && !stopped {
             return Err(IllegalEvent::NotPaused);
         }
+        self.stages.iter_mut().for_each(|stage| stage.gates.rejection = None);
         self.roll_back_on(at);
         self.reopen_open_stages();
         Ok(())
@@ -238,7 +278,7 @@ impl Deployment {
             stage.status = StageStatus::Ended { outcome: StageOutcome::RollbackFailed, at };
         }
         self.outcome = Some(outcome);
-        self.waiting = None;
+        self.wait_for(None, at);
         self.paused = None;
         Ok(())
     }
@@ -369,7 +409,7 @@ impl Deployment {
         }
     }
 
-    fn stage_mut(&mut self, index: StageIndex) -> Result<&mut Stage, IllegalEvent> {
+    pub(super) fn stage_mut(&mut self, index: StageIndex) -> Result<&mut Stage, IllegalEvent> {
         self.stages.get_mut(index.0 as usize).ok_or(IllegalEvent::NoStage(index))
     }
 

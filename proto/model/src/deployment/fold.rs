@@ -21,6 +21,7 @@ impl Deployment {
         let stage = |spec: &crate::pipeline::StageSpec| Stage {
             spec: spec.clone(),
             status: StageStatus::Pending,
+            gates: crate::gate::GateState::default(),
             targets: Vec::new(),
             rollback: None,
         };
@@ -38,6 +39,7 @@ impl Deployment {
             again: again.clone(),
             kind: *kind,
             waiting: None,
+            waiting_since: None,
             paused: None,
             cancelling: None,
             throttle: crate::backfill::Throttle::default(),

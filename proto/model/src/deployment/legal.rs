@@ -6,6 +6,7 @@ use super::step::StepState;
 use super::target::{MigrationSteps, Target};
 use super::{Deployment, Stage, StageStatus};
 use crate::event::{DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
+use crate::gate::GateRefusal;
 use crate::id::{Attempt, DatabaseName, DeploymentId, MigrationId, RunId, Seq};
 
 /// An event that can't follow the state. Nothing was changed.
@@ -57,6 +58,9 @@ pub enum IllegalEvent {
         "the deployment was cancelled in {environment}, and some of it is there; roll that back first: --stage {environment}"
     )]
     OtherFirst { environment: String },
+    /// Somebody may not open a gate.
+    #[error(transparent)]
+    Gate(#[from] GateRefusal),
     #[error("a step is still running")]
     StillRunning,
     #[error("not every stage has ended well")]
@@ -129,6 +133,10 @@ impl Deployment {
         };
         if !phase_fits {
             return Err(illegal_in(stage, key.kind.as_str()));
+        }
+        if key.kind == StepKind::Migrate && !self.is_agreed_to(key.stage) {
+            let why = "the stage's gates are closed";
+            return Err(IllegalEvent::Step { step: key.clone(), why });
         }
         if self.prerequisites_met(stage, target, key) {
             Ok(())

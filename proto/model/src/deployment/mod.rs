@@ -2,6 +2,7 @@
 
 mod apply;
 mod fold;
+mod gates;
 mod legal;
 mod measured;
 mod rollback;
@@ -17,6 +18,7 @@ pub use target::{MigrationSteps, Target};
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
 use crate::event::{Actor, DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKey, Waiting};
+use crate::gate::GateState;
 use crate::id::{DatabaseName, DeploymentId, MigrationId, OperatorName, Seq};
 use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
@@ -41,6 +43,8 @@ pub struct Deployment {
     pub kind: DeploymentKind,
     pub stages: Vec<Stage>,
     pub waiting: Option<Waiting>,
+    /// Since when it waits for something of that kind.
+    pub waiting_since: Option<Timestamp>,
     pub paused: Option<Pause>,
     pub cancelling: Option<Actor>,
     /// How fast backfills may go, as a person has it.
@@ -62,6 +66,7 @@ pub struct Pause {
 pub struct Stage {
     pub spec: StageSpec,
     pub status: StageStatus,
+    pub gates: GateState,
     /// Known when the stage begins.
     pub targets: Vec<Target>,
     /// The last one that was begun here.

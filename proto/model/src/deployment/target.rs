@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
+use crate::gate::Agreed;
 use crate::id::{DatabaseName, MigrationId};
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 use crate::report::{Inspection, RehearsalReport, RehearsedMigration, StepError, StepReport};
@@ -16,6 +17,8 @@ pub struct Target {
     pub database: DatabaseName,
     pub inspect: Step,
     pub plan: Option<TargetPlan>,
+    /// What was planned before the databases were looked at again.
+    pub former: Option<Agreed>,
     /// Why there is no plan.
     pub refused: Option<StepError>,
     pub backup: Step,
@@ -51,6 +54,7 @@ impl Target {
             database,
             inspect: Step::default(),
             plan: None,
+            former: None,
             refused: None,
             backup: Step::default(),
             rehearse: if rehearses { Step::default() } else { Step::skipped() },
@@ -199,6 +203,11 @@ impl MigrationSteps {
             StepKind::Rollback => Some(&self.rollback),
             StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => None,
         }
+    }
+
+    /// Those before the soak.
+    pub(super) fn before_its_end(&mut self) -> [&mut Step; 2] {
+        [&mut self.migrate, &mut self.verify]
     }
 
     fn step_mut(&mut self, kind: StepKind) -> Option<&mut Step> {

@@ -3,13 +3,18 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{BackupLevel, BackupSettings, DriftPolicy, LintSettings, OnFailure, Pipeline, StageSpec};
+use super::{
+    ApprovalSettings, BackupLevel, BackupSettings, DriftPolicy, LintSettings, OnFailure, Pipeline, StageSpec,
+};
 use crate::config::ConfigError;
 use crate::id::{DatabaseName, EnvironmentName};
 
 /// The keys of a stage that say so.
 pub(super) struct RawRehearse {
-    pub(super) rehearse: bool,
+    /// As it is written, if it is.
+    pub(super) written: Option<bool>,
+    /// The stage needs approvals: those who are asked see a rehearsal, unless the stage says that there is none.
+    pub(super) approved: bool,
     /// Where it is written.
     pub(super) allow_cluster_effects: Option<toml::Spanned<bool>>,
 }
@@ -29,23 +34,29 @@ impl RawRehearse {
         file: &str,
         text: &str,
     ) -> Result<Rehearse, ConfigError> {
+        let rehearse = self.written.unwrap_or(self.approved);
         let allowed = self.allow_cluster_effects.as_ref();
-        if let Some(key) = allowed.filter(|key| *key.get_ref() && !self.rehearse) {
+        if let Some(key) = allowed.filter(|key| *key.get_ref() && !rehearse) {
             let message = "`allow_cluster_effects` says what a rehearsal may run, and this stage has none; \
                            add rehearse = true, or remove it";
             return Err(ConfigError::at(file, text, Some(key.span()), message));
         }
         let (backup, written) = backup;
-        if self.rehearse && backup.level < BackupLevel::Restored {
+        if rehearse && backup.level < BackupLevel::Restored {
             if written.is_some() {
-                let message = "rehearse = true runs on a restored copy, so that the backup's level has to be \"restored\"; \
-                               write that, or leave `backup` out";
+                let message = if self.written.is_some() {
+                    "rehearse = true runs on a restored copy, so that the backup's level has to be \"restored\"; write \
+                     that, or leave `backup` out"
+                } else {
+                    "a stage with approvals rehearses, which runs on a restored copy, so that the backup's level has to \
+                     be \"restored\"; write that, or leave `backup` out, or add rehearse = false"
+                };
                 return Err(ConfigError::at(file, text, written, message));
             }
             backup.level = BackupLevel::Restored;
         }
         let allow_cluster_effects = allowed.is_some_and(|key| *key.get_ref());
-        Ok(Rehearse { rehearse: self.rehearse, allow_cluster_effects })
+        Ok(Rehearse { rehearse, allow_cluster_effects })
     }
 }
 
@@ -80,6 +91,8 @@ impl Pipeline {
             stage.backup =
                 BackupSettings { level: BackupLevel::Restored, restore_point: false, ..stage.backup };
             stage.on_failure = OnFailure::Rollback;
+            stage.approvals = ApprovalSettings::default();
+            stage.checklist = Vec::new();
             stage.rehearse = true;
             stage.allow_cluster_effects |= allow_cluster_effects;
             stage.lint = LintSettings::default();

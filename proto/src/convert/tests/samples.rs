@@ -18,8 +18,8 @@ use stopover_model::migration::{
     SourcePlace, StatementSummary, TransactionMode,
 };
 use stopover_model::pipeline::{
-    BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings, LintSettings,
-    LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings, StageSpec, VacuumAfter,
+    ApprovalSettings, BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings,
+    LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
@@ -28,11 +28,14 @@ use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
+mod gates;
 mod history;
 mod rehearsals;
 mod reports;
 mod rollback;
 
+use gates::{approvers, gate_events};
+pub(super) use gates::{gate_waits, hook_outcomes};
 pub(super) use history::{acts, applied_migrations, histories, origins, recorded};
 pub(super) use reports::{
     drifts, inspections, log_lines, outcomes, restored_values, sample_wishes, saved, step_reports,
@@ -70,9 +73,9 @@ pub(super) fn step_keys() -> Vec<StepKey> {
 pub(super) fn actors() -> Vec<Actor> {
     // A new kind of actor stops the compiler here: give it a sample below.
     let sample = |actor: &Actor| match actor {
-        Actor::Operator(_) | Actor::Pipeline => actor.clone(),
+        Actor::Operator(_) | Actor::Pipeline | Actor::Hook(_) => actor.clone(),
     };
-    [Actor::Operator(id("ada")), Actor::Pipeline].iter().map(sample).collect()
+    [Actor::Operator(id("ada")), Actor::Pipeline, Actor::Hook(id("deploy"))].iter().map(sample).collect()
 }
 
 pub(super) fn waitings() -> Vec<Waiting> {
@@ -86,6 +89,7 @@ pub(super) fn waitings() -> Vec<Waiting> {
         Waiting::Soak { environment: environment(), until: at() },
         Waiting::Retry { step: step(), at: Timestamp::MIN },
         Waiting::Person { cause: "the outcome is unknown".into() },
+        Waiting::Gates { environment: environment(), gates: gate_waits() },
     ]
 }
 
@@ -134,6 +138,7 @@ pub(super) fn events() -> Vec<Event> {
             by: by(),
         },
     ];
+    events.extend(gate_events(stage));
     let waitings = waitings().into_iter().map(Some);
     events.extend(waitings.map(|waiting| Event::WaitingChanged { waiting }));
     events.extend(log_lines().into_iter().map(|line| Event::StepLogged {
@@ -207,6 +212,11 @@ pub(super) fn pipeline() -> Pipeline {
             keep_for: Some(Duration::from_hours(2)),
             ..SaveSettings::default()
         },
+        approvals: match on_failure {
+            OnFailure::Rollback => ApprovalSettings::default(),
+            OnFailure::Pause => ApprovalSettings { needed: 2, approvers: approvers() },
+        },
+        checklist: vec!["Team notified".into()],
     };
     Pipeline {
         name: id("default"),

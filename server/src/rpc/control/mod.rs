@@ -4,11 +4,13 @@ mod backups;
 mod deployments;
 mod drift;
 mod environments;
+mod gates;
 mod histories;
 mod pipelines;
 mod plan;
 mod requests;
 mod saved;
+mod tokens;
 mod watch;
 
 use futures::stream::BoxStream;
@@ -129,6 +131,47 @@ impl Control for Api {
     ) -> Answer<v1::ResolveDeploymentResponse> {
         let by = Operator::of(&request)?;
         answer(self.resolve(by, request.into_inner()).await)
+    }
+
+    async fn approve_deployment(
+        &self,
+        request: Request<v1::ApproveDeploymentRequest>,
+    ) -> Answer<v1::ApproveDeploymentResponse> {
+        let by = Operator::whole(&request)?;
+        answer(self.approve(by, request.into_inner()).await)
+    }
+
+    async fn reject_deployment(
+        &self,
+        request: Request<v1::RejectDeploymentRequest>,
+    ) -> Answer<v1::RejectDeploymentResponse> {
+        let by = Operator::whole(&request)?;
+        answer(self.reject(by, request.into_inner()).await)
+    }
+
+    async fn tick_item(&self, request: Request<v1::TickItemRequest>) -> Answer<v1::TickItemResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.tick(by, request.into_inner()).await)
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Answer<v1::CreateTokenResponse> {
+        let by = Operator::admin(&request, "make tokens")?;
+        answer(self.make_token(by, request.into_inner()).await)
+    }
+
+    async fn list_tokens(&self, _: Request<v1::ListTokensRequest>) -> Answer<v1::ListTokensResponse> {
+        answer(self.tokens().await)
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Answer<v1::RevokeTokenResponse> {
+        let by = Operator::admin(&request, "revoke tokens")?;
+        answer(self.revoke(by, request.into_inner()).await)
     }
 
     async fn read_histories(

@@ -148,7 +148,7 @@ fn some_time(time: Option<Duration>, field: &str) -> Result<Option<Duration>, Rp
     }
 }
 
-fn stage_in(
+pub(super) fn stage_in(
     pipeline: &Pipeline,
     deployment: &str,
     environment: &EnvironmentName,

@@ -3,6 +3,7 @@
 mod agent;
 mod control;
 mod enrolment;
+mod gates;
 mod port;
 mod tunnel;
 
@@ -26,6 +27,7 @@ use tonic::{Request, Status};
 
 use super::*;
 use crate::listener::{Limits, Listener};
+use crate::store::NewToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PIPELINE: &str = "name = \"users-db\"\n[[stage]]\nenvironment = \"staging\"\n\
@@ -68,8 +70,16 @@ impl Bench {
         let names = ["localhost".into(), "127.0.0.1".into()];
         let authority = Arc::new(Authority::open(dir.path(), &names, now()).unwrap());
         let store = Store::open_file(&dir.path().join("store.db")).await.unwrap();
-        let token = OperatorToken::new([1; 32]);
-        store.create_operator_token(&"anna".parse().unwrap(), &token.hash(), now()).await.unwrap();
+        let new = NewToken {
+            operator: &"anna".parse().unwrap(),
+            hash: &OperatorToken::new([1; 32]).hash(),
+            groups: &[],
+            admin: true,
+            created_by: None,
+            at: now(),
+            expires_at: None,
+        };
+        store.create_operator_token(new).await.unwrap();
         let registry = Registry::default();
         let services = Services {
             conductor: Conductor::start(store.clone(), registry.clone(), now).await.unwrap(),

@@ -1,14 +1,9 @@
-use stopover_model::id::{EnvironmentName, OperatorName, PipelineName};
-use stopover_proto::token::OperatorToken;
+use stopover_model::id::{EnvironmentName, PipelineName};
 
 use super::super::{PipelineRow, PutPipeline};
 use super::{Place, at, on_both};
 
-on_both!(
-    environments_exist_once,
-    operators_are_known_by_their_tokens,
-    a_pipeline_gets_a_revision_when_its_text_changes
-);
+on_both!(environments_exist_once, a_pipeline_gets_a_revision_when_its_text_changes);
 
 async fn environments_exist_once(place: Place) {
     let store = place.open().await;
@@ -19,20 +14,6 @@ async fn environments_exist_once(place: Place) {
     assert!(!store.create_environment(&names[0], at(1)).await.unwrap());
     let listed = store.environments().await.unwrap();
     assert_eq!(listed.iter().map(EnvironmentName::as_str).collect::<Vec<_>>(), ["eu-2", "eu_1", "staging"]);
-}
-
-async fn operators_are_known_by_their_tokens(place: Place) {
-    let store = place.open().await;
-    let (anna, ben): (OperatorName, OperatorName) = ("anna".parse().unwrap(), "ben".parse().unwrap());
-    let token = |number| OperatorToken::new([number; 32]).hash();
-    assert_eq!(store.operator_count().await.unwrap(), 0);
-    for (name, number) in [(&anna, 1), (&anna, 2), (&ben, 3), (&ben, 3)] {
-        store.create_operator_token(name, &token(number), at(0)).await.unwrap();
-    }
-    assert_eq!(store.operator_count().await.unwrap(), 2);
-    assert_eq!(store.operator_of_token(&token(2)).await.unwrap(), Some(anna));
-    assert_eq!(store.operator_of_token(&token(3)).await.unwrap(), Some(ben));
-    assert_eq!(store.operator_of_token(&token(4)).await.unwrap(), None);
 }
 
 async fn a_pipeline_gets_a_revision_when_its_text_changes(place: Place) {

@@ -5,6 +5,7 @@ mod deployments;
 mod enrolment;
 mod log;
 mod measurements;
+mod operators;
 mod quarantine;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,54 @@
+//! In front of a stage's first migration: everything that people look at is there first, then its gates are waited for.
+
+use std::time::Duration;
+
+use super::stage::prepare;
+use super::{Command, Next, running_in};
+use crate::deployment::{Stage, Target};
+use crate::event::{Event, StageIndex, Waiting};
+use crate::gate::{GateWait, has_gates};
+
+/// What was found longer ago than this when the gates open is looked at again.
+const FRESH: Duration = Duration::from_mins(10);
+
+/// Whether the stage has to stay in front of its first migration; what it waits for is said then.
+pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
+    if !has_gates(&stage.spec) || stage.has_begun() {
+        return false;
+    }
+    if !running_in(next.deployment, index).is_empty() {
+        return true;
+    }
+    let unprepared = |t: &&Target| t.plan.is_none() || stage.spec.rehearse && !t.rehearse.is_done();
+    if let Some(target) = stage.targets.iter().find(unprepared) {
+        prepare(next, index, stage, target);
+        return true;
+    }
+    if !stage.applies_anything() {
+        return false;
+    }
+    if let Some(why) = next.deployment.outdated_approvals(index) {
+        next.append(Event::ApprovalsVoided { stage: index, why });
+        return true;
+    }
+    let closed = stage.gates.closed(&stage.spec);
+    if !closed.is_empty() {
+        wait(next, stage, closed);
+        return true;
+    }
+    let age = stage.prepared_at().and_then(|at| Duration::try_from(next.now.duration_since(at)).ok());
+    if let Some(age) = age.filter(|age| *age > FRESH) {
+        let why = format!("what was found there is {} old", crate::duration::human(age));
+        next.append(Event::StageRefreshed { stage: index, why });
+        return true;
+    }
+    false
+}
+
+/// Says what is waited for, and looks again when the first of it ends by itself.
+fn wait(next: &mut Next<'_>, stage: &Stage, gates: Vec<GateWait>) {
+    if let Some(at) = gates.iter().filter_map(GateWait::until).min() {
+        next.commands.push(Command::WakeAt(at));
+    }
+    next.waiting = Some(Waiting::Gates { environment: stage.spec.environment.clone(), gates });
+}
