@@ -126,6 +126,7 @@ impl AgentService {
                 reporter: begin.reporter,
                 cancel: begin.cancel,
                 throttle: begin.throttle,
+                pass: begin.pass,
             };
             let backup = settings.backup;
             job.run(context, backup).boxed()

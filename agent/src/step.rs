@@ -3,6 +3,8 @@
 //! A step never knows who listens. Its [`Reporter`] keeps the lines for as long as the run is kept, so that a caller who
 //! comes back reads on from where it was; progress is overwritten by what is newer.
 
+mod pass;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stopover_model::backfill::Throttle;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::postgres::Database;
+pub use pass::Pass;
 
 /// Whose work it is and with what it is done.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct StepContext {
     pub cancel: CancellationToken,
     /// What a person says of the speed while it runs.
     pub throttle: watch::Receiver<Throttle>,
+    /// Lets the work behind this begin before this has an outcome.
+    pub pass: Pass,
 }
 
 /// Takes a running step's lines and progress, and gives them to any number of readers. Clones share one run.

@@ -45,6 +45,7 @@ pub(crate) fn context(url: &str, kind: StepKind) -> StepContext {
         reporter: Reporter::new(),
         cancel: CancellationToken::new(),
         throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
+        pass: crate::step::Pass::default(),
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::step::Reporter;
+use crate::step::{Pass, Reporter};
 use history::History;
 
 /// A step of a deployment; its attempts follow one another.
@@ -45,6 +45,9 @@ pub struct Work {
     throttle: watch::Sender<Throttle>,
     outcome: watch::Sender<Option<Outcome>>,
     turn: watch::Sender<Turn>,
+    pass: Pass,
+    /// The database is free, whatever the outcome will say.
+    passed: CancellationToken,
     /// Callers who follow it now.
     followers: AtomicUsize,
 }
@@ -63,7 +66,7 @@ enum Turn {
 pub enum Place {
     /// As soon as nothing else runs on its database.
     First,
-    /// Once this attempt of a step has succeeded.
+    /// Once this attempt of a step has succeeded, or has let others pass.
     Behind(WorkKey, Attempt),
     /// It only looks. What stands behind other work is left by it.
     Look,
@@ -80,6 +83,7 @@ pub struct Begin {
     pub reporter: Reporter,
     pub cancel: CancellationToken,
     pub throttle: watch::Receiver<Throttle>,
+    pub pass: Pass,
 }
 
 /// Why there is no such work.
@@ -144,6 +148,7 @@ impl Registry {
                     let why = format!("{}, which it is to follow, is not known to this agent", before.step);
                     return Ok(Work::over(attempt, Outcome::NotBegun { why }));
                 };
+                work.pass.follow();
                 Some(Arc::clone(work))
             }
             Place::First | Place::Look => None,
@@ -234,6 +239,8 @@ impl Work {
             throttle: watch::Sender::default(),
             outcome: watch::Sender::new(None),
             turn: watch::Sender::new(turn),
+            pass: Pass::default(),
+            passed: CancellationToken::new(),
             followers: AtomicUsize::new(0),
         }
     }
@@ -274,6 +281,7 @@ impl Work {
             reporter: self.reporter.clone(),
             cancel: self.cancel.clone(),
             throttle: self.throttle.subscribe(),
+            pass: self.pass.clone(),
         }
     }
 
@@ -321,7 +329,7 @@ impl Performance {
         self.work.outcome.send_replace(Some(outcome));
     }
 
-    /// Waits until the work before has succeeded. Whoever asked may have been away since: then nothing new is begun.
+    /// Waits until the work before has succeeded, or has let others pass. Whoever asked may have been away since: then nothing new is begun.
     async fn after(&self, before: &Work, step: BoxFuture<'static, Outcome>) -> Outcome {
         let not_begun = |why: &str| Outcome::NotBegun { why: why.to_owned() };
         let (mut ended, mut turn) = (before.watch_outcome(), self.work.turn.subscribe());
@@ -333,6 +341,7 @@ impl Performance {
             ended = ended.wait_for(Option::is_some) => {
                 ended.is_ok_and(|outcome| matches!(*outcome, Some(Outcome::Succeeded { .. })))
             }
+            () = before.passed.cancelled() => true,
         };
         if !succeeded {
             return not_begun("the migration before it did not succeed");
@@ -350,11 +359,24 @@ impl Performance {
     async fn perform(&self, step: BoxFuture<'static, Outcome>) -> Outcome {
         match wait_for_turn(&self.work, Arc::clone(&self.database)).await {
             None => cancelled_before_it_began(),
-            Some(_turn) => match AssertUnwindSafe(step).catch_unwind().await {
+            Some(turn) => match self.let_pass(turn, AssertUnwindSafe(step).catch_unwind()).await {
                 Ok(outcome) => outcome,
                 Err(panic) => outcome_of_panic(self.key.step.kind, panic.as_ref()),
             },
         }
+    }
+
+    /// The turn ends with the step, or before it where the step says so.
+    async fn let_pass<T>(&self, turn: tokio::sync::OwnedMutexGuard<()>, step: impl Future<Output = T>) -> T {
+        tokio::pin!(step);
+        tokio::select! {
+            biased;
+            ended = &mut step => return ended,
+            () = self.work.pass.given() => {}
+        }
+        drop(turn);
+        self.work.passed.cancel();
+        step.await
     }
 }
 

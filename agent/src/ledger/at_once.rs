@@ -72,6 +72,8 @@ pub struct AppliedAtOnce<'a> {
     pub looked: &'a Looked,
     /// Of the schema, with what was looked at.
     pub after: Digest,
+    /// Whether the COMMIT waits for the server's disk. Where it does not, [`flush`] or a later one has to.
+    pub waits: bool,
 }
 
 /// Adds the migration's row, its word in the history, and what it has changed of the schema. 23505: somebody else has
@@ -105,6 +107,7 @@ pub async fn apply_at_once(
         (&hashes, Type::TEXT_ARRAY),
         (&definitions, Type::TEXT_ARRAY),
         (&applied.transaction, Type::INT8),
+        (&applied.waits, Type::BOOL),
     ];
     session.query(&APPLY, parameters).await.map(|_| ())
 }
@@ -125,9 +128,28 @@ static APPLY: LazyLock<String> = LazyLock::new(|| {
          known AS (INSERT INTO stopover.object AS o (object, hash, definition) \
              SELECT * FROM ROWS FROM (pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15)) AS s \
              ON CONFLICT (object) DO UPDATE SET hash = excluded.hash, definition = excluded.definition) \
-         SELECT 1 / (SELECT pg_catalog.count(*) FROM added), {NO_MORE_LOOKING}"
+         SELECT 1 / (SELECT pg_catalog.count(*) FROM added), {NO_MORE_LOOKING}, \
+             pg_catalog.set_config('synchronous_commit', CASE WHEN NOT $17 THEN 'off' \
+                 WHEN pg_catalog.current_setting('synchronous_commit') IN {WEAK} THEN 'on' \
+                 ELSE pg_catalog.current_setting('synchronous_commit') END, true)"
     )
 });
+
+/// Values of `synchronous_commit` under which a COMMIT is answered before it is on every disk that it is to be on.
+const WEAK: &str = "('off', 'local', 'remote_write')";
+
+/// Brings all that the session has committed to the server's disk, with a COMMIT that waits. It writes the fence as it is:
+/// a transaction that has written nothing would not wait.
+pub async fn flush(session: &Session) -> Result<(), QueryError> {
+    let sql = format!(
+        "BEGIN; SELECT pg_catalog.set_config('synchronous_commit', 'on', true) \
+         WHERE pg_catalog.current_setting('synchronous_commit') IN {WEAK}; \
+         UPDATE stopover.fence SET taken_at = taken_at; COMMIT"
+    );
+    session.client().batch_execute(&sql).await.map_err(|e| session.error(e))?;
+    session.unflushed().are_flushed();
+    Ok(())
+}
 
 /// Behind the COMMIT, on a session that was made as good as new: the migration's row, and whether Stopover's lock is held
 /// again.

@@ -20,7 +20,7 @@ mod write;
 
 use stopover_model::id::{AgentName, Attempt, DeploymentId, Epoch, RunId};
 
-pub use at_once::{AppliedAtOnce, Opened, apply_at_once, look_behind, open_at_once};
+pub use at_once::{AppliedAtOnce, Opened, apply_at_once, flush, look_behind, open_at_once};
 pub use backfill::{
     BackfillRange, Batch, add_backfill, advance_backfill, backfill_ranges, next_backfill_pass,
 };

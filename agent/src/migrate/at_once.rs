@@ -1,6 +1,9 @@
 //! A migration in one transaction, on a session that the one before it has left: what guards it, its first statement and
 //! what it says of itself go out together, and so do the ledger's words, the COMMIT and the look behind it.
 //!
+//! A COMMIT waits for the server's disk only every now and then while more migrations stand behind; none has an outcome
+//! before it is there.
+//!
 //! Nothing is taken for granted for that: whatever comes first and fails ends the transaction, so that nothing behind it
 //! takes effect. Where the answer asks for more than was sent, the migration goes on as any other does.
 
@@ -23,6 +26,10 @@ use super::waits::Waits;
 use crate::fingerprint::{Fingerprint, Glance, Reach, glance};
 use crate::ledger::{self, AppliedAtOnce, Direction, Opened};
 use crate::postgres::{Purpose, QueryError, Session, SessionName};
+
+/// So many migrations that are followed by others commit without waiting for the server's disk; the next one waits for all
+/// of them. Nobody is told of them before.
+const MOST_UNFLUSHED: usize = 7;
 
 impl Engine<'_> {
     /// Whether the script can have changed so little that its transaction can say all of it.
@@ -126,6 +133,7 @@ async fn finish_at_once(
     seen: SeenFromWithin,
 ) -> Result<(), Trouble> {
     let job = &engine.job;
+    let waits = !engine.context.pass.is_followed() || session.unflushed().count() >= MOST_UNFLUSHED;
     let applied = AppliedAtOnce {
         id: &job.migration.id,
         digest: job.migration.digest,
@@ -135,6 +143,7 @@ async fn finish_at_once(
         before,
         looked: &seen.looked,
         after: seen.after,
+        waits,
     };
     let purpose = Purpose::writing(&SessionName::of(engine.context));
     let deadline = job.limits.commit_deadline;
@@ -159,6 +168,11 @@ async fn finish_at_once(
         _ => Trouble::ledger(error, job.last(), "write the migration into the ledger"),
     })?;
     committed?;
+    if waits {
+        session.unflushed().are_flushed();
+    } else {
+        engine.flush = Some(session.unflushed().add());
+    }
     let (row, locked) = behind.map_err(|e| Stop::query(e, "look whether the migration is in the ledger"))?;
     engine.renewed = Some(locked && renewed.is_ok());
     engine.observed = Some(Observed(row));

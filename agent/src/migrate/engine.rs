@@ -12,7 +12,7 @@ use super::seen::SeenFromWithin;
 use super::tally::Tally;
 use crate::fingerprint::{Changes, Fingerprint, Reach};
 use crate::ledger::{Author, Direction, MigrationRow, RolledBack};
-use crate::postgres::Company;
+use crate::postgres::{Company, Flush};
 use crate::step::StepContext;
 
 /// The migration's row as a look behind the COMMIT found it, or that it found none.
@@ -54,6 +54,8 @@ pub(crate) struct Engine<'a> {
     pub(super) alone: Option<Instant>,
     /// Whether the session was made as good as new behind the COMMIT, with Stopover's lock held; None: nobody has tried.
     pub(super) renewed: Option<bool>,
+    /// What was committed may not be on the server's disk yet.
+    pub(super) flush: Option<Flush>,
 }
 
 /// What was seen in the database at the end.
@@ -69,6 +71,8 @@ pub(crate) struct Done {
     /// What the migration had changed, for the rollback's verification.
     pub(crate) changes: Option<Changes>,
     pub(crate) tally: Tally,
+    /// None of it holds before this is through.
+    pub(crate) flush: Option<Flush>,
 }
 
 impl<'a> Engine<'a> {
@@ -97,6 +101,7 @@ impl<'a> Engine<'a> {
             company: None,
             alone: None,
             renewed: None,
+            flush: None,
         }
     }
 
@@ -110,7 +115,7 @@ impl<'a> Engine<'a> {
     /// Runs the script, or finds that it has been run. An error is a failed or an unknown outcome.
     pub(crate) async fn run(mut self) -> Result<Done, Outcome> {
         let found = self.until_known().await;
-        let Self { observer, tally, row, before, changes, .. } = self;
+        let Self { observer, tally, row, before, changes, flush, .. } = self;
         observer.close().await;
         let found = found?;
         Ok(Done {
@@ -121,6 +126,7 @@ impl<'a> Engine<'a> {
             after: found.after,
             changes,
             tally,
+            flush,
         })
     }
 }

@@ -7,8 +7,9 @@ use stopover_model::id::Attempt;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use tokio::time::{Instant, sleep};
 
+use super::Job;
 use super::engine::{Engine, Observed};
-use super::parked::{Left, close};
+use super::parked::{Left, close, flushed};
 use super::stop::Stop;
 use super::{company, stepwise, whole};
 use crate::fingerprint::{self, Fingerprint, Reach, changes};
@@ -56,6 +57,10 @@ impl Engine<'_> {
                     close(session).await;
                     return Err(self.with_doubt(*outcome, loss.as_ref()));
                 }
+                Err(Stop::LookAgain { why, .. }) if session.unflushed().count() > 0 => {
+                    session.abandon();
+                    return Err(lost_with_others(&self.job, &why));
+                }
                 Err(Stop::LookAgain { why, in_doubt }) => {
                     // It may hang in a COMMIT for ever; its server process is dealt with from the next session.
                     session.abandon();
@@ -91,6 +96,12 @@ impl Engine<'_> {
             return None;
         }
         (self.before, self.alone) = (warm.schema, warm.alone);
+        self.warm = true;
+        if warm.session.unflushed().count() > 0 && !self.goes_at_once() && !flushed(&warm.session).await {
+            (self.before, self.alone) = (None, None);
+            close(warm.session).await;
+            return None;
+        }
         Some(warm.session)
     }
 
@@ -444,6 +455,19 @@ impl Engine<'_> {
         let message = format!("{} ended without an error, and the ledger does not show it", self.job.file);
         let error = StepError::new(ErrorClass::Internal, message).with_effect(Effect::Possible);
         Stop::unknown(error.with_hint("look at stopover.migration and stopover.history in the database"))
+    }
+}
+
+/// Those before it, on the same session, have committed what may not be on the server's disk. Whether it is comes first: they
+/// are asked for again in their order.
+fn lost_with_others(job: &Job<'_>, why: &str) -> Outcome {
+    let message = format!(
+        "the connection was lost before it was known what {} and those before it have left: {why}",
+        job.file
+    );
+    let error = StepError::new(ErrorClass::Transient, message).with_effect(Effect::Possible);
+    Outcome::Unknown {
+        error: error.with_hint("nothing is to be done: the next try looks at the ledger first"),
     }
 }
 

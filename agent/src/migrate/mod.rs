@@ -41,10 +41,11 @@ mod witness;
 mod writes;
 
 use stopover_model::event::Resolution;
+use stopover_model::id::MigrationId;
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
-use stopover_model::report::{MigrateReport, Outcome, StepReport};
+use stopover_model::report::{Effect, ErrorClass, MigrateReport, Outcome, StepError, StepReport};
 
 pub(crate) use engine::{Done, Engine};
 pub(crate) use job::Job;
@@ -84,7 +85,13 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
     };
     let statements = job.count();
     match Box::pin(Engine::new(&context, job).run()).await {
-        Ok(done) => {
+        Ok(mut done) => {
+            if let Some(flush) = done.flush.take() {
+                context.pass.give();
+                if !flush.wait().await {
+                    return lost_before_the_disk(&work.migration.id);
+                }
+            }
             let report = MigrateReport {
                 variant: done.row.as_ref().map_or(work.variant, |row| row.variant),
                 already_applied: done.already,
@@ -98,5 +105,15 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
             Outcome::Succeeded { report: StepReport::Migrated(report) }
         }
         Err(outcome) => outcome,
+    }
+}
+
+/// Applied, and told to nobody: a server that falls before it has written that takes it back, with all that came behind it.
+fn lost_before_the_disk(migration: &MigrationId) -> Outcome {
+    let message =
+        format!("the connection was lost before it was known whether {migration} is on the server's disk");
+    let error = StepError::new(ErrorClass::Transient, message).with_effect(Effect::Possible);
+    Outcome::Unknown {
+        error: error.with_hint("nothing is to be done: the next try looks at the ledger first"),
     }
 }

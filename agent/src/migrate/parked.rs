@@ -12,11 +12,15 @@ use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::fingerprint::Fingerprint;
+use crate::ledger;
 use crate::ledger::exclusion::{LOCK_KEYS, release_lock};
 use crate::postgres::{Purpose, Session, SessionName};
 
 /// The next migration of a deployment comes within milliseconds. Anybody else who wants the database waits no longer.
 const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// A server that waits for a synchronous standby may never answer.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The place for one database's session. Clones share it.
 #[derive(Clone, Default)]
@@ -128,9 +132,19 @@ async fn empty(parked: Option<Parked>) {
     }
 }
 
+/// What was committed through the session and is not on the server's disk is brought there first.
 pub(super) async fn close(session: Session) {
+    flushed(&session).await;
     release_lock(&session).await;
     session.close().await;
+}
+
+/// Whether all that was committed through the session is on the server's disk.
+pub(super) async fn flushed(session: &Session) -> bool {
+    if session.unflushed().count() == 0 {
+        return true;
+    }
+    matches!(tokio::time::timeout(FLUSHED_WITHIN, ledger::flush(session)).await, Ok(Ok(())))
 }
 
 /// Takes away what a script may have left in the session. That lets the lock go as well, so it is taken anew.

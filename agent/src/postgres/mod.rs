@@ -24,6 +24,7 @@ mod purpose;
 mod session;
 mod text;
 mod tls;
+mod unflushed;
 
 pub(crate) use blockers::{Blockers, blockers, still_run, waits};
 pub(crate) use company::{Company, Why, company};
@@ -40,3 +41,4 @@ pub use session::{ServerIdentity, Session};
 pub use text::shown;
 pub(crate) use text::shown_line;
 pub use tls::SslMode;
+pub use unflushed::Flush;

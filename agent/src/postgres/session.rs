@@ -19,6 +19,7 @@ use super::known::Known;
 use super::pooler::started_process_id;
 use super::purpose::Purpose;
 use super::text::shown;
+use super::unflushed::Unflushed;
 use crate::step::Reporter;
 
 const OLDEST_SERVER: i32 = 120_000;
@@ -35,6 +36,7 @@ pub struct Session {
     known: Known,
     /// The server looks whether this side is still there while it works.
     checks_connection: bool,
+    unflushed: Unflushed,
 }
 
 /// Who answered.
@@ -75,7 +77,9 @@ impl Session {
         let shared = Arc::new(Shared::default());
         let driver = tokio::spawn(drive(connection, shared.clone()));
         let (identity, known) = (ServerIdentity::unknown(), Known::default());
-        let mut session = Self { client, identity, shared, driver, tls, known, checks_connection: false };
+        let unflushed = Unflushed::default();
+        let mut session =
+            Self { client, identity, shared, driver, tls, known, checks_connection: false, unflushed };
         match session.check_and_set(purpose).await {
             Ok(()) => Ok(session),
             Err(error) => {
@@ -143,6 +147,12 @@ impl Session {
         let (discarded, made) =
             tokio::join!(self.client.batch_execute("DISCARD ALL"), self.make_settings(purpose));
         discarded.map_err(|e| self.error(e)).and(made)
+    }
+
+    /// Its commits that may not be on the server's disk yet.
+    #[must_use]
+    pub fn unflushed(&self) -> &Unflushed {
+        &self.unflushed
     }
 
     pub(super) fn known(&self) -> &Known {

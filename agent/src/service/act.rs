@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{AgentService, command, invalid};
 use crate::record::RecordWork;
 use crate::rollback::plan::{PATIENT, PlanWish};
-use crate::step::{Reporter, StepContext};
+use crate::step::{Pass, Reporter, StepContext};
 use crate::{drift, history, record, rollback};
 
 /// How long a step that still runs on the database is waited for.
@@ -159,6 +159,7 @@ impl AgentService {
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
             throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
+            pass: Pass::default(),
         })
     }
 }

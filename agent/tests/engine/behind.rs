@@ -8,26 +8,29 @@ use stopover_model::report::{Effect, ErrorClass, LogLine, Outcome};
 use crate::support::*;
 
 /// A deployment's migrations, one behind the other.
-struct Train {
-    bench: Bench,
+pub(crate) struct Train {
+    pub(crate) bench: Bench,
     parking: Parking,
 }
 
 impl Train {
     /// With a session that a first migration has left.
-    async fn begun(setup: &str) -> Self {
-        let bench = Bench::new().await;
+    pub(crate) async fn begun(setup: &str) -> Self {
+        Self::begun_on(Bench::new().await, setup).await
+    }
+
+    pub(crate) async fn begun_on(bench: Bench, setup: &str) -> Self {
         bench.execute(setup).await;
         let train = Self { bench, parking: Parking::keeping() };
         applied(train.migrate("000_a", "SELECT 1").await);
         train
     }
 
-    fn work(&self, id: &str, up: &str) -> MigrateWork {
+    pub(crate) fn work(&self, id: &str, up: &str) -> MigrateWork {
         MigrateWork { parking: self.parking.clone(), ..work(&migration(id, &[("up.sql", up)])) }
     }
 
-    async fn migrate(&self, id: &str, up: &str) -> Outcome {
+    pub(crate) async fn migrate(&self, id: &str, up: &str) -> Outcome {
         migrate::run(self.bench.context(StepKind::Migrate), self.work(id, up)).await
     }
 

@@ -27,3 +27,4 @@ mod saved;
 mod stepwise;
 mod support;
 mod transaction;
+mod unflushed;

@@ -91,6 +91,7 @@ impl Bench {
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
             throttle: tokio::sync::watch::channel(Throttle::default()).1,
+            pass: stopover_agent::step::Pass::default(),
         }
     }
 
