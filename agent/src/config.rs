@@ -4,6 +4,7 @@
 
 mod skeleton;
 mod vault;
+mod web;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +19,9 @@ use crate::backup::ProgramPaths;
 use crate::connection::ServerUrl;
 use crate::postgres::DatabaseConfig;
 use crate::vault::Vault;
+use crate::web::WebConfig;
 use vault::RawBackup;
+use web::RawWeb;
 
 pub use skeleton::skeleton;
 
@@ -33,12 +36,14 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     pub backup_directory: PathBuf,
     pub vault: Vault,
-    /// A secret of the backups' destination stands in the file itself.
+    /// A secret of the backups' destination, or a header of [http], stands in the file itself.
     pub(crate) holds_secret: bool,
     /// Makes backups in `pg_dump`'s place: a program and its arguments.
     pub backup_command: Option<Vec<String>>,
     pub programs: ProgramPaths,
     pub databases: Vec<DatabaseConfig>,
+    /// What monitors may ask over HTTP.
+    pub web: WebConfig,
 }
 
 /// Why there is no configuration.
@@ -65,6 +70,8 @@ struct RawConfig {
     pg_restore: Option<toml::Spanned<PathBuf>>,
     #[serde(default)]
     backup: RawBackup,
+    #[serde(default)]
+    http: RawWeb,
     #[serde(default)]
     database: Vec<DatabaseConfig>,
 }
@@ -99,7 +106,8 @@ impl AgentConfig {
         let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let here = whole.parent().unwrap_or(Path::new("/")).to_owned();
         let state_dir = raw.state_dir.map_or_else(|| here.clone(), |dir| here.join(dir));
-        let holds_secret = raw.backup.holds_secret();
+        let web = raw.http.checked(&file, text, &here)?;
+        let holds_secret = raw.backup.holds_secret() || web.headers.iter().any(|(_, set)| set.holds_secret());
         let command =
             raw.backup.command.clone().map(|command| backup_command(&file, text, command)).transpose()?;
         let (vault, backup) = raw.backup.checked((&file, text), &here, &state_dir)?;
@@ -123,6 +131,7 @@ impl AgentConfig {
             holds_secret,
             programs,
             databases,
+            web,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! sends a password or a row anywhere.
 //!
 //! ```text
-//! run (tunnel) -> service -> work registry -> inspect | backup | rehearse | migrate | verify | rollback -> postgres, ledger
+//! run (tunnel) -> service -> work registry -> inspect | backup | rehearse | migrate | verify | monitor | rollback -> postgres, ledger
 //!                       `--> history | record | drift, outside of deployments ------------------------^
 //! ```
 
@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod migrate;
+pub mod monitor;
 pub mod postgres;
 pub mod record;
 pub mod rehearse;
@@ -33,4 +34,5 @@ pub mod step;
 mod testing;
 pub mod vault;
 pub mod verify;
+pub mod web;
 pub mod work;

@@ -24,6 +24,7 @@ use crate::identity::{IdentityError, IdentityStore, Renewal, StoreError};
 use crate::postgres::{Database, DatabaseConfig, InvalidDatabase};
 use crate::scratch;
 use crate::service::{AgentService, Settings};
+use crate::web::{InvalidWeb, Web};
 use crate::work::Registry;
 use tunnel::Tunnels;
 
@@ -41,6 +42,8 @@ pub enum RunError {
     Store(#[from] StoreError),
     #[error("agent.toml: the database {name} can't be used")]
     Database { name: DatabaseName, source: InvalidDatabase },
+    #[error(transparent)]
+    Web(#[from] InvalidWeb),
 }
 
 /// Runs until `stop`.
@@ -60,6 +63,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
             scratch: store.scratch(),
             programs: config.programs,
         },
+        web: Web::new(config.web)?,
     };
     let names: Vec<&str> = settings.databases.keys().map(DatabaseName::as_str).collect();
     tracing::info!(

@@ -22,7 +22,9 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName};
 use stopover_model::migration::{Check, Migration};
 use stopover_model::plan::Touched;
-use stopover_proto::convert::field::{message, names, optional_enumeration, optional_message, or_default};
+use stopover_proto::convert::field::{
+    message, messages, names, optional_enumeration, optional_message, or_default,
+};
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
@@ -32,11 +34,13 @@ use tonic::{Request, Response, Status};
 use crate::backup::{BackupRequest, BackupSettings};
 use crate::inspect::InspectRequest;
 use crate::migrate::{Limits, Parking};
+use crate::monitor::MonitorRequest;
 use crate::postgres::Database;
 use crate::rehearse::RehearseWork;
 use crate::rollback::RollbackWork;
 use crate::step::StepContext;
 use crate::verify::VerifyRequest;
+use crate::web::Web;
 use crate::work::{Place, Refused, Registry, Work, WorkKey};
 use job::Job;
 use stream::Updates;
@@ -51,6 +55,7 @@ pub struct Settings {
     pub environment: EnvironmentName,
     pub databases: BTreeMap<DatabaseName, Arc<Database>>,
     pub backup: BackupSettings,
+    pub web: Web,
 }
 
 /// Serves `stopover.v1.Agent`.
@@ -224,12 +229,16 @@ impl Agent for AgentService {
         let command = self.check(request.command, &[StepKind::Verify, StepKind::Monitor])?;
         let checks: Result<Vec<Check>, InvalidWire> =
             request.checks.into_iter().map(Check::try_from).collect();
-        let job = VerifyRequest {
-            checks: checks.map_err(|e| command::invalid("checks", &e))?,
-            system_identifier: request.system_identifier,
-            statement_timeout: VerifyRequest::DEFAULT_TIMEOUT,
-        };
-        self.attach(command, Job::Verify(job))
+        let checks = checks.map_err(|e| command::invalid("checks", &e))?;
+        let system_identifier = request.system_identifier;
+        let statement_timeout = VerifyRequest::DEFAULT_TIMEOUT;
+        if command.step.kind == StepKind::Verify {
+            let job = VerifyRequest { checks, system_identifier, statement_timeout };
+            return self.attach(command, Job::Verify(job));
+        }
+        let monitors = messages::read(request.monitors, "monitors").map_err(|e| invalid(&e))?;
+        let job = MonitorRequest { checks, monitors, system_identifier, statement_timeout };
+        self.attach(command, Job::Monitor(job, self.settings.web.clone()))
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {

@@ -11,7 +11,6 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use stopover_model::event::StepKind;
 use stopover_model::migration::{Check, Expectation};
 use stopover_model::report::{
     CheckResult, ErrorClass, Outcome, Progress, ProgressUnit, StepError, StepReport, VerifyReport,
@@ -78,18 +77,21 @@ async fn check_all(
             unit: ProgressUnit::Checks,
             backfill: None,
         });
+        // A question that can't be asked verifies nothing.
         let result = check_one(session, check, request.statement_timeout).await?;
-        // A monitor runs a thousand times in a soak, and its report says the same.
-        if context.step.kind != StepKind::Monitor {
-            context.reporter.message(line(&result));
-        }
+        let result = CheckResult { unanswered: false, ..result };
+        context.reporter.message(line(&result));
         checks.push(result);
     }
     Ok(VerifyReport { checks })
 }
 
 /// An error of the query is the check's own failure; only a lost connection ends the whole step.
-async fn check_one(session: &Session, check: &Check, timeout: Duration) -> Result<CheckResult, StepError> {
+pub(crate) async fn check_one(
+    session: &Session,
+    check: &Check,
+    timeout: Duration,
+) -> Result<CheckResult, StepError> {
     let started = Instant::now();
     let begin = format!(
         "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL client_min_messages = error",
@@ -105,11 +107,12 @@ async fn check_one(session: &Session, check: &Check, timeout: Duration) -> Resul
             return Err(error.into_step_error(&format!("could not check that {}", check.name)));
         }
         (Ok(finding), _) => finding,
-        (Err(error), _) => Finding::failed(error_text(&error, timeout)),
+        (Err(error), _) => Finding { unanswered: true, ..Finding::failed(error_text(&error, timeout)) },
     };
     Ok(CheckResult {
         name: check.name.clone(),
         passed: finding.passed,
+        unanswered: finding.unanswered,
         expected: check.expect.to_string(),
         observed: finding.observed,
         note: finding.note,
@@ -120,17 +123,18 @@ async fn check_one(session: &Session, check: &Check, timeout: Duration) -> Resul
 /// What came out of one check.
 struct Finding {
     passed: bool,
+    unanswered: bool,
     observed: String,
     note: Option<String>,
 }
 
 impl Finding {
     fn passed(observed: impl Into<String>) -> Self {
-        Self { passed: true, observed: observed.into(), note: None }
+        Self { passed: true, unanswered: false, observed: observed.into(), note: None }
     }
 
     fn failed(observed: impl Into<String>) -> Self {
-        Self { passed: false, observed: observed.into(), note: None }
+        Self { passed: false, unanswered: false, observed: observed.into(), note: None }
     }
 
     fn with_note(mut self, note: impl Into<String>) -> Self {
@@ -145,7 +149,7 @@ async fn look(session: &Session, check: &Check) -> Result<Finding, QueryError> {
     }
     let answer = Answer::of(session, &check.sql).await?;
     let verdict = check.expect.judge(&answer.rows, answer.total);
-    Ok(Finding { passed: verdict.passed, observed: verdict.observed, note: None })
+    Ok(Finding { passed: verdict.passed, unanswered: false, observed: verdict.observed, note: None })
 }
 
 fn error_text(error: &QueryError, timeout: Duration) -> String {

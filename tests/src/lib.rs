@@ -4,6 +4,7 @@
 //! Stack: a server, environments each with a database on a throwaway cluster and an agent that joined by token
 //! Process: a child that can be killed at any instant and never outlives its test
 //! Cutter: a TCP proxy that can cut, swallow and delay
+//! HttpTarget: answers over HTTP as the test decides
 //! ObjectStore: a bucket that speaks S3, over a directory
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
 //! bench: what the benchmarks share
@@ -16,6 +17,7 @@ pub mod bench;
 pub mod cli;
 pub mod cutter;
 pub mod history;
+pub mod http;
 pub mod process;
 pub mod s3;
 pub mod stack;
@@ -24,6 +26,7 @@ pub mod wire;
 
 pub use cli::{Cli, Finished};
 pub use cutter::Cutter;
+pub use http::{HttpTarget, Reply};
 pub use process::Process;
 pub use s3::ObjectStore;
 pub use stack::{AgentOptions, Stack};

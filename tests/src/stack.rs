@@ -45,6 +45,8 @@ pub struct AgentOptions {
     pub backup: String,
     /// More databases that it serves, each by its name there and in the cluster.
     pub databases: Vec<(String, String)>,
+    /// More tables of its agent.toml.
+    pub tables: String,
 }
 
 impl Stack {
@@ -253,7 +255,8 @@ fn write_config(
             password_file.display()
         )
     });
-    fs::write(config, text + &more.collect::<String>()).expect("the configuration can be written");
+    fs::write(config, text + &more.collect::<String>() + &options.tables)
+        .expect("the configuration can be written");
     fs::set_permissions(config, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
 }
 

@@ -26,6 +26,9 @@ server = "{server}"
 # keep_for = "30d"
 # command = ["/usr/local/bin/snapshot"]    # makes backups in pg_dump's place
 
+# [http]                                   # what monitors of pipelines may ask, and nothing else
+# allow = ["https://app.internal/health"]
+
 # One of these for each database. The password comes from one of:
 #   password_file = "/etc/stopover/users.password"
 #   password_command = ["aws", "rds", "generate-db-auth-token", "--hostname", "..."]   (asked at each connection)

@@ -54,6 +54,7 @@ async fn running(url: &str) -> Running {
         backup_command: None,
         programs: ProgramPaths::default(),
         databases: vec![database],
+        web: crate::web::WebConfig::default(),
     };
     let stop = CancellationToken::new();
     let agent = tokio::spawn(run(config, stop.clone()));
@@ -97,6 +98,7 @@ fn verify(url: &str, sql: &str) -> v1::VerifyRequest {
         command: Some(command.into()),
         checks: vec![check.into()],
         system_identifier: String::new(),
+        monitors: Vec::new(),
     }
 }
 
@@ -152,6 +154,7 @@ async fn an_agent_that_has_not_joined_says_so() {
         backup_command: None,
         programs: ProgramPaths::default(),
         databases: Vec::new(),
+        web: crate::web::WebConfig::default(),
     };
     let error = run(config, CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("stopover-agent join"), "{error}");
@@ -238,6 +241,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         command: step(StepKind::Verify, 4),
         checks,
         system_identifier: system_identifier.clone(),
+        monitors: Vec::new(),
     };
     let StepReport::Verified(verified) = succeeded(client.verify(request).await).await else { panic!() };
     assert_eq!(verified.checks.len(), migration.manifest.verify.len());

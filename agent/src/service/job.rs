@@ -5,10 +5,12 @@ use stopover_model::report::Outcome;
 use crate::backup::{self, BackupRequest, BackupSettings};
 use crate::inspect::{self, InspectRequest};
 use crate::migrate::{self, MigrateWork};
+use crate::monitor::{self, MonitorRequest};
 use crate::rehearse::{self, RehearseWork};
 use crate::rollback::{self, RollbackWork};
 use crate::step::StepContext;
 use crate::verify::{self, VerifyRequest};
+use crate::web::Web;
 
 pub(super) enum Job {
     Inspect(InspectRequest),
@@ -16,6 +18,7 @@ pub(super) enum Job {
     Rehearse(RehearseWork),
     Migrate(MigrateWork),
     Verify(VerifyRequest),
+    Monitor(MonitorRequest, Web),
     Rollback(RollbackWork),
 }
 
@@ -27,6 +30,7 @@ impl Job {
             Self::Rehearse(work) => rehearse::run(context.clone(), &settings, &work).await,
             Self::Migrate(work) => migrate::run(context.clone(), work).await,
             Self::Verify(request) => verify::run(&context, &request).await,
+            Self::Monitor(request, web) => monitor::run(&context, &request, &web).await,
             Self::Rollback(work) => rollback::run(context.clone(), work).await,
         };
         let (deployment, step, attempt) = (&context.deployment, &context.step, context.attempt);

@@ -29,6 +29,7 @@ fn service(url: &str) -> AgentService {
             scratch: "/nonexistent".into(),
             programs: ProgramPaths::default(),
         },
+        web: crate::web::Web::new(crate::web::WebConfig::default()).unwrap(),
     };
     AgentService::new(settings, Arc::new(Registry::new()))
 }
@@ -53,6 +54,7 @@ fn verify(command: AgentCommand, sql: &str) -> Request<v1::VerifyRequest> {
         command: Some(command.into()),
         checks: vec![check.into()],
         system_identifier: String::new(),
+        monitors: Vec::new(),
     })
 }
 

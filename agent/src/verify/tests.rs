@@ -1,3 +1,4 @@
+use stopover_model::event::StepKind;
 use stopover_model::migration::Scalar;
 use stopover_model::report::Effect;
 

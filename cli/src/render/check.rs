@@ -9,6 +9,11 @@ use super::line::{Line, Tone};
 pub fn lines(check: &CheckResult) -> Vec<Line> {
     let mut lines = if check.passed {
         vec![Line::of(Tone::Good, "✓ ").plain(&check.name).dim("  ").dim(&check.observed)]
+    } else if check.unanswered {
+        vec![
+            Line::of(Tone::Warn, "? ").strong(&check.name),
+            Line::new().dim("    could not be asked: ").with(Tone::Warn, &check.observed),
+        ]
     } else {
         vec![
             Line::of(Tone::Bad, "✗ ").strong(&check.name),
@@ -26,7 +31,11 @@ pub fn lines(check: &CheckResult) -> Vec<Line> {
 #[must_use]
 pub fn summary(report: &VerifyReport) -> Line {
     let (held, all) = (report.checks.iter().filter(|c| c.passed).count(), report.checks.len());
+    let silent = report.checks.iter().filter(|c| c.unanswered).count();
     match (held, all) {
+        _ if silent > 0 && held + silent == all => {
+            Line::of(Tone::Warn, format!("{silent} of {all} checks could not be asked"))
+        }
         (_, 0) => Line::new().dim("no checks"),
         (1, 1) => Line::new().plain("1 check holds"),
         _ if held == all => Line::new().plain(format!("{all} checks hold")),
@@ -46,6 +55,7 @@ mod tests {
         CheckResult {
             name: "every existing user is complete".into(),
             passed,
+            unanswered: false,
             expected: "0".into(),
             observed: if passed { "0".into() } else { "3\u{1b}[0m".into() },
             note: note.map(str::to_owned),

@@ -123,16 +123,19 @@ impl<'a> Status<'a> {
             waiting_since: deployment.waiting_since,
             paused: deployment.paused.as_ref().map(|p| Paused { cause: &p.cause, by: &p.by, since: p.since }),
             cancelling: deployment.cancelling.is_some(),
-            stages: deployment.indexed_stages().map(|(index, stage)| stage_view(index, stage)).collect(),
+            stages: deployment
+                .indexed_stages()
+                .map(|(index, stage)| stage_view(deployment, index, stage))
+                .collect(),
         }
     }
 }
 
-fn stage_view(index: StageIndex, stage: &Stage) -> StageView<'_> {
+fn stage_view<'a>(deployment: &'a Deployment, index: StageIndex, stage: &'a Stage) -> StageView<'a> {
     let (word, until, outcome) = match &stage.status {
         StageStatus::Pending => ("pending", None, None),
         StageStatus::Running { .. } => ("running", None, None),
-        StageStatus::Soaking { until, .. } => ("soaking", Some(*until), None),
+        StageStatus::Soaking { .. } => ("soaking", deployment.soak_end(stage), None),
         StageStatus::RollingBack { .. } => ("rolling_back", None, None),
         StageStatus::RollbackFailed { .. } => ("rollback_failed", None, None),
         StageStatus::Ended { outcome, .. } => ("ended", None, Some(*outcome)),

@@ -6,6 +6,7 @@ mod place;
 mod script;
 
 use stopover_model::migration::Check;
+use stopover_model::monitor::StageMonitor;
 use stopover_model::pipeline::{
     BackupScope, BackupSettings, DriftPolicy, DriftSettings, OnFailure, SaveSettings, StageSpec,
 };
@@ -109,8 +110,20 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
     });
     if !spec.soak.is_zero() {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
+        lines.extend(spec.monitors.iter().map(|m| ("", watched(m))));
     }
     lines
+}
+
+fn watched(monitor: &StageMonitor) -> String {
+    let (probe, every) = (&monitor.probe, exact(monitor.every));
+    let name = &probe.name;
+    match monitor.patience {
+        patience if patience.is_zero() => format!("{name}: {}, every {every}", probe.question),
+        patience => {
+            format!("{name}: {}, every {every}; a failure counts after {}", probe.question, exact(patience))
+        }
+    }
 }
 
 fn rehearsal_words(spec: &StageSpec) -> &'static str {
@@ -277,7 +290,11 @@ fn migration_lines(answer: &PlanAnswer, migration: &MigrationSummary, view: View
         manifest.monitors.iter().map(|m| check(&m.check).dim(format!(", every {}", exact(m.every))));
     let follow_ups = manifest.follow_ups.iter().map(|f| {
         let expect = f.expect.as_ref().map_or(String::new(), |e| format!(": {e}"));
-        Line::new().dim(format!("after {}: ", exact(f.after))).plain(&f.name).dim(expect)
+        let when = match f.again {
+            None => format!("after {}: ", exact(f.after)),
+            Some(again) => format!("every {} for {}: ", exact(again.every), exact(again.until)),
+        };
+        Line::new().dim(when).plain(&f.name).dim(expect)
     });
     lines.extend(section("verified after it", manifest.verify.iter().map(check), view));
     lines.extend(section("watched during the soak", monitors, view));

@@ -72,7 +72,7 @@ pub fn stage_lines(
             }
         }
     }
-    lines.extend(soak_row(stage, view));
+    lines.extend(soak_row(deployment, stage, view));
     if stage.rollback_failed() {
         lines.extend(way_back::progress(stage).into_iter().map(|l| l.indented(4).cut(view.width)));
     }
@@ -158,7 +158,8 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
     let begun = |key: &StepKey| target.step(key).is_some_and(|s| s.attempts > 0);
     let monitored = |key: &StepKey| {
         let migration = key.migration.as_ref().and_then(|id| deployment.migration(id));
-        !stage.spec.soak.is_zero() && migration.is_some_and(|m| !m.manifest.monitors.is_empty())
+        let own = key.migration.is_none();
+        !stage.spec.soak.is_zero() && (own || migration.is_some_and(|m| !m.manifest.monitors.is_empty()))
     };
     let undone = |key: &StepKey| match key.migration.as_ref() {
         Some(id) => stage.left_to_take_back(target).any(|m| m.id == *id),
@@ -245,7 +246,7 @@ fn plan_lines(target: &Target, view: View) -> Vec<Line> {
     lines
 }
 
-fn soak_row(stage: &Stage, view: View) -> Option<Line> {
+fn soak_row(deployment: &Deployment, stage: &Stage, view: View) -> Option<Line> {
     if stage.spec.soak.is_zero() || stage.targets.is_empty() {
         return None;
     }
@@ -260,6 +261,7 @@ fn soak_row(stage: &Stage, view: View) -> Option<Line> {
     let length = human(stage.spec.soak);
     match &stage.status {
         StageStatus::Soaking { until, .. } => {
+            let until = &deployment.soak_end(stage).unwrap_or(*until);
             let left = between(view.now, *until);
             let text = format!("until {}", clock(*until, view.now));
             Some(

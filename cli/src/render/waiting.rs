@@ -46,9 +46,11 @@ pub fn reason(waiting: &Waiting, view: View) -> Line {
         Waiting::EnvironmentHeld { environment, by } => {
             format!("for {environment}, where the deployment {by} is at work")
         }
-        Waiting::Soak { environment, until } => {
-            format!("in {environment} under observation until {}", when(*until))
+        Waiting::Soak { environment, until, held } => {
+            let until = format!("in {environment} under observation until {}", when(*until));
+            held.iter().fold(until, |text, why| format!("{text}; {why}"))
         }
+        Waiting::FollowUp { follow_up } => format!("for a word on the follow-up {follow_up}, which failed"),
         Waiting::Retry { step, at } => format!("to try {step} again at {}", when(*at)),
         // A person who pauses need not say why.
         Waiting::Person { cause } if cause.is_empty() => "for a person: it is paused".to_owned(),
@@ -80,6 +82,13 @@ pub fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
         Waiting::Soak { .. } => way_back::if_something_breaks(deployment).into_iter().collect(),
         // The gates have said so already.
         Waiting::Retry { .. } | Waiting::Gates { .. } => Vec::new(),
+        Waiting::FollowUp { follow_up } => vec![
+            format!("stopover follow-ups {} says what was seen", follow_up.deployment),
+            format!(
+                "stopover acknowledge {} \"{}\" --reason \"WHY IT MAY GO ON\"",
+                follow_up.deployment, follow_up.name
+            ),
+        ],
         Waiting::Person { .. } => {
             let stopped = deployment.stages.iter().find(|s| s.rollback_failed());
             let mut advice = stopped
@@ -144,7 +153,11 @@ mod tests {
                 agent: "prod-1".parse().unwrap(),
             },
             Waiting::EnvironmentHeld { environment: environment(), by: "0000000000".parse().unwrap() },
-            Waiting::Soak { environment: environment(), until: sample::at(700) },
+            Waiting::Soak {
+                environment: environment(),
+                until: sample::at(700),
+                held: vec!["\"quiet\" in app fails since noon".into()],
+            },
             Waiting::Retry { step: sample::key(1, "backup"), at: sample::at(102) },
             Waiting::Person {
                 cause: "the verification of 001_add in app failed: 1 of 5 checks does not hold".into(),

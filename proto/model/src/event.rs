@@ -9,6 +9,7 @@ pub use crate::actor::Actor;
 use crate::backfill::Throttle;
 use crate::digest::Digest;
 use crate::gate::{GateWait, HookOutcome};
+use crate::follow_up::FollowUpKey;
 use crate::id::{
     AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, GroupName, HookName, MigrationId,
     OperatorName, RunId, Seq,
@@ -230,7 +231,7 @@ pub enum StepKind {
     Migrate,
     /// Of one migration.
     Verify,
-    /// Of one migration: its monitors, again and again through the soak.
+    /// Of one migration: its monitors, again and again through the soak; without one: the stage's own.
     Monitor,
     /// The backup before a rollback.
     RollbackBackup,
@@ -294,11 +295,18 @@ pub enum Waiting {
     Soak {
         environment: EnvironmentName,
         until: Timestamp,
+        /// Why it does not end then, or ends later than it was to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held: Vec<String>,
     },
     /// A step failed for a passing reason and is tried again.
     Retry {
         step: StepKey,
         at: Timestamp,
+    },
+    /// A follow-up of one of the migrations failed in another environment, and nobody has acknowledged it.
+    FollowUp {
+        follow_up: FollowUpKey,
     },
     /// A person must say how to go on.
     Person {

@@ -6,6 +6,7 @@ mod backup;
 mod drift;
 mod lint;
 mod locks;
+mod monitor;
 mod rehearse;
 mod saving;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
+use crate::monitor::StageMonitor;
 
 use approvals::RawGates;
 pub use approvals::{ApprovalSettings, Approver, check_checklist};
@@ -34,7 +36,7 @@ use saving::RawSaving;
 pub use saving::SaveSettings;
 
 /// A checked pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     pub name: PipelineName,
     /// Whom to call; shown where a person is waited for.
@@ -60,7 +62,7 @@ pub enum OutOfOrder {
 }
 
 /// One environment on the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageSpec {
     pub environment: EnvironmentName,
     /// Which of the environment's databases; empty means all.
@@ -95,6 +97,9 @@ pub struct StageSpec {
     /// What people have to have done before the first migration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklist: Vec<String>,
+    /// What is watched through the soak beside the migrations' own monitors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitors: Vec<StageMonitor>,
 }
 
 /// What happens when a step of the stage fails.
@@ -105,6 +110,13 @@ pub enum OnFailure {
     Rollback,
     /// Hold everything as it is until a person decides.
     Pause,
+}
+
+impl StageSpec {
+    /// The monitors that run with the database of this place: what is asked elsewhere is asked once, with the first.
+    pub fn monitors_at(&self, place: usize) -> impl Iterator<Item = &StageMonitor> {
+        self.monitors.iter().filter(move |m| place == 0 || m.probe.asks_databases())
+    }
 }
 
 impl OutOfOrder {
@@ -200,6 +212,8 @@ struct RawStage {
     saved_for: Option<toml::Spanned<String>>,
     approvals: Option<toml::Spanned<i64>>,
     approvers: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
+    #[serde(default)]
+    monitor: Vec<toml::Spanned<monitor::RawMonitor>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     window: Option<toml::Spanned<toml::Value>>,
     freeze: Option<toml::Spanned<toml::Value>>,
@@ -257,10 +271,12 @@ impl RawStage {
         let saving =
             RawSaving { save: self.save, save_within: &self.save_within, saved_for: &self.saved_for };
         let saving = saving.read(file, text)?;
+        let soak = duration(&self.soak, Duration::ZERO)?;
+        let monitors = monitor::read(self.monitor, !soak.is_zero(), file, text)?;
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
-            soak: duration(&self.soak, Duration::ZERO)?,
+            soak,
             environment: self.environment.into_inner(),
             databases: self.databases.into_iter().map(toml::Spanned::into_inner).collect(),
             backup,
@@ -274,6 +290,7 @@ impl RawStage {
             saving,
             approvals,
             checklist,
+            monitors,
         })
     }
 

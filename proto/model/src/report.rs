@@ -250,6 +250,9 @@ impl VerifyReport {
 pub struct CheckResult {
     pub name: String,
     pub passed: bool,
+    /// Nobody could be asked: it neither holds nor fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
     pub expected: String,
     pub observed: String,
     /// What a person should know: the table is so small that the planner reads it whole.

@@ -86,6 +86,7 @@ wire_message!(VerifyReport { checks: messages });
 wire_message!(CheckResult {
     name: plain,
     passed: plain,
+    unanswered: plain,
     expected: plain,
     observed: plain,
     note: optional_text,

@@ -30,6 +30,7 @@ wire_message!(StageSpec {
     saving: or_default,
     approvals: approvals,
     checklist: checklist,
+    monitors: messages,
 });
 
 wire_message!(ApprovalSettings { needed: plain, approvers: names });

@@ -38,6 +38,7 @@ impl TryFrom<v1::StepKey> for StepKey {
             migration: optional_name::read(wire.migration, "migration")?,
         };
         match (concerns_one_migration(key.kind), &key.migration) {
+            _ if key.kind == StepKind::Monitor => Ok(key),
             (true, None) => {
                 Err(InvalidWire::new("migration", format!("is empty; a step of kind {} has one", key.kind)))
             }

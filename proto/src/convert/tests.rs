@@ -13,6 +13,7 @@ use stopover_model::history::{AppliedMigration, Histories, Origin, Recorded, Row
 use stopover_model::impact::{LockMode, SampleWish, WorkKind};
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
+use stopover_model::monitor::Question;
 use stopover_model::pipeline::{BackupLevel, BackupScope, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
@@ -120,6 +121,7 @@ fn pipelines_migrations_and_plans() {
     come_back::<Pipeline, v1::Pipeline>(vec![samples::pipeline()]);
     come_back::<Manifest, v1::Manifest>(samples::manifests());
     all_come_back::<Expectation, v1::Expectation>(samples::expectations());
+    all_come_back::<Question, v1::Question>(samples::questions());
     all_come_back::<Scalar, v1::Scalar>(samples::scalars());
     come_back::<MigrationSummary, v1::MigrationSummary>(samples::migration_summaries());
     come_back::<TargetPlan, v1::TargetPlan>(vec![samples::target_plan()]);

@@ -2,7 +2,7 @@
 
 use stopover_model::event::Waiting;
 
-use super::field::{message, messages, name, optional_name, plain, timestamp};
+use super::field::{direct, message, messages, name, optional_name, plain, timestamp};
 use crate::v1;
 
 wire_choice!(Waiting, waiting {
@@ -10,8 +10,9 @@ wire_choice!(Waiting, waiting {
     "no_agent" NoAgent { environment: name, database: optional_name },
     "agent_away" AgentAway { environment: name, database: name, agent: name },
     "environment_held" EnvironmentHeld { environment: name, by: name },
-    "soak" Soak { environment: name, until: timestamp },
+    "soak" Soak { environment: name, until: timestamp, held: plain },
     "retry" Retry { step: message, at: timestamp },
+    "follow_up" FollowUp { follow_up = direct },
     "person" Person { cause: plain },
     "gates" Gates { environment: name, gates: messages },
 });

@@ -185,7 +185,11 @@ fn a_soak_says_until_when() {
         .tell(Event::SoakStarted { stage: StageIndex(0), until: at(160) })
         .done(0, "monitor", StepReport::Verified(VerifyReport { checks: vec![check(true)] }))
         .tell(Event::WaitingChanged {
-            waiting: Some(Waiting::Soak { environment: "staging".parse().unwrap(), until: at(160) }),
+            waiting: Some(Waiting::Soak {
+                environment: "staging".parse().unwrap(),
+                until: at(160),
+                held: Vec::new(),
+            }),
         });
     insta::assert_snapshot!(shown(&story), @r#"
     4k2m9x0c1d  users-db  by admin  14:00:00 UTC                              1m 40s

@@ -1,10 +1,10 @@
 //! What a failed step means for its stage.
 
 use super::Next;
-use crate::deployment::{Stage, Step, StepState};
-use crate::event::{Actor, Event, StageIndex, StageOutcome};
+use crate::deployment::{Deployment, Stage, Step, StepState, Watched};
+use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey};
 use crate::pipeline::OnFailure;
-use crate::report::StepError;
+use crate::report::{ErrorClass, StepError};
 
 /// How often a step is tried in all when it fails for reasons that pass by themselves.
 pub const MOST_TRIES: u32 = 6;
@@ -18,7 +18,12 @@ pub(super) struct Problem {
 
 /// The first step of the stage that failed for good. It is asked for at each event, so names are put together only where
 /// one has failed.
-pub(super) fn find(stage: &Stage) -> Option<Problem> {
+pub(super) fn find(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
+    let before = before_the_soak(stage);
+    before.or_else(|| of_monitors(deployment, stage))
+}
+
+fn before_the_soak(stage: &Stage) -> Option<Problem> {
     stage.targets.iter().find_map(|target| {
         let database = &target.database;
         if let Some(error) = &target.refused {
@@ -33,15 +38,35 @@ pub(super) fn find(stage: &Stage) -> Option<Problem> {
             whole.into_iter().find_map(|(step, name)| of_step(step, || format!("{name} of {database}")));
         whole.or_else(|| {
             target.migrations.iter().find_map(|m| {
-                let named = [
-                    (&m.migrate, "the migration"),
-                    (&m.verify, "the verification of"),
-                    (&m.monitor, "the monitoring of"),
-                ];
+                let named = [(&m.migrate, "the migration"), (&m.verify, "the verification of")];
                 let of = |(step, name)| of_step(step, || format!("{name} {} in {database}", m.id));
                 named.into_iter().find_map(of)
             })
         })
+    })
+}
+
+/// A monitor that has failed for as long as it takes to count. One that can't be asked holds the soak, and is no problem
+/// of this kind.
+fn of_monitors(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
+    let watched = deployment.watched(stage);
+    let mut steps: Vec<&StepKey> = watched.iter().map(|w| &w.step).collect();
+    steps.dedup();
+    steps.into_iter().find_map(|key| {
+        let step = deployment.step(key)?;
+        let error = step.error()?;
+        let counts = |w: &Watched<'_>| w.step == *key && w.evidence.has_failed(w.rhythm);
+        let failed = match (error.class, step.report()) {
+            (ErrorClass::Transient, None) => false,
+            (ErrorClass::Transient | ErrorClass::Check, Some(_)) => watched.iter().any(counts),
+            _ => true,
+        };
+        let what = match &key.migration {
+            Some(migration) => format!("{migration} in {}", key.database),
+            None => key.database.to_string(),
+        };
+        let unknown = matches!(step.state, StepState::Unknown { .. });
+        failed.then(|| problem(&format!("the monitoring of {what} failed"), error, unknown))
     })
 }
 

@@ -13,7 +13,7 @@ mod world;
 use jiff::Timestamp;
 
 pub use failure::MOST_TRIES;
-pub use soak::due_monitors;
+pub use soak::{DueMonitors, due_monitors};
 pub use world::{AgentPresence, EnvironmentView, World};
 
 use crate::deployment::{Deployment, Stage, StageStatus, StepState};

@@ -1,90 +1,89 @@
-//! The rest under observation: it ends well only when every monitor ran to its end and held.
+//! The rest under observation: it ends well only when every monitor has vouched for all of it.
 
 use jiff::Timestamp;
 
-use super::stage::try_step;
+use super::stage::try_again_at;
 use super::{Command, Next, failure, running_in};
-use crate::deployment::{Deployment, MigrationSteps, Stage};
-use crate::event::{Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
-use crate::migration::Monitor;
-use crate::plan::MigrationSummary;
+use crate::deployment::{Deployment, Stage, Watched, holds, missed, monitors};
+use crate::event::{Event, StageIndex, StageOutcome, StepKey, Waiting};
+use crate::migration::Check;
+use crate::monitor::StageMonitor;
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: Timestamp) {
-    if let Some(problem) = failure::find(stage) {
+    if let Some(problem) = failure::find(next.deployment, stage) {
         if running_in(next.deployment, index).is_empty() {
             failure::handle(next, index, stage, problem);
         }
         return;
     }
-    if !running_in(next.deployment, index).is_empty() {
-        return;
-    }
-    for target in &stage.targets {
-        for (migration, steps) in next.deployment.migrations_in(target) {
-            if !due(migration, steps, until, next.now).is_empty() {
-                let key = StepKey::migration(index, &target.database, StepKind::Monitor, &steps.id);
-                try_step(next, stage, key, &steps.monitor);
-                return;
-            }
+    let watched = next.deployment.watched(stage);
+    let end = until.checked_add(missed(&watched)).unwrap_or(Timestamp::MAX);
+    let mut wake = Vec::new();
+    for target in stage.targets.iter().filter(|t| !t.is_being_monitored()) {
+        let mut due = watched
+            .iter()
+            .filter(|w| w.step.database == target.database && w.evidence.is_due(w.rhythm, end, next.now));
+        if let Some(first) = due.next() {
+            wake.extend(start(next, stage, first.step.clone()));
         }
     }
-    if next.now >= until {
+    let none_runs = running_in(next.deployment, index).is_empty()
+        && !next.commands.iter().any(|c| matches!(c, Command::Start { .. }));
+    if none_runs && next.now >= end && watched.iter().all(|w| vouches(w, end)) {
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
     }
-    next.waiting = Some(Waiting::Soak { environment: stage.spec.environment.clone(), until });
-    let wake = stage
-        .targets
-        .iter()
-        .flat_map(|target| next.deployment.migrations_in(target))
-        .filter_map(|(migration, steps)| next_run(migration, steps))
-        .fold(until, std::cmp::Ord::min);
-    next.commands.push(Command::WakeAt(wake));
+    // An agent that is away is what is waited for.
+    next.waiting.get_or_insert_with(|| Waiting::Soak {
+        environment: stage.spec.environment.clone(),
+        until: end,
+        held: holds(&watched),
+    });
+    let later = watched.iter().filter_map(|w| w.evidence.next(w.rhythm)).chain([end]).chain(wake);
+    if let Some(wake) = later.filter(|at| *at > next.now).min() {
+        next.commands.push(Command::WakeAt(wake));
+    }
 }
 
-/// The monitors of a migration that a monitor step begun now has to run.
+/// The monitors that a monitor step begun now has to run: a migration's checks, or the stage's own.
+#[derive(Debug, Default)]
+pub struct DueMonitors<'a> {
+    pub checks: Vec<&'a Check>,
+    pub own: Vec<&'a StageMonitor>,
+}
+
 #[must_use]
-pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestamp) -> Vec<&'a Monitor> {
-    let Some(stage) = deployment.stage(key.stage) else {
-        return Vec::new();
+pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestamp) -> DueMonitors<'a> {
+    let Some(stage) = deployment.stage(key.stage) else { return DueMonitors::default() };
+    let Some(end) = deployment.soak_end(stage) else { return DueMonitors::default() };
+    let watched = deployment.watched(stage);
+    let due = |name: &str| {
+        let mut of_step = watched.iter().filter(|w| w.step == *key);
+        of_step.any(|w| w.rhythm.name == name && w.evidence.is_due(w.rhythm, end, now))
     };
-    let crate::deployment::StageStatus::Soaking { until, .. } = stage.status else {
-        return Vec::new();
-    };
-    let mut all = stage.target(&key.database).into_iter().flat_map(|t| deployment.migrations_in(t));
-    let found = all.find(|(migration, _)| Some(&migration.id) == key.migration.as_ref());
-    found.map_or_else(Vec::new, |(migration, steps)| due(migration, steps, until, now))
+    let Some(target) = stage.target(&key.database) else { return DueMonitors::default() };
+    let mut all = DueMonitors::default();
+    match &key.migration {
+        None => all.own.extend(stage.own_monitors(&key.database).filter(|m| due(&m.probe.name))),
+        Some(id) => {
+            let found = deployment.migrations_in(target).find(|(migration, _)| migration.id == *id);
+            let monitors = found.into_iter().flat_map(|(migration, steps)| monitors(migration, steps));
+            all.checks.extend(monitors.map(|m| &m.check).filter(|check| due(&check.name)));
+        }
+    }
+    all
 }
 
-/// Never run, its interval is over, or the soak is and the last run was before its end.
-fn due<'a>(
-    migration: &'a MigrationSummary,
-    steps: &MigrationSteps,
-    until: Timestamp,
-    now: Timestamp,
-) -> Vec<&'a Monitor> {
-    monitors(migration, steps)
-        .filter(|m| match steps.monitored.get(&m.check.name) {
-            None => true,
-            Some(last) => next_after(*last, m) <= now || (now >= until && *last < until),
-        })
-        .collect()
+/// Starts a monitor step, or says when it is tried again.
+fn start(next: &mut Next<'_>, stage: &Stage, key: StepKey) -> Option<Timestamp> {
+    let again = next.deployment.step(&key).and_then(try_again_at);
+    if let Some(at) = again.filter(|at| *at > next.now) {
+        return Some(at);
+    }
+    next.start(stage, key);
+    None
 }
 
-fn next_run(migration: &MigrationSummary, steps: &MigrationSteps) -> Option<Timestamp> {
-    monitors(migration, steps)
-        .filter_map(|m| steps.monitored.get(&m.check.name).map(|last| next_after(*last, m)))
-        .min()
-}
-
-fn next_after(last: Timestamp, monitor: &Monitor) -> Timestamp {
-    last.checked_add(monitor.every).unwrap_or(Timestamp::MAX)
-}
-
-/// A migration that was skipped here is not observed either.
-fn monitors<'a>(
-    migration: &'a MigrationSummary,
-    steps: &MigrationSteps,
-) -> impl Iterator<Item = &'a Monitor> {
-    let applied = steps.migrate.succeeded();
-    migration.manifest.monitors.iter().filter(move |_| applied)
+/// It passed at the soak's very end, or after it.
+fn vouches(watched: &Watched<'_>, end: Timestamp) -> bool {
+    watched.evidence.passes() && watched.evidence.last.is_some_and(|run| run.at >= end)
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{Command, Next, failure, gates, running_in};
 use crate::deployment::{MigrationSteps, Stage, Step, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
+use crate::follow_up::FailedFollowUp;
 use crate::id::DatabaseName;
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 
@@ -29,6 +30,10 @@ pub(super) fn begin(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         next.waiting = Some(Waiting::EnvironmentHeld { environment, by: by.clone() });
         return;
     }
+    if let Some(failed) = failed_elsewhere(next, stage) {
+        next.waiting = Some(Waiting::FollowUp { follow_up: failed.key.clone() });
+        return;
+    }
     let databases: Vec<DatabaseName> = if stage.spec.databases.is_empty() {
         view.databases.keys().cloned().collect()
     } else {
@@ -42,9 +47,20 @@ pub(super) fn begin(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     next.append(Event::StageStarted { stage: index, databases });
 }
 
+/// What of this deployment has failed a follow-up in another environment goes no further until somebody has a word on it.
+fn failed_elsewhere<'a>(next: &Next<'a>, stage: &Stage) -> Option<&'a FailedFollowUp> {
+    if next.deployment.kind == DeploymentKind::Rehearsal {
+        return None;
+    }
+    next.world.failed_follow_ups.iter().find(|failed| {
+        failed.key.environment != stage.spec.environment
+            && next.deployment.migrations.iter().any(|m| m.digest == failed.digest)
+    })
+}
+
 /// Takes a running stage one step further.
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
-    if let Some(problem) = failure::find(stage) {
+    if let Some(problem) = failure::find(next.deployment, stage) {
         if running_in(next.deployment, index).is_empty() {
             failure::handle(next, index, stage, problem);
         }
@@ -156,15 +172,18 @@ pub(super) fn try_step(next: &mut Next<'_>, stage: &Stage, key: StepKey, step: &
     if step.is_running() {
         return false;
     }
-    if let Some(failed_at) = step.passing_failure() {
-        let at = failed_at.checked_add(pause_before_try(step.tries)).unwrap_or(Timestamp::MAX);
-        if at > next.now {
-            next.waiting = Some(Waiting::Retry { step: key, at });
-            next.commands.push(Command::WakeAt(at));
-            return false;
-        }
+    if let Some(at) = try_again_at(step).filter(|at| *at > next.now) {
+        next.waiting = Some(Waiting::Retry { step: key, at });
+        next.commands.push(Command::WakeAt(at));
+        return false;
     }
     next.start(stage, key)
+}
+
+/// When a step that failed for a passing reason may be tried again.
+pub(super) fn try_again_at(step: &Step) -> Option<Timestamp> {
+    let failed_at = step.passing_failure()?;
+    Some(failed_at.checked_add(pause_before_try(step.tries)).unwrap_or(Timestamp::MAX))
 }
 
 /// 1, 2, 4, 8 … s, at most 30 s.

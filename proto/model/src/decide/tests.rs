@@ -12,6 +12,7 @@ use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 mod gates;
 mod rehearsal;
 mod rollback;
+mod soak;
 
 /// A conductor, its agents and its people, all of them driven by one list of choices.
 struct Simulation {
@@ -200,8 +201,9 @@ impl Simulation {
             11 | 12 => Effect::Possible,
             _ => Effect::None,
         });
-        let monitors =
-            due_monitors(&self.deployment, key, self.now).iter().map(|m| m.check.name.clone()).collect();
+        let due = due_monitors(&self.deployment, key, self.now);
+        let own = due.own.iter().map(|m| &m.probe.name);
+        let monitors = due.checks.iter().map(|c| &c.name).chain(own).cloned().collect();
         let outcome = match choice {
             _ if self.cancelled.contains(key) => Outcome::Failed {
                 error: StepError::new(ErrorClass::Cancelled, "cancelled").with_effect(Effect::Possible),
@@ -519,6 +521,7 @@ fn a_monitor_that_does_not_hold_stops_the_promotion() {
     let check = CheckResult {
         name: "quiet".into(),
         passed: false,
+        unanswered: false,
         expected: "0".into(),
         observed: "3".into(),
         note: None,
@@ -529,6 +532,7 @@ fn a_monitor_that_does_not_hold_stops_the_promotion() {
     simulation.world.in_flight.clear();
     simulation.apply(Event::StepFinished { step: key, attempt, outcome: Outcome::Failed { error, report } });
     simulation.settle();
+    until(&mut simulation, |d| matches!(d.waiting, Some(Waiting::Person { .. })));
     assert!(
         matches!(&simulation.deployment.waiting, Some(Waiting::Person { cause }) if cause.contains("monitors"))
     );
@@ -541,7 +545,7 @@ fn the_soak_ends_after_its_time_and_a_last_look_of_every_monitor() {
     until(&mut simulation, |d| matches!(d.stages[0].status, StageStatus::Ended { .. }));
     let staging = &simulation.deployment.stages[0];
     for target in &staging.targets {
-        let last = target.migrations[0].monitored["quiet"];
+        let last = target.migrations[0].evidence["quiet"].last.unwrap().at;
         let StageStatus::Ended { at, .. } = staging.status else { panic!() };
         assert!(last >= at.checked_sub(std::time::Duration::from_secs(2)).unwrap());
         assert!(target.migrations[0].monitor.attempts >= 3, "at the start, between, and at the end");
@@ -582,7 +586,8 @@ fn one_blip_in_a_long_soak_is_tried_again_however_often_the_monitor_has_run() {
     simulation.settle();
     simulation.happen(7);
     let waiting = &simulation.deployment.waiting;
-    assert!(matches!(waiting, Some(Waiting::Retry { step, .. }) if *step == key), "{waiting:?}");
+    assert!(matches!(waiting, Some(Waiting::Soak { .. })), "{waiting:?}");
+    assert!(simulation.deployment.paused.is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::StepKey;
+use crate::follow_up::FailedFollowUp;
 use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
 use crate::plan::Measurement;
 use crate::quarantine::Quarantined;
@@ -19,6 +20,8 @@ pub struct World {
     pub history: Vec<Measurement>,
     /// What was rolled back in the environment that is planned for. Looked up together with that.
     pub quarantined: Vec<Quarantined>,
+    /// Follow-ups of any deployment that failed, and that nobody has acknowledged.
+    pub failed_follow_ups: Vec<FailedFollowUp>,
 }
 
 /// One environment.

@@ -14,8 +14,9 @@ use crate::event::{
 };
 use crate::gate::{Agreed, Approval, HookEnd, Rejection, Tick, Voided, WindowOverride};
 use crate::id::{Attempt, DatabaseName, RunId};
+use crate::monitor::Evidence;
 use crate::plan::{Action, TargetPlan};
-use crate::report::{LogLine, Outcome, StepReport};
+use crate::report::{LogLine, Outcome};
 
 impl Deployment {
     /// Folds one more event into the state, or says why it has no place there and changes nothing.
@@ -143,8 +144,9 @@ impl Deployment {
         self.check_stage_start(index, databases)?;
         let migrations = self.migrations.clone();
         let stage = self.stage_mut(index)?;
-        let rehearses = stage.spec.rehearse;
-        stage.targets = databases.iter().map(|d| Target::new(d.clone(), &migrations, rehearses)).collect();
+        let spec = &stage.spec;
+        let target = |(place, d): (usize, &DatabaseName)| Target::new(d.clone(), &migrations, (spec, place));
+        stage.targets = databases.iter().enumerate().map(target).collect();
         stage.status = StageStatus::Running { since: at };
         Ok(())
     }
@@ -331,15 +333,8 @@ impl Deployment {
             self.skip_empty_verification(key)?;
             self.give_turn_behind(key, at)?;
         }
-        if let (StepKind::Monitor, Outcome::Succeeded { report: StepReport::Verified(report) }) =
-            (key.kind, outcome)
-        {
-            let passed: Vec<_> = report.checks.iter().filter(|c| c.passed).map(|c| c.name.clone()).collect();
-            let target = self.target_mut(key)?;
-            if let Some(steps) = target.migrations.iter_mut().find(|m| Some(&m.id) == key.migration.as_ref())
-            {
-                steps.monitored.extend(passed.into_iter().map(|name| (name, began)));
-            }
+        if key.kind == StepKind::Monitor {
+            self.take_evidence(key, outcome, (began, at))?;
         }
         Ok(())
     }
@@ -383,12 +378,15 @@ impl Deployment {
                     &mut target.inspect,
                     &mut target.backup,
                     &mut target.rehearse,
+                    &mut target.monitor,
                     &mut target.rollback_backup,
                 ];
                 for step in of_target {
                     step.reopen();
                 }
+                target.evidence.values_mut().for_each(Evidence::reopen);
                 for steps in &mut target.migrations {
+                    steps.evidence.values_mut().for_each(Evidence::reopen);
                     for step in
                         [&mut steps.migrate, &mut steps.verify, &mut steps.monitor, &mut steps.rollback]
                     {
@@ -413,7 +411,7 @@ impl Deployment {
         self.stages.get_mut(index.0 as usize).ok_or(IllegalEvent::NoStage(index))
     }
 
-    fn target_mut(&mut self, key: &StepKey) -> Result<&mut Target, IllegalEvent> {
+    pub(super) fn target_mut(&mut self, key: &StepKey) -> Result<&mut Target, IllegalEvent> {
         let stage = self.stage_mut(key.stage)?;
         stage
             .targets

@@ -161,6 +161,7 @@ impl Deployment {
             }
             (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
             (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
+            (StepKind::Monitor, None) => true,
             (StepKind::RollbackBackup, _) => stage.left_to_take_back(target).next().is_some(),
             (StepKind::Rollback, Some(i)) => {
                 let next = stage.left_to_take_back(target).next();
@@ -269,7 +270,9 @@ impl Deployment {
                     && (stage.spec.soak.is_zero() || !stage.targets.iter().any(Target::applies_anything))
             }
             (StageStatus::Soaking { .. }, StageOutcome::Succeeded) => {
-                stage.targets.iter().flat_map(|t| &t.migrations).all(|m| m.monitor.error().is_none())
+                let of_migrations = stage.targets.iter().flat_map(|t| &t.migrations).map(|m| &m.monitor);
+                let mut all = of_migrations.chain(stage.targets.iter().map(|t| &t.monitor));
+                all.all(|step| step.error().is_none())
             }
             (StageStatus::Running { .. }, StageOutcome::Failed) => !stage.has_effects(),
             (StageStatus::RollingBack { .. }, StageOutcome::RolledBack) => stage.is_taken_back(),

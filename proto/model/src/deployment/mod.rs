@@ -6,12 +6,15 @@ mod gates;
 mod legal;
 mod measured;
 mod rollback;
+mod soak;
 mod step;
 mod target;
 
 use jiff::Timestamp;
 
 pub use legal::IllegalEvent;
+pub(crate) use soak::missed;
+pub use soak::{Watched, holds, monitors};
 pub use step::{StatementRun, Step, StepState};
 pub use target::{MigrationSteps, Target};
 

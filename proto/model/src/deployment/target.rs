@@ -8,6 +8,8 @@ use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::gate::Agreed;
 use crate::id::{DatabaseName, MigrationId};
+use crate::monitor::Evidence;
+use crate::pipeline::StageSpec;
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 use crate::report::{Inspection, RehearsalReport, RehearsedMigration, StepError, StepReport};
 
@@ -25,6 +27,10 @@ pub struct Target {
     /// Skipped where the stage does not rehearse.
     pub rehearse: Step,
     pub migrations: Vec<MigrationSteps>,
+    /// Of the stage's own monitors, again and again through the soak; skipped where there is none.
+    pub monitor: Step,
+    /// What those have shown, by name.
+    pub evidence: BTreeMap<String, Evidence>,
     pub rollback_backup: Step,
 }
 
@@ -36,20 +42,25 @@ pub struct MigrationSteps {
     pub verify: Step,
     pub monitor: Step,
     pub rollback: Step,
-    /// When each monitor last began to run and passed, by name.
-    pub monitored: BTreeMap<String, Timestamp>,
+    /// What its monitors have shown, by name.
+    pub evidence: BTreeMap<String, Evidence>,
 }
 
 impl Target {
-    pub(super) fn new(database: DatabaseName, migrations: &[MigrationSummary], rehearses: bool) -> Self {
+    pub(super) fn new(
+        database: DatabaseName,
+        migrations: &[MigrationSummary],
+        (spec, place): (&StageSpec, usize),
+    ) -> Self {
         let steps = |m: &MigrationSummary| MigrationSteps {
             id: m.id.clone(),
             migrate: Step::default(),
             verify: Step::default(),
             monitor: Step::default(),
             rollback: Step::default(),
-            monitored: BTreeMap::new(),
+            evidence: BTreeMap::new(),
         };
+        let monitored = spec.monitors_at(place).next().is_some();
         Self {
             database,
             inspect: Step::default(),
@@ -57,8 +68,10 @@ impl Target {
             former: None,
             refused: None,
             backup: Step::default(),
-            rehearse: if rehearses { Step::default() } else { Step::skipped() },
+            rehearse: if spec.rehearse { Step::default() } else { Step::skipped() },
             migrations: migrations.iter().map(steps).collect(),
+            monitor: if monitored { Step::default() } else { Step::skipped() },
+            evidence: BTreeMap::new(),
             rollback_backup: Step::default(),
         }
     }
@@ -69,6 +82,7 @@ impl Target {
             (StepKind::Inspect, None) => Some(&self.inspect),
             (StepKind::Backup, None) => Some(&self.backup),
             (StepKind::Rehearse, None) => Some(&self.rehearse),
+            (StepKind::Monitor, None) => Some(&self.monitor),
             (StepKind::RollbackBackup, None) => Some(&self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter().find(|m| m.id == *id)?.step(kind),
             _ => None,
@@ -80,13 +94,14 @@ impl Target {
             (StepKind::Inspect, None) => Some(&mut self.inspect),
             (StepKind::Backup, None) => Some(&mut self.backup),
             (StepKind::Rehearse, None) => Some(&mut self.rehearse),
+            (StepKind::Monitor, None) => Some(&mut self.monitor),
             (StepKind::RollbackBackup, None) => Some(&mut self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter_mut().find(|m| m.id == *id)?.step_mut(kind),
             _ => None,
         }
     }
 
-    /// The addresses of all its steps, in the order in which they run; a rehearsal that there is none of is left out.
+    /// The addresses of all its steps, in the order in which they run; a rehearsal that there is none of is left out, as are monitors.
     #[must_use]
     pub fn keys(&self, stage: StageIndex) -> Vec<StepKey> {
         let of = |kind| StepKey::target(stage, &self.database, kind);
@@ -99,6 +114,9 @@ impl Target {
         }
         keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Migrate, StepKind::Verify])));
         keys.extend(self.migrations.iter().flat_map(|m| each(m, &[StepKind::Monitor])));
+        if self.monitor.state != StepState::Skipped {
+            keys.push(of(StepKind::Monitor));
+        }
         keys.push(of(StepKind::RollbackBackup));
         keys.extend(self.migrations.iter().rev().flat_map(|m| each(m, &[StepKind::Rollback])));
         keys
@@ -118,12 +136,19 @@ impl Target {
             whole(&self.backup, StepKind::Backup),
             whole(&self.rehearse, StepKind::Rehearse),
         ];
+        let own_monitors = whole(&self.monitor, StepKind::Monitor);
         let before_rollback = whole(&self.rollback_backup, StepKind::RollbackBackup);
         let kinds = [StepKind::Migrate, StepKind::Verify];
         let forward = self.migrations.iter().flat_map(move |m| kinds.map(|kind| each(m, kind)));
         let monitors = self.migrations.iter().map(move |m| each(m, StepKind::Monitor));
         let back = self.migrations.iter().rev().map(move |m| each(m, StepKind::Rollback));
-        before.into_iter().chain(forward).chain(monitors).chain([before_rollback]).chain(back).flatten()
+        before
+            .into_iter()
+            .chain(forward)
+            .chain(monitors)
+            .chain([own_monitors, before_rollback])
+            .chain(back)
+            .flatten()
     }
 
     /// The migration just before that of a step.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Expectation, Scalar};
+use super::raw::{duration, expectation_of, name, query, rhythm};
 use super::source::{Source, TransactionMode};
 use crate::config::{self, ConfigError};
 use crate::id::MigrationId;
@@ -62,6 +63,9 @@ pub struct Check {
 pub struct Monitor {
     #[serde(with = "crate::duration")]
     pub every: Duration,
+    /// `for`: how long it has to fail without a break before that counts.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "crate::duration")]
+    pub patience: Duration,
     pub check: Check,
 }
 
@@ -69,10 +73,25 @@ pub struct Monitor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FollowUp {
     pub name: String,
+    /// Of the first run, from the success of the stage.
     #[serde(with = "crate::duration")]
     pub after: Duration,
+    /// `every` and `for`; None: it runs once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
     pub sql: String,
+    /// None: whatever it answers is kept.
     pub expect: Option<Expectation>,
+}
+
+/// How a follow-up is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    #[serde(with = "crate::duration")]
+    pub every: Duration,
+    /// From the success of the stage; a run at its very end is one of them.
+    #[serde(with = "crate::duration")]
+    pub until: Duration,
 }
 
 impl Manifest {
@@ -212,6 +231,8 @@ struct RawCheck {
 struct RawMonitor {
     name: toml::Spanned<String>,
     every: toml::Spanned<String>,
+    #[serde(rename = "for")]
+    patience: Option<toml::Spanned<String>>,
     sql: String,
     expect: Option<Scalar>,
     expect_rows: Option<u64>,
@@ -225,7 +246,10 @@ struct RawMonitor {
 #[serde(deny_unknown_fields)]
 struct RawFollowUp {
     name: toml::Spanned<String>,
-    after: toml::Spanned<String>,
+    after: Option<toml::Spanned<String>>,
+    every: Option<toml::Spanned<String>>,
+    #[serde(rename = "for")]
+    until: Option<toml::Spanned<String>>,
     sql: String,
     expect: Option<Scalar>,
     expect_rows: Option<u64>,
@@ -233,30 +257,6 @@ struct RawFollowUp {
     expect_max: Option<f64>,
     row: Option<BTreeMap<String, Scalar>>,
     uses_index: Option<String>,
-}
-
-/// The six ways to say what is expected, as they stand in one table of the file. Serde can't flatten and refuse unknown
-/// keys at once, so the tables repeat the keys and meet here.
-struct RawExpectation {
-    expect: Option<Scalar>,
-    expect_rows: Option<u64>,
-    expect_min: Option<f64>,
-    expect_max: Option<f64>,
-    row: Option<BTreeMap<String, Scalar>>,
-    uses_index: Option<String>,
-}
-
-macro_rules! expectation_of {
-    ($raw:ident) => {
-        RawExpectation {
-            expect: $raw.expect,
-            expect_rows: $raw.expect_rows,
-            expect_min: $raw.expect_min,
-            expect_max: $raw.expect_max,
-            row: $raw.row,
-            uses_index: $raw.uses_index,
-        }
-    };
 }
 
 impl RawCheck {
@@ -272,98 +272,60 @@ impl RawCheck {
 
 impl RawMonitor {
     fn into_monitor(self, file: &str, text: &str) -> Result<Monitor, ConfigError> {
-        let every = duration(file, text, &self.every)?;
-        if every < Duration::from_secs(1) {
-            let message = "a monitor runs at most once a second";
-            return Err(ConfigError::at(file, text, Some(self.every.span()), message));
-        }
+        let (every, patience) = rhythm(file, text, &self.every, self.patience.as_ref())?;
         let expect = expectation_of!(self).required(file, text, &self.name)?;
         let check = Check {
             name: name(file, text, &self.name)?,
             sql: query(file, text, &self.name, self.sql)?,
             expect,
         };
-        Ok(Monitor { every, check })
+        Ok(Monitor { every, patience, check })
     }
 }
 
 impl RawFollowUp {
+    fn times(&self, file: &str, text: &str) -> Result<(Duration, Option<Again>), ConfigError> {
+        /// An hour apart they are no load worth speaking of, and a history that can be read; seconds are for trying it out.
+        const MOST_RUNS: u128 = 1_000;
+        let at = |value: &toml::Spanned<String>, message: String| {
+            Err(ConfigError::at(file, text, Some(value.span()), message))
+        };
+        let (every, until) = match (&self.after, &self.every, &self.until) {
+            (Some(after), None, None) => return Ok((duration(file, text, after)?, None)),
+            (None, Some(every), Some(until)) => (every, until),
+            (None, Some(every), None) => {
+                return at(every, "`every` needs its end: add for = \"7d\", say".to_owned());
+            }
+            _ => {
+                let message = format!(
+                    "\"{}\" says when it runs in one of two ways: after = \"7d\", or every = \"1d\" with for = \"7d\"",
+                    self.name.get_ref()
+                );
+                return at(&self.name, message);
+            }
+        };
+        let again = Again { every: duration(file, text, every)?, until: duration(file, text, until)? };
+        if again.every < Duration::from_secs(1) || again.until < again.every {
+            return at(until, "`every` is at least a second, and fits into `for`".to_owned());
+        }
+        let runs = again.until.as_millis() / again.every.as_millis().max(1);
+        if runs > MOST_RUNS {
+            return at(every, format!("that is {runs} runs; a follow-up has {MOST_RUNS} at most"));
+        }
+        Ok((again.every, Some(again)))
+    }
+
     fn into_follow_up(self, file: &str, text: &str) -> Result<FollowUp, ConfigError> {
+        let (after, again) = self.times(file, text)?;
         let expect = expectation_of!(self).optional(file, text, &self.name)?;
         Ok(FollowUp {
             name: name(file, text, &self.name)?,
-            after: duration(file, text, &self.after)?,
+            after,
+            again,
             sql: query(file, text, &self.name, self.sql)?,
             expect,
         })
     }
-}
-
-impl RawExpectation {
-    fn required(
-        self,
-        file: &str,
-        text: &str,
-        name: &toml::Spanned<String>,
-    ) -> Result<Expectation, ConfigError> {
-        self.optional(file, text, name)?.ok_or_else(|| {
-            let message = format!("\"{}\" says nothing about what is expected: add {WAYS}", name.get_ref());
-            ConfigError::at(file, text, Some(name.span()), message)
-        })
-    }
-
-    fn optional(
-        self,
-        file: &str,
-        text: &str,
-        name: &toml::Spanned<String>,
-    ) -> Result<Option<Expectation>, ConfigError> {
-        let between = (self.expect_min.is_some() || self.expect_max.is_some())
-            .then_some(Expectation::Between { min: self.expect_min, max: self.expect_max });
-        let given = [
-            self.expect.map(Expectation::Value),
-            self.expect_rows.map(Expectation::Rows),
-            between,
-            self.row.map(Expectation::Row),
-            self.uses_index.map(Expectation::UsesIndex),
-        ];
-        let mut given = given.into_iter().flatten();
-        let first = given.next();
-        if given.next().is_some() {
-            let message =
-                format!("\"{}\" expects several things at once: keep one of {WAYS}", name.get_ref());
-            return Err(ConfigError::at(file, text, Some(name.span()), message));
-        }
-        Ok(first)
-    }
-}
-
-const WAYS: &str = "expect, expect_rows, expect_min and expect_max, row, uses_index";
-
-fn name(file: &str, text: &str, name: &toml::Spanned<String>) -> Result<String, ConfigError> {
-    let trimmed = name.get_ref().trim();
-    if trimmed.is_empty() || trimmed.chars().any(char::is_control) {
-        let message = "a name is one line of text: people will read it in the progress and in the log";
-        return Err(ConfigError::at(file, text, Some(name.span()), message));
-    }
-    Ok(trimmed.to_owned())
-}
-
-fn query(file: &str, text: &str, name: &toml::Spanned<String>, sql: String) -> Result<String, ConfigError> {
-    let at = |message: String| ConfigError::at(file, text, Some(name.span()), message);
-    let count =
-        crate::sql::split(&sql).map_err(|e| at(format!("the sql of \"{}\": {e}", name.get_ref())))?.len();
-    if count != 1 {
-        return Err(at(format!(
-            "the sql of \"{}\" must be one query, and holds {count} statements",
-            name.get_ref()
-        )));
-    }
-    Ok(sql)
-}
-
-fn duration(file: &str, text: &str, value: &toml::Spanned<String>) -> Result<Duration, ConfigError> {
-    crate::duration::parse(value.get_ref()).map_err(|m| ConfigError::at(file, text, Some(value.span()), m))
 }
 
 #[cfg(test)]

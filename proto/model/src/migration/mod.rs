@@ -5,13 +5,14 @@
 mod bundle;
 mod expectation;
 mod manifest;
+pub(crate) mod raw;
 mod script;
 mod source;
 mod variant;
 
 pub use bundle::{FILE_NAMES, Migration, MigrationError};
-pub use expectation::{Expectation, Scalar, Verdict};
-pub use manifest::{Check, FollowUp, Manifest, Monitor, Rerun};
+pub use expectation::{Expectation, Scalar, Verdict, seen};
+pub use manifest::{Again, Check, FollowUp, Manifest, Monitor, Rerun};
 pub use script::{Block, Reading, Script, ScriptError, ScriptSummary, StatementSummary, Transactions};
 pub use source::{Layout, Source, SourcePlace, TransactionMode, UnknownLayout};
 pub use variant::Variant;

@@ -1,7 +1,7 @@
 //! What no message may hold, in the messages in which it would come.
 
 use prost_types::Duration;
-use stopover_model::event::{Actor, Event, Record, StepKey};
+use stopover_model::event::{Actor, Event, Record, StepKey, StepKind};
 use stopover_model::migration::{Expectation, Manifest};
 use stopover_model::pipeline::Pipeline;
 use stopover_model::plan::TargetPlan;
@@ -146,7 +146,8 @@ fn a_number_out_of_range() {
 
 #[test]
 fn a_step_whose_kind_and_migration_do_not_fit() {
-    for key in samples::step_keys() {
+    // Monitors are a migration's, or the stage's own.
+    for key in samples::step_keys().into_iter().filter(|key| key.kind != StepKind::Monitor) {
         let given = if key.migration.is_some() { String::new() } else { "001_x".to_owned() };
         let (field, why) =
             refusal::<StepKey, _>(key.clone(), |wire: &mut v1::StepKey| wire.migration = given);

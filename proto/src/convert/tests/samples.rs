@@ -11,12 +11,14 @@ use stopover_model::event::{
     Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
     StepKind, Waiting,
 };
+use stopover_model::follow_up::FollowUpKey;
 use stopover_model::id::{Attempt, Epoch, Seq};
 use stopover_model::lint::{LintFinding, ScriptRole};
 use stopover_model::migration::{
-    Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
+    Again, Check, Expectation, FollowUp, Layout, Manifest, Monitor, Rerun, Scalar, ScriptSummary, Source,
     SourcePlace, StatementSummary, TransactionMode,
 };
+use stopover_model::monitor::{HttpProbe, Probe, PrometheusProbe, Question, StageMonitor};
 use stopover_model::pipeline::{
     ApprovalSettings, BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings,
     LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings, StageSpec, VacuumAfter,
@@ -86,11 +88,22 @@ pub(super) fn waitings() -> Vec<Waiting> {
         Waiting::NoAgent { environment: environment(), database: Some(id("users")) },
         Waiting::AgentAway { environment: environment(), database: id("users"), agent: id("agent-1") },
         Waiting::EnvironmentHeld { environment: environment(), by: id("0123456789") },
-        Waiting::Soak { environment: environment(), until: at() },
+        Waiting::Soak { environment: environment(), until: at(), held: vec!["it fails".into()] },
         Waiting::Retry { step: step(), at: Timestamp::MIN },
+        Waiting::FollowUp { follow_up: follow_up_key() },
         Waiting::Person { cause: "the outcome is unknown".into() },
         Waiting::Gates { environment: environment(), gates: gate_waits() },
     ]
+}
+
+fn follow_up_key() -> FollowUpKey {
+    FollowUpKey {
+        deployment: id("0123456789"),
+        environment: id("production"),
+        database: id("users"),
+        migration: id("001_Onboarding.v2"),
+        name: "the index is used".into(),
+    }
 }
 
 pub(super) fn events() -> Vec<Event> {
@@ -217,6 +230,7 @@ pub(super) fn pipeline() -> Pipeline {
             OnFailure::Pause => ApprovalSettings { needed: 2, approvers: approvers() },
         },
         checklist: vec!["Team notified".into()],
+        monitors: monitors(),
     };
     Pipeline {
         name: id("default"),
@@ -260,17 +274,55 @@ pub(super) fn expectations() -> Vec<Expectation> {
     expectations
 }
 
+pub(super) fn questions() -> Vec<Question> {
+    let http = |json: Option<&str>, expect| HttpProbe {
+        url: "https://app.internal/health".into(),
+        status: 204,
+        json: json.map(str::to_owned),
+        expect,
+    };
+    let limits = |above, below| PrometheusProbe {
+        url: "http://prometheus.internal:9090".into(),
+        query: "rate(errors[5m])".into(),
+        above,
+        below,
+    };
+    vec![
+        Question::Sql { sql: "SELECT 1".into(), expect: Expectation::Rows(1) },
+        Question::Http(http(None, None)),
+        Question::Http(http(Some("$.a"), Some(Expectation::Between { min: Some(0.0), max: None }))),
+        Question::Prometheus(limits(Some(0.0), None)),
+        Question::Prometheus(limits(Some(-1.0), Some(0.5))),
+    ]
+}
+
+fn monitors() -> Vec<StageMonitor> {
+    let monitor = |(n, question): (usize, Question)| StageMonitor {
+        every: Duration::from_secs(1),
+        patience: Duration::from_mins(n as u64),
+        silence_fails: n == 1,
+        probe: Probe { name: format!("question {n}"), question },
+    };
+    questions().into_iter().enumerate().map(monitor).collect()
+}
+
 pub(super) fn manifests() -> Vec<Manifest> {
     let check = |expect| Check { name: "a check".into(), sql: "SELECT 1".into(), expect };
-    let monitor = |expect| Monitor { every: Duration::from_mins(5), check: check(expect) };
+    let monitor = |expect| Monitor {
+        every: Duration::from_mins(5),
+        patience: Duration::from_mins(1),
+        check: check(expect),
+    };
     let follow_up = |expect| FollowUp {
         name: "the day after".into(),
         after: Duration::from_hours(24),
+        again: None,
         sql: "SELECT 1".into(),
         expect,
     };
     let mut follow_ups: Vec<_> = expectations().into_iter().map(|expect| follow_up(Some(expect))).collect();
-    follow_ups.push(follow_up(None));
+    let again = Again { every: Duration::from_hours(24), until: Duration::from_hours(168) };
+    follow_ups.push(FollowUp { again: Some(again), ..follow_up(None) });
     let manifest = |rerun| match rerun {
         Rerun::Unknown => Manifest::default(),
         Rerun::Safe => Manifest {

@@ -125,12 +125,14 @@ pub(super) fn ask(
         }
         StepKind::Verify => {
             let checks = migration?.manifest.verify.iter();
-            Ask::Verify(v1::VerifyRequest { command, checks: wire(checks), system_identifier })
+            let (checks, monitors) = (wire(checks), Vec::new());
+            Ask::Verify(v1::VerifyRequest { command, checks, system_identifier, monitors })
         }
         StepKind::Monitor => {
-            let monitors = due_monitors(deployment, key, since(&step.state).unwrap_or(now));
-            let checks = wire(monitors.into_iter().map(|m| &m.check));
-            Ask::Verify(v1::VerifyRequest { command, checks, system_identifier })
+            let due = due_monitors(deployment, key, since(&step.state).unwrap_or(now));
+            let checks = wire(due.checks.into_iter());
+            let monitors = field::messages::write(due.own.into_iter().cloned().collect());
+            Ask::Verify(v1::VerifyRequest { command, checks, system_identifier, monitors })
         }
         StepKind::Rollback => {
             let migration = migration?;

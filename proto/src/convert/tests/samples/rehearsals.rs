@@ -62,6 +62,7 @@ fn check() -> CheckResult {
     CheckResult {
         name: "every user is complete".into(),
         passed: true,
+        unanswered: false,
         expected: "0".into(),
         observed: "0".into(),
         note: None,
