@@ -153,11 +153,7 @@ mod tests {
                 agent: "prod-1".parse().unwrap(),
             },
             Waiting::EnvironmentHeld { environment: environment(), by: "0000000000".parse().unwrap() },
-            Waiting::Soak {
-                environment: environment(),
-                until: sample::at(700),
-                held: vec!["\"quiet\" in app fails since noon".into()],
-            },
+            Waiting::Soak { environment: environment(), until: sample::at(700), held: Vec::new() },
             Waiting::Retry { step: sample::key(1, "backup"), at: sample::at(102) },
             Waiting::Person {
                 cause: "the verification of 001_add in app failed: 1 of 5 checks does not hold".into(),

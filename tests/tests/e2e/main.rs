@@ -20,6 +20,7 @@ mod refusals;
 mod rehearsal;
 mod rollback_units;
 mod saved;
+mod soak;
 mod support;
 mod vaults;
 mod waits;
