@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub use crate::actor::Actor;
 use crate::backfill::Throttle;
 use crate::digest::Digest;
-use crate::gate::{GateWait, HookOutcome};
 use crate::follow_up::FollowUpKey;
+use crate::gate::{GateWait, HookOutcome};
 use crate::id::{
     AgentName, Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, GroupName, HookName, MigrationId,
     OperatorName, RunId, Seq,
