@@ -6,6 +6,7 @@ use stopover_model::migration::Migration;
 use stopover_proto::v1;
 
 use super::check::{Expected, look};
+use super::people::People;
 use super::stack::{ENVIRONMENTS, PIPELINE, Stack};
 use crate::answer::RollbackAnswer;
 use crate::command::show::{Ended, show};
@@ -25,7 +26,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
     if show_plan(stack.output, &mut control, PIPELINE, migrations).await? != Exit::Done {
         return Ok(Exit::Failed);
     }
-    heading(stack, "The deployment: staging, a rest under observation, production")?;
+    heading(stack, "The deployment: staging, a rest under observation, people's word, production")?;
     let request = v1::DeployRequest {
         pipeline: PIPELINE.to_owned(),
         migrations: migrations.iter().map(v1::MigrationBundle::from).collect(),
@@ -34,7 +35,11 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         again: String::new(),
     };
     let id = create_deployment(&mut control, request).await?.deployment;
-    match show(stack.output, control.clone(), &id, Seq::ZERO).await? {
+    let shown = tokio::select! {
+        shown = show(stack.output, control.clone(), &id, Seq::ZERO) => shown?,
+        failure = People::of(stack)?.attend(&id) => return Err(failure),
+    };
+    match shown {
         Ended::Detached => return Ok(Exit::Detached),
         Ended::Deployment(state) if state.outcome == Some(DeploymentOutcome::Succeeded) => {}
         Ended::Deployment(_) => return Ok(Exit::Failed),

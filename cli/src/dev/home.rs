@@ -67,6 +67,10 @@ impl Home {
         self.join("config.toml")
     }
 
+    pub(super) fn config_of(&self, person: &str) -> PathBuf {
+        self.join(&format!("{person}.toml"))
+    }
+
     pub(super) fn agent(&self, environment: &str) -> PathBuf {
         self.path.join("agents").join(environment)
     }

@@ -10,6 +10,7 @@
 mod check;
 mod demo;
 mod home;
+mod people;
 mod processes;
 mod programs;
 mod stack;

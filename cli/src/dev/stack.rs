@@ -23,6 +23,8 @@ use crate::settings::{Environment, Settings};
 pub(super) const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 /// What PostgreSQL and the agents call the database.
 pub(super) const DATABASE: &str = "app";
+/// Who agrees to what `admin` deploys.
+const APPROVER: &str = "ben";
 const SERVER: &str = "stopover-server";
 pub(super) const PIPELINE: &str = "users-db";
 const PIPELINE_TOML: &str = include_str!("../../../deploy/samples/pipeline.toml");
@@ -36,6 +38,8 @@ pub(super) struct Stack<'a> {
     clusters: Vec<Cluster>,
     server: String,
     control: Option<Control>,
+    /// Of the person who approves.
+    approver: Option<Control>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +47,8 @@ struct Running<'a> {
     server: &'a str,
     directory: PathBuf,
     config: PathBuf,
+    /// Of a person who may approve what the other one deploys.
+    approver_config: PathBuf,
     token_file: PathBuf,
     ca: PathBuf,
     environments: Vec<RunningEnvironment>,
@@ -58,7 +64,15 @@ struct RunningEnvironment {
 impl<'a> Stack<'a> {
     pub(super) fn new(home: &'a Home, output: Output, args: &DevArgs) -> Self {
         let users = [args.users_staging, args.users_production];
-        Self { home, output, users, clusters: Vec::new(), server: String::new(), control: None }
+        Self {
+            home,
+            output,
+            users,
+            clusters: Vec::new(),
+            server: String::new(),
+            control: None,
+            approver: None,
+        }
     }
 
     /// Starts everything in its order, and waits until the agents are there.
@@ -84,6 +98,7 @@ impl<'a> Stack<'a> {
         control.apply_pipeline(request).await?;
         self.wait_for_agents(&mut control, processes).await?;
         self.say("both agents have joined by token, over mutual TLS");
+        self.approver = Some(self.admit(&mut control, APPROVER, "dba").await?);
         self.control = Some(control);
         Ok(())
     }
@@ -95,6 +110,10 @@ impl<'a> Stack<'a> {
 
     pub(super) fn control(&self) -> Result<Control, Failure> {
         self.control.clone().ok_or_else(|| Failure::failed("the server was not started"))
+    }
+
+    pub(super) fn approver(&self) -> Result<Control, Failure> {
+        self.approver.clone().ok_or_else(|| Failure::failed("the server was not started"))
     }
 
     /// The cluster of an environment, by its place.
@@ -121,6 +140,12 @@ impl<'a> Stack<'a> {
             Line::new().plain("  stopover plan deploy/samples/001_add_onboarding_completed"),
             Line::new().plain("  stopover deploy deploy/samples/001_add_onboarding_completed"),
             Line::new().plain("  stopover list"),
+            Line::new(),
+            Line::new().plain("Production waits for another person's approval. In a third terminal:"),
+            Line::new(),
+            Line::new().strong(format!("  export STOPOVER_CONFIG={}", running.approver_config.display())),
+            Line::new().plain("  stopover explain ID"),
+            Line::new().plain("  stopover approve ID --reason TEXT"),
             Line::new(),
             Line::new().plain("Its databases and the backups that its agents make:"),
         ];
@@ -149,6 +174,7 @@ impl<'a> Stack<'a> {
             server: &self.server,
             directory: self.home.path().to_owned(),
             config: self.home.config(),
+            approver_config: self.home.config_of(APPROVER),
             token_file: self.home.token_file(),
             ca: self.home.ca(),
             environments: ENVIRONMENTS.into_iter().zip(&self.clusters).map(environment).collect(),
@@ -190,12 +216,30 @@ impl<'a> Stack<'a> {
         };
         let port = address.trim().rsplit(':').next().unwrap_or_default();
         self.server = format!("https://localhost:{port}");
-        // The same way that another terminal will take.
-        let config =
-            format!("server = {:?}\ntoken_file = \"admin-token\"\nca = \"server/ca.pem\"\n", self.server);
-        write_private(&self.home.config(), &config)?;
-        let environment = Environment { config: Some(self.home.config()), ..Environment::default() };
+        self.connect_as("admin-token", self.home.config()).await
+    }
+
+    /// The same way that another terminal will take.
+    async fn connect_as(&self, token_file: &str, config: PathBuf) -> Result<Control, Failure> {
+        let text =
+            format!("server = {:?}\ntoken_file = {token_file:?}\nca = \"server/ca.pem\"\n", self.server);
+        write_private(&config, &text)?;
+        let environment = Environment { config: Some(config), ..Environment::default() };
         client::connect(&Settings::find(&Global::default(), &environment)?).await
+    }
+
+    /// Another person, with a token and a configuration of their own.
+    async fn admit(&self, control: &mut Control, name: &str, group: &str) -> Result<Control, Failure> {
+        let request = v1::CreateTokenRequest {
+            operator: name.to_owned(),
+            groups: vec![group.to_owned()],
+            admin: false,
+            good_for: None,
+        };
+        let token = control.create_token(request).await?.into_inner().token;
+        let file = format!("{name}-token");
+        write_private(&self.home.join(&file), &token)?;
+        self.connect_as(&file, self.home.config_of(name)).await
     }
 
     /// Environment, token, `join`, agent.toml, `run`.
