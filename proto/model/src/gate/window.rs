@@ -170,3 +170,127 @@ pub fn check_plan(
     }
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{Migration, Variant};
+    use crate::pipeline::Pipeline;
+    use crate::plan::{MigrationPlan, StatementEstimate};
+
+    fn spec(keys: &str) -> StageSpec {
+        let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"production\"\n{keys}\n");
+        Pipeline::parse("p.toml", &text).unwrap().stages.remove(0)
+    }
+
+    fn migration() -> MigrationSummary {
+        let up = "ALTER TABLE users ADD COLUMN plan text;\n-- stopover: backfill\n\
+            UPDATE users SET plan = 'free' WHERE plan IS NULL;\nCREATE INDEX CONCURRENTLY i ON users (plan);";
+        let files = [("up.sql".to_owned(), up.as_bytes().to_vec())].into();
+        MigrationSummary::of(&Migration::parse("001_a".parse().unwrap(), files).unwrap())
+    }
+
+    /// So long the backfill, so long the index.
+    fn action(backfill: u64, index: u64) -> Action {
+        let statement = |index, minutes| StatementEstimate {
+            index,
+            duration: Duration::from_mins(minutes),
+            spread: None,
+            basis: "measured".into(),
+        };
+        let whole = Duration::from_mins(backfill + index);
+        let estimate = Estimate {
+            statements: vec![statement(1, backfill), statement(2, index)],
+            ..Estimate::new(whole, "measured")
+        };
+        Action::Apply { variant: Variant::Standard, estimate: Some(estimate), missing: None }
+    }
+
+    fn needed(backfill: u64, index: u64) -> Needed {
+        Needed::by(&migration(), &action(backfill, index))
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn shut(keys: &str, needed: Needed, now: &str) -> Vec<GateWait> {
+        closed(&spec(keys), &GateState::default(), needed, at(now))
+    }
+
+    const NIGHTS: &str = "[[stage.window]]\ncron = \"0 2 * * 1-5\"\nfor = \"30m\"\n\
+        [[stage.window]]\ncron = \"0 2 * * 6\"\nfor = \"2h\"";
+
+    #[test]
+    fn what_fits_begins_and_what_does_not_names_the_window_that_has_room() {
+        let tuesday = "2026-11-24T02:10:00Z";
+        assert_eq!(shut(NIGHTS, needed(0, 20), tuesday), []);
+        let too_short = GateWait::WindowTooShort {
+            needs: Duration::from_mins(21),
+            closes: at("2026-11-24T02:30:00Z"),
+            opens: Some(at("2026-11-25T02:00:00Z")),
+        };
+        assert_eq!(shut(NIGHTS, needed(0, 21), tuesday), [too_short]);
+        // In none of the week's, but on Saturday.
+        let saturday = GateWait::Window { opens: Some(at("2026-11-28T02:00:00Z")) };
+        assert_eq!(shut(NIGHTS, needed(0, 40), "2026-11-24T12:00:00Z"), [saturday]);
+    }
+
+    #[test]
+    fn a_backfill_that_pauses_need_not_fit_and_one_that_goes_on_must() {
+        let now = "2026-11-24T02:10:00Z";
+        assert_eq!(shut(NIGHTS, needed(600, 20), now), []);
+        let goes_on = "window = { cron = \"0 2 * * *\", for = \"30m\", at_end = \"go on\" }";
+        assert_eq!(shut(goes_on, needed(15, 5), now), []);
+        assert!(matches!(shut(goes_on, needed(15, 6), now)[..], [GateWait::WindowTooShort { .. }]));
+    }
+
+    #[test]
+    fn a_freeze_and_the_window_behind_it_are_both_told() {
+        let frozen = format!("freeze = [\"2026-11-24/2026-11-25\"]\n{NIGHTS}");
+        assert_eq!(
+            shut(&frozen, Needed::default(), "2026-11-24T02:10:00Z"),
+            [
+                GateWait::Freeze { until: at("2026-11-26T00:00:00Z") },
+                GateWait::Window { opens: Some(at("2026-11-26T02:00:00Z")) },
+            ]
+        );
+    }
+
+    #[test]
+    fn an_agent_hears_for_how_long_it_may_begin_and_go_on() {
+        let of = |keys: &str, now: &str| bounds(&spec(keys), &GateState::default(), needed(600, 20), at(now));
+        let minutes = |n| Some(Duration::from_mins(n));
+        let now = "2026-11-24T02:05:00Z";
+        assert_eq!(of("", now), Bounds::default());
+        assert_eq!(of(NIGHTS, now), Bounds { begin_within: minutes(5), batches_within: minutes(25) });
+        let never = Bounds { begin_within: minutes(0), batches_within: minutes(0) };
+        assert_eq!(of(NIGHTS, "2026-11-24T12:00:00Z"), never);
+        let goes_on = "window = { cron = \"0 2 * * *\", for = \"30m\", at_end = \"go on\" }\n\
+            freeze = [\"2026-11-25/2026-11-25\"]";
+        assert_eq!(
+            of(goes_on, "2026-11-24T23:00:00Z"),
+            Bounds { begin_within: minutes(0), batches_within: minutes(60) },
+            "to the freeze"
+        );
+        assert_eq!(of(goes_on, "2026-11-25T23:00:00Z"), never, "frozen");
+    }
+
+    #[test]
+    fn a_migration_that_fits_into_no_window_is_refused_with_the_way_out() {
+        let plan = |action| TargetPlan {
+            database: "app".parse().unwrap(),
+            migrations: vec![MigrationPlan { id: "001_a".parse().unwrap(), action, reason: String::new() }],
+            warnings: vec![],
+        };
+        let now = at("2026-11-24T12:00:00Z");
+        let check = |action| check_plan(plan(action), &[migration()], &spec(NIGHTS), now);
+        assert!(check(action(6_000, 120)).is_ok());
+        let error = check(action(0, 121)).unwrap_err();
+        assert_eq!(
+            error.message,
+            "001_a should take 2h 01m in app, and no window of production is open for longer than 2h 00m"
+        );
+        assert!(error.hint.unwrap().contains("--override-window"));
+    }
+}
