@@ -43,7 +43,7 @@ async fn a_backfill_stops_at_a_batch_when_its_window_ends_and_goes_on_when_it_he
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(bench.value(count).await, there, "no batch begins outside");
     assert_eq!(
-        bench.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'").await,
+        bench.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").await,
         "0"
     );
     tell.send_replace(None);
