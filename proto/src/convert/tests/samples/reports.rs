@@ -118,6 +118,7 @@ fn checked() -> CheckResult {
     CheckResult {
         name: "nobody imports".into(),
         passed: false,
+        unanswered: false,
         expected: "0".into(),
         observed: "2".into(),
         note: Some("as of now".into()),
