@@ -3,6 +3,7 @@
 //! It only reads, bounds what each question may cost, and never reports the text of anybody's query.
 
 mod activity;
+mod checks;
 mod drift;
 mod health;
 pub mod impact;
@@ -21,7 +22,7 @@ use stopover_model::report::{ErrorClass, Inspection, LedgerState, Outcome, StepE
 use stopover_model::saved::Saved;
 
 use crate::postgres::{Purpose, Session, SessionName, step_error};
-use crate::step::StepContext;
+use crate::step::{Reporter, StepContext};
 use crate::{ledger, saved};
 
 /// What an inspection looks for.
@@ -43,7 +44,7 @@ pub async fn run(context: &StepContext, request: &InspectRequest) -> Outcome {
 async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Inspection, StepError> {
     let session = context.database.connect(&Purpose::reading(&SessionName::of(context))).await?;
     let looked = tokio::select! {
-        looked = look(&session, &request.migrations) => looked,
+        looked = look(&session, &request.migrations, &context.reporter) => looked,
         () = context.cancel.cancelled() => {
             session.cancel().await;
             Err(StepError::new(ErrorClass::Cancelled, "the inspection was cancelled"))
@@ -57,7 +58,11 @@ async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Insp
     Ok(inspection)
 }
 
-async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection, StepError> {
+async fn look(
+    session: &Session,
+    migrations: &[Migration],
+    reporter: &Reporter,
+) -> Result<Inspection, StepError> {
     let identity = session.identity().clone();
     // What waits for a lock tells less than what is known without it.
     let hurry = session.client().batch_execute("SET lock_timeout = '1s'").await;
@@ -79,6 +84,10 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         entry.is_some_and(|entry| entry.state == LedgerState::Applied)
     };
     let open: Vec<&Migration> = migrations.iter().filter(|migration| !applied(migration)).collect();
+    let begun = |migration: &&&Migration| {
+        entries.get(&migration.id).is_some_and(|entry| entry.state == LedgerState::Running)
+    };
+    let unbegun: Vec<&Migration> = open.iter().filter(|migration| !begun(migration)).copied().collect();
     let warned = warnings.len();
     let impacts = impact::predicted(session, &open, &tables, &mut warnings).await?;
     let unpredicted = warnings.len() > warned;
@@ -101,6 +110,7 @@ async fn look(session: &Session, migrations: &[Migration]) -> Result<Inspection,
         impacts,
         unpredicted,
         saved: can_be_restored(session, &open, &mut warnings).await?,
+        checks: checks::run(session, &unbegun, reporter).await?,
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })

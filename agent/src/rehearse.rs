@@ -133,7 +133,9 @@ impl<'a> Rehearsal<'a> {
         let Copy { database, unprivileged, on_live_server, .. } = copy;
         settings::take_over(context, &database, &work.system_identifier).await?;
         let throttle = pace::throttle(context, on_live_server);
-        let inside = StepContext { database, throttle, ..context.clone() };
+        // A copy is nobody's: its backfills go on at any time.
+        let batches_until = tokio::sync::watch::channel(None).1;
+        let inside = StepContext { database, throttle, batches_until, ..context.clone() };
         let session = inside.database.connect(&Purpose::writing(&SessionName::of(&inside))).await?;
         let looked = async {
             // A copy has no statistics, and without them no plan is the real one's.

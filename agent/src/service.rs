@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use stopover_model::backfill::Throttle;
@@ -23,11 +24,12 @@ use stopover_model::id::{AgentName, Attempt, DatabaseName, DeploymentId, Environ
 use stopover_model::migration::{Check, Migration};
 use stopover_model::plan::Touched;
 use stopover_proto::convert::field::{
-    message, messages, names, optional_enumeration, optional_message, or_default,
+    message, messages, names, optional_duration, optional_enumeration, optional_message, or_default,
 };
 use stopover_proto::convert::{AgentCommand, InvalidWire};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_server::{Agent, AgentServer};
+use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -95,7 +97,7 @@ impl AgentService {
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let attempt = command.attempt;
         let attached = self.attach(command, job)?;
-        self.work.throttle(&key, attempt, throttle);
+        self.work.throttle(&key, attempt, throttle, None);
         Ok(attached)
     }
 
@@ -132,6 +134,7 @@ impl AgentService {
                 cancel: begin.cancel,
                 throttle: begin.throttle,
                 pass: begin.pass,
+                batches_until: begin.batches_until,
             };
             let backup = settings.backup;
             job.run(context, backup).boxed()
@@ -150,6 +153,11 @@ fn status_of(refused: &Refused) -> Status {
 /// Empty on the wire means that any cluster will do.
 fn pinned(system_identifier: String) -> Option<String> {
     Some(system_identifier).filter(|identifier| !identifier.is_empty())
+}
+
+/// None: so far ahead that it never comes.
+fn from_now(within: Duration) -> Option<Instant> {
+    Instant::now().checked_add(within)
 }
 
 fn invalid(error: &InvalidWire) -> Status {
@@ -268,8 +276,11 @@ impl Agent for AgentService {
         let request = request.into_inner();
         let (key, attempt) = work_key(&request.deployment, request.step, request.attempt)?;
         let throttle: Throttle = message::read(request.throttle, "throttle").map_err(|e| invalid(&e))?;
-        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, ?throttle, "told how fast backfills may go");
-        Ok(Response::new(v1::ThrottleResponse { was_running: self.work.throttle(&key, attempt, throttle) }))
+        let within =
+            optional_duration::read(request.batches_within, "batches_within").map_err(|e| invalid(&e))?;
+        tracing::info!(deployment = %key.deployment, step = %key.step, %attempt, ?throttle, ?within, "told how fast backfills may go");
+        let was_running = self.work.throttle(&key, attempt, throttle, within.and_then(from_now));
+        Ok(Response::new(v1::ThrottleResponse { was_running }))
     }
 
     async fn cancel(

@@ -12,6 +12,7 @@ use stopover_model::event::StepKey;
 use stopover_model::id::{AgentName, Attempt, DeploymentId, EnvironmentName, Epoch, RunId};
 use stopover_model::report::{LogLine, Progress};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::postgres::Database;
@@ -35,6 +36,8 @@ pub struct StepContext {
     pub throttle: watch::Receiver<Throttle>,
     /// Lets the work behind this begin before this has an outcome.
     pub pass: Pass,
+    /// From then on no batch of a backfill begins, until that is said otherwise. None: there is no end.
+    pub batches_until: watch::Receiver<Option<Instant>>,
 }
 
 /// Takes a running step's lines and progress, and gives them to any number of readers. Clones share one run.

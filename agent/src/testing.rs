@@ -46,6 +46,7 @@ pub(crate) fn context(url: &str, kind: StepKind) -> StepContext {
         cancel: CancellationToken::new(),
         throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
         pass: crate::step::Pass::default(),
+        batches_until: tokio::sync::watch::channel(None).1,
     }
 }
 

@@ -161,7 +161,8 @@ fn error_text(error: &QueryError, timeout: Duration) -> String {
     }
 }
 
-fn line(result: &CheckResult) -> String {
+/// The same in a line.
+pub(crate) fn line(result: &CheckResult) -> String {
     let note = result.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
     if result.passed {
         format!("passed: {}{note}", result.name)

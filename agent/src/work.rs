@@ -22,6 +22,7 @@ use stopover_model::event::{StepKey, StepKind};
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, RunId};
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,6 +44,7 @@ pub struct Work {
     pub reporter: Reporter,
     cancel: CancellationToken,
     throttle: watch::Sender<Throttle>,
+    batches_until: watch::Sender<Option<Instant>>,
     outcome: watch::Sender<Option<Outcome>>,
     turn: watch::Sender<Turn>,
     pass: Pass,
@@ -84,6 +86,7 @@ pub struct Begin {
     pub cancel: CancellationToken,
     pub throttle: watch::Receiver<Throttle>,
     pub pass: Pass,
+    pub batches_until: watch::Receiver<Option<Instant>>,
 }
 
 /// Why there is no such work.
@@ -181,13 +184,20 @@ impl Registry {
         running.inspect(|work| work.cancel.cancel()).is_some()
     }
 
-    /// Tells an attempt that runs how fast its backfills may go; whether it was running.
-    pub fn throttle(&self, key: &WorkKey, attempt: Attempt, throttle: Throttle) -> bool {
+    /// Tells an attempt that runs how fast its backfills may go, and until when; whether it was running.
+    pub fn throttle(
+        &self,
+        key: &WorkKey,
+        attempt: Attempt,
+        throttle: Throttle,
+        batches_until: Option<Instant>,
+    ) -> bool {
         let history = self.history();
         let running = history.get(key).filter(|work| work.attempt == attempt && !work.has_ended());
         match running {
             Some(work) => {
                 work.throttle.send_replace(throttle);
+                work.batches_until.send_replace(batches_until);
                 true
             }
             None => false,
@@ -237,6 +247,7 @@ impl Work {
             reporter: Reporter::new(),
             cancel: CancellationToken::new(),
             throttle: watch::Sender::default(),
+            batches_until: watch::Sender::default(),
             outcome: watch::Sender::new(None),
             turn: watch::Sender::new(turn),
             pass: Pass::default(),
@@ -282,6 +293,7 @@ impl Work {
             cancel: self.cancel.clone(),
             throttle: self.throttle.subscribe(),
             pass: self.pass.clone(),
+            batches_until: self.batches_until.subscribe(),
         }
     }
 

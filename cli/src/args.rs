@@ -112,10 +112,7 @@ pub enum Command {
         reason: String,
     },
     /// Go on, and try again what failed: a step, or a rollback
-    Resume {
-        #[command(flatten)]
-        id: Id,
-    },
+    Resume(ResumeArgs),
     /// Agree to what is planned for a stage that needs approvals; never one's own deployment, and each person once
     Approve(ApproveArgs),
     /// Say no to what is planned for a stage: the deployment is held until somebody resumes or cancels it
@@ -327,6 +324,21 @@ pub struct ApproveArgs {
     /// Refuse to approve anything but the plan that `stopover explain` showed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub expect_digest: Option<Digest>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// Do not wait for the stage's window, nor for the end of a freeze; for administrators
+    #[arg(long, requires = "reason")]
+    pub override_window: bool,
+    /// Why; kept in the deployment's log
+    #[arg(long, value_name = "TEXT", requires = "override_window", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    /// The environment whose window is meant; else the stage that waits
+    #[arg(long, value_name = "ENVIRONMENT", requires = "override_window")]
+    pub stage: Option<EnvironmentName>,
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Cancel { id } => cancel::run(&context, &id.id).await,
         Command::Rollback(args) => rollback::run(&context, &args).await,
         Command::Pause { id, reason } => pause::run(&context, &id.id, reason).await,
-        Command::Resume { id } => resume::run(&context, &id.id).await,
+        Command::Resume(args) => resume::run(&context, &args).await,
         Command::Approve(args) => approve::approve(&context, &args).await,
         Command::Reject(args) => approve::reject(&context, &args).await,
         Command::Tick(args) => tick::run(&context, &args).await,

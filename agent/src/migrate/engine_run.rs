@@ -248,6 +248,9 @@ impl Engine<'_> {
         if self.row.is_none() && self.before.is_none() {
             self.before = self.first_look(session).await?;
         }
+        if self.row.is_none() {
+            self.in_time()?;
+        }
         self.ran = true;
         self.run_script(session).await?;
         let observed = self.observe(session).await?;
@@ -258,6 +261,15 @@ impl Engine<'_> {
             }
             _ => Err(self.not_observed()),
         }
+    }
+
+    /// Whether a script of which nothing has taken effect may still begin.
+    pub(super) fn in_time(&self) -> Result<(), Stop> {
+        if self.job.begin_by.is_none_or(|by| Instant::now() <= by) {
+            return Ok(());
+        }
+        let why = "too little is left of the stage's window".to_owned();
+        Err(Stop::Ended(Box::new(Outcome::NotBegun { why })))
     }
 
     async fn down(&mut self, session: &Session, row: Option<MigrationRow>) -> Result<Found, Stop> {

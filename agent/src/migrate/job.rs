@@ -9,6 +9,7 @@ use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Drop, Statement, StatementKind, TransactionModes, is_session_setting};
+use tokio::time::Instant;
 
 use super::{MigrateWork, Parking, Witness};
 use crate::ledger::Direction;
@@ -60,6 +61,8 @@ pub(crate) struct Job<'a> {
     pub(super) parking: Option<&'a Parking>,
     /// The script is not to run.
     pub(super) only_look: bool,
+    /// What has not begun by then does not begin.
+    pub(super) begin_by: Option<Instant>,
     /// Who looks at it from beside.
     pub(crate) witness: Option<&'a Witness>,
 }
@@ -105,6 +108,7 @@ impl<'a> Job<'a> {
         job.resolution = work.resolution;
         job.parking = Some(&work.parking);
         job.only_look = work.only_look;
+        job.begin_by = work.begin_by;
         Ok(job)
     }
 
@@ -183,6 +187,7 @@ impl<'a> Job<'a> {
             limits,
             parking: None,
             only_look: false,
+            begin_by: None,
             witness: None,
         }
     }

@@ -48,6 +48,9 @@ impl LockBudget {
         error: QueryError,
         effect: Effect,
     ) -> Result<(), Stop> {
+        if effect == Effect::None {
+            engine.in_time()?;
+        }
         let blockers = engine.observer.blockers();
         let now = Instant::now();
         let began = *self.began.get_or_insert(now);

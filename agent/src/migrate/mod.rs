@@ -46,6 +46,7 @@ use stopover_model::migration::Migration;
 use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
 use stopover_model::report::{Effect, ErrorClass, MigrateReport, Outcome, StepError, StepReport};
+use tokio::time::Instant;
 
 pub(crate) use engine::{Done, Engine};
 pub(crate) use job::Job;
@@ -75,6 +76,8 @@ pub struct MigrateWork {
     pub parking: Parking,
     /// Whether it took effect before is all that is asked: it does not begin.
     pub only_look: bool,
+    /// What has not begun by then does not begin. None: whenever it can.
+    pub begin_by: Option<Instant>,
 }
 
 /// Applies the migration, or finds that it is applied.

@@ -47,8 +47,13 @@ impl Stop {
     /// A failure of which nothing is left in the database.
     pub(super) fn left_nothing(&self) -> bool {
         let Self::Ended(outcome) = self else { return false };
-        matches!(outcome.as_ref(), Outcome::Failed { error, .. }
-            if error.effect == Effect::None && error.class != ErrorClass::Fenced)
+        match outcome.as_ref() {
+            Outcome::Failed { error, .. } => {
+                error.effect == Effect::None && error.class != ErrorClass::Fenced
+            }
+            Outcome::NotBegun { .. } => true,
+            Outcome::Succeeded { .. } | Outcome::Unknown { .. } => false,
+        }
     }
 
     /// Somebody asked for it.

@@ -55,6 +55,7 @@ impl Rehearsal<'_> {
             limits: self.work.limits,
             parking: Parking::default(),
             only_look: false,
+            begin_by: None,
         };
         let job = match (way, &migration.down) {
             (Way::Down, Some(down)) => {

@@ -232,6 +232,8 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         backfill: None,
         throttle: None,
         saving: None,
+        begin_within: None,
+        batches_within: None,
     };
     let StepReport::Migrated(migrated) = succeeded(client.migrate(request).await).await else { panic!() };
     assert!(!migrated.already_applied);

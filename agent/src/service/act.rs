@@ -160,6 +160,7 @@ impl AgentService {
             cancel: CancellationToken::new(),
             throttle: tokio::sync::watch::channel(stopover_model::backfill::Throttle::default()).1,
             pass: Pass::default(),
+            batches_until: tokio::sync::watch::channel(None).1,
         })
     }
 }

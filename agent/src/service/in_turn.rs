@@ -7,13 +7,16 @@ use stopover_model::id::{Attempt, MigrationId};
 use stopover_model::plan::Variant;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use stopover_proto::convert::AgentCommand;
-use stopover_proto::convert::field::{enumeration, message, optional_enumeration, or_default};
+use stopover_proto::convert::field::{
+    enumeration, message, optional_duration, optional_enumeration, or_default,
+};
 use stopover_proto::v1;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::job::Job;
 use super::stream::{self, Followed, Updates};
-use super::{AgentService, command, invalid, pinned, status_of};
+use super::{AgentService, command, from_now, invalid, pinned, status_of};
 use crate::migrate::{Limits, MigrateWork};
 use crate::work::{Place, Refused, Work, WorkKey};
 
@@ -22,6 +25,7 @@ struct Asked {
     command: AgentCommand,
     work: MigrateWork,
     throttle: Throttle,
+    batches_until: Option<Instant>,
     place: Place,
 }
 
@@ -62,17 +66,23 @@ impl AgentService {
             limits: Limits::default(),
             parking: self.parking.get(&command.step.database).cloned().unwrap_or_default(),
             only_look: request.only_look,
+            begin_by: optional_duration::read(request.begin_within, "begin_within")
+                .map_err(|e| invalid(&e))?
+                .and_then(from_now),
         };
+        let batches_until = optional_duration::read(request.batches_within, "batches_within")
+            .map_err(|e| invalid(&e))?
+            .and_then(from_now);
         let throttle = or_default::read(request.throttle, "throttle").map_err(|e| invalid(&e))?;
-        Ok(Asked { command, work, throttle, place })
+        Ok(Asked { command, work, throttle, batches_until, place })
     }
 
     fn take_up(&self, asked: Asked) -> Result<Result<Followed, Refused>, Status> {
-        let Asked { mut command, work, throttle, place } = asked;
+        let Asked { mut command, work, throttle, batches_until, place } = asked;
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let (attempt, resume) = (command.attempt, command.resume.take());
         let taken = self.work_of(command, Job::Migrate(work), &place)?;
-        self.work.throttle(&key, attempt, throttle);
+        self.work.throttle(&key, attempt, throttle, batches_until);
         Ok(taken.map(|work| (work, resume)))
     }
 }

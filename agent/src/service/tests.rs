@@ -73,6 +73,8 @@ fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Requ
         backfill: None,
         throttle: None,
         saving: None,
+        begin_within: None,
+        batches_within: None,
     })
 }
 

@@ -28,3 +28,4 @@ mod stepwise;
 mod support;
 mod transaction;
 mod unflushed;
+mod window;

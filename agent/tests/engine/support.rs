@@ -92,6 +92,7 @@ impl Bench {
             cancel: CancellationToken::new(),
             throttle: tokio::sync::watch::channel(Throttle::default()).1,
             pass: stopover_agent::step::Pass::default(),
+            batches_until: tokio::sync::watch::channel(None).1,
         }
     }
 
@@ -205,6 +206,7 @@ fn show(line: &LogLine) -> String {
 pub(crate) fn work(migration: &Migration) -> MigrateWork {
     MigrateWork {
         only_look: false,
+        begin_by: None,
         migration: migration.clone(),
         variant: Variant::Standard,
         locks: locks(),

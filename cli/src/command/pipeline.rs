@@ -49,7 +49,9 @@ async fn apply(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let name = file.display().to_string();
     let toml = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("could not read the pipeline {name}")).because(&error))?;
-    stopover_lint::read_pipeline(&name, &toml).map_err(|error| Failure::usage(error.to_string()))?;
+    let read = stopover_lint::read_pipeline(&name, &toml);
+    let checked = read.and_then(|pipeline| pipeline.check_windows(&name, &toml, context.output.view().now));
+    checked.map_err(|error| Failure::usage(error.to_string()))?;
     let mut control = context.control().await?;
     let answer = control.apply_pipeline(v1::ApplyPipelineRequest { toml, file: name }).await?.into_inner();
     let pipeline: Pipeline = field::message::read(answer.pipeline, "pipeline")?;

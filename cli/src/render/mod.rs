@@ -25,6 +25,7 @@ pub mod step;
 pub mod tree;
 pub mod waiting;
 pub mod way_back;
+pub mod window;
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -2,9 +2,9 @@
 
 use stopover_model::pipeline::Pipeline;
 
-use super::View;
 use super::line::Line;
 use super::plan::{findings, spec_lines};
+use super::{View, window};
 
 #[must_use]
 pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
@@ -23,7 +23,8 @@ pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
         let databases = if databases.is_empty() { "all databases".to_owned() } else { databases.join(", ") };
         let heading = Line::new().plain(format!("  {}. ", n + 1)).strong(stage.environment.as_str());
         lines.extend(heading.dim(format!("  {databases}")).wrapped(view.width, 5));
-        for (label, text) in spec_lines(stage) {
+        let windows = window::lines(stage, 3, view.now);
+        for (label, text) in windows.into_iter().chain(spec_lines(stage)) {
             lines.extend(Line::new().dim(format!("     {label:8}")).plain(text).wrapped(view.width, 13));
         }
     }

@@ -16,7 +16,7 @@ use stopover_model::report::{Inspection, TableInspection};
 use super::View;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
-use super::{error, estimate, gate, saved, step};
+use super::{check, error, estimate, gate, saved, step, window};
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
 /// The whole plan.
@@ -53,8 +53,9 @@ fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> 
     }
     if let Some(spec) = answer.pipeline.stages.iter().find(|s| s.environment == stage.environment) {
         lines.extend(
-            spec_lines(spec)
+            window::lines(spec, 1, view.now)
                 .into_iter()
+                .chain(spec_lines(spec))
                 .map(|line| without_way_back(answer, spec, line))
                 .flat_map(|(label, text)| labelled(label, &Line::new().plain(text), view)),
         );
@@ -184,6 +185,10 @@ fn target_lines(target: &TargetAnswer, view: View) -> Vec<Line> {
             lines.extend(labelled("", &table_line(table), view));
         }
         lines.extend(in_the_way(inspection).into_iter().flat_map(|l| labelled("", &l, view)));
+        let checks = inspection.checks.iter().flat_map(|asked| check::lines(&asked.result));
+        lines.extend(
+            checks.enumerate().flat_map(|(n, l)| labelled(if n == 0 { "checks" } else { "" }, &l, view)),
+        );
     }
     let saved = target.inspection.iter().flat_map(|inspection| &inspection.saved);
     for saved in saved {

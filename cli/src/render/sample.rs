@@ -202,6 +202,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         server_version: "15.18 (Debian 15.18-0+deb12u1)".into(),
         server_version_num: 150_018,
         unpredicted: false,
+        checks: Vec::new(),
         in_recovery: false,
         system_identifier: "7460000000000000001".into(),
         database: "app".into(),

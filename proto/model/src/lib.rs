@@ -33,3 +33,4 @@ pub mod report;
 pub mod rollback;
 pub mod saved;
 pub mod sql;
+pub mod window;

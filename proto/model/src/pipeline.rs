@@ -9,15 +9,18 @@ mod locks;
 mod monitor;
 mod rehearse;
 mod saving;
+mod window;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 use crate::monitor::StageMonitor;
+use crate::window::Calendar;
 
 use approvals::RawGates;
 pub use approvals::{ApprovalSettings, Approver, check_checklist};
@@ -34,6 +37,7 @@ use locks::RawLocks;
 use rehearse::RawRehearse;
 use saving::RawSaving;
 pub use saving::SaveSettings;
+use window::{RawCalendar, RawWindows};
 
 /// A checked pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +104,9 @@ pub struct StageSpec {
     /// What is watched through the soak beside the migrations' own monitors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<StageMonitor>,
+    /// When migrations may begin.
+    #[serde(default, skip_serializing_if = "Calendar::is_empty")]
+    pub calendar: Calendar,
 }
 
 /// What happens when a step of the stage fails.
@@ -164,6 +171,16 @@ impl Pipeline {
         };
         Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, lint, stages })
     }
+
+    /// Refuses what could never go on: windows that don't open within the next two years. What was applied once is not
+    /// refused for it later.
+    pub fn check_windows(&self, file: &str, text: &str, now: Timestamp) -> Result<(), ConfigError> {
+        let raw: RawPipeline = config::parse(file, text)?;
+        raw.stage
+            .iter()
+            .zip(&self.stages)
+            .try_for_each(|(raw, stage)| raw.calendar().check(&stage.calendar, now, file, text))
+    }
 }
 
 #[derive(Deserialize)]
@@ -214,9 +231,11 @@ struct RawStage {
     approvers: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
     #[serde(default)]
     monitor: Vec<toml::Spanned<monitor::RawMonitor>>,
+    window: Option<RawWindows>,
+    #[serde(default)]
+    freeze: Vec<toml::Spanned<String>>,
+    timezone: Option<toml::Spanned<String>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
-    window: Option<toml::Spanned<toml::Value>>,
-    freeze: Option<toml::Spanned<toml::Value>>,
     hook: Option<toml::Spanned<toml::Value>>,
     #[serde(default)]
     checklist: Vec<toml::Spanned<String>>,
@@ -231,6 +250,7 @@ impl RawStage {
         rules: RuleNames<'_>,
     ) -> Result<StageSpec, ConfigError> {
         self.refuse_unsupported(file, text)?;
+        let calendar = self.calendar().read(file, text)?;
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let duration = |value: &Option<toml::Spanned<String>>, default: Duration| match value {
             None => Ok(default),
@@ -291,11 +311,16 @@ impl RawStage {
             approvals,
             checklist,
             monitors,
+            calendar,
         })
     }
 
+    fn calendar(&self) -> RawCalendar<'_> {
+        RawCalendar { window: self.window.as_ref(), freeze: &self.freeze, timezone: self.timezone.as_ref() }
+    }
+
     fn refuse_unsupported(&self, file: &str, text: &str) -> Result<(), ConfigError> {
-        let keys = [("window", &self.window), ("freeze", &self.freeze), ("hook", &self.hook)];
+        let keys = [("hook", &self.hook)];
         match keys.into_iter().find_map(|(key, value)| value.as_ref().map(|v| (key, v.span()))) {
             None => Ok(()),
             Some((key, span)) => {
@@ -344,7 +369,6 @@ mod tests {
                 "allow_cluster_effects = true",
                 "pipeline.toml:4:25: `allow_cluster_effects` says what a rehearsal may run",
             ),
-            ("window = { cron = \"0 2 * * *\" }", "`window` is not supported yet"),
             ("[[stage.hook]]\nname = \"x\"", "`hook` is not supported yet"),
             ("backup = \"tape\"", "unknown backup level `tape`"),
             ("on_failure = \"panic\"", "unknown on_failure `panic`"),

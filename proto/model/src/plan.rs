@@ -1,5 +1,6 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
+mod check;
 mod drift;
 mod estimate;
 mod gap;
@@ -123,6 +124,7 @@ impl TargetPlan {
         if out_of_order == OutOfOrder::Refuse {
             gap::refuse(database, migrations, &ledger)?;
         }
+        check::refuse(database, &plans, inspection)?;
         let mut plan = Self { database: database.clone(), migrations: plans, warnings: Vec::new() };
         let drifted = drift::check(database, inspection, drift, plan.applies_anything())?;
         plan.warnings = warnings(inspection, drifted);

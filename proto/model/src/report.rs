@@ -156,6 +156,16 @@ pub struct Inspection {
     /// What rollbacks of these migrations have dropped there and Stopover has kept: it can be put back once they are applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub saved: Vec<Saved>,
+    /// What the migrations that are still to begin ask for beforehand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<PreCheck>,
+}
+
+/// A migration's question to the database before anything is applied, and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreCheck {
+    pub migration: MigrationId,
+    pub result: CheckResult,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

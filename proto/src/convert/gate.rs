@@ -2,15 +2,15 @@
 
 use stopover_model::gate::{GateWait, HookOutcome};
 
-use super::field::{duration, name, names, optional_text, plain, timestamp};
+use super::field::{duration, name, names, optional_text, optional_timestamp, plain, timestamp};
 use crate::v1;
 
 wire_choice!(GateWait, gate_wait {
     "approvals" Approvals { have: plain, need: plain, approvers: names },
     "checklist" Checklist { items: plain },
     "hook" Hook { name: name, external: plain, until: timestamp },
-    "window" Window { opens: timestamp },
-    "window_too_short" WindowTooShort { needs: duration, closes: timestamp, opens: timestamp },
+    "window" Window { opens: optional_timestamp },
+    "window_too_short" WindowTooShort { needs: duration, closes: timestamp, opens: optional_timestamp },
     "freeze" Freeze { until: timestamp },
 });
 

@@ -1,7 +1,7 @@
 //! The state of a database before anything happens.
 
 use stopover_model::report::{
-    ExistingObject, Inspection, LedgerEntry, LedgerState, Session, TableInspection, TableLock,
+    ExistingObject, Inspection, LedgerEntry, LedgerState, PreCheck, Session, TableInspection, TableLock,
 };
 
 use super::field::{digest, duration, enumeration, message, messages, name, optional_text, plain, timestamp};
@@ -24,7 +24,10 @@ wire_message!(Inspection {
     impacts: messages,
     unpredicted: plain,
     saved: messages,
+    checks: messages,
 });
+
+wire_message!(PreCheck { migration: name, result: message });
 
 wire_message!(TableInspection {
     table: plain,

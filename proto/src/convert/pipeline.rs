@@ -31,6 +31,7 @@ wire_message!(StageSpec {
     approvals: approvals,
     checklist: checklist,
     monitors: messages,
+    calendar: or_default,
 });
 
 wire_message!(ApprovalSettings { needed: plain, approvers: names });

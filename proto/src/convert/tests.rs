@@ -21,6 +21,7 @@ use stopover_model::report::{
 };
 use stopover_model::rollback::{RollbackPlan, Taking, WrittenSince};
 use stopover_model::saved::{RestoredValues, Saved, SavedWhat};
+use stopover_model::window::AtEnd;
 
 use super::field::optional_enumeration;
 use super::{AgentAct, AgentCommand, InvalidWire, WireEnum};
@@ -77,6 +78,7 @@ fn enums() {
     every_value_comes_back::<StepKind>();
     every_value_comes_back::<Variant>();
     every_value_comes_back::<BackupLevel>();
+    every_value_comes_back::<AtEnd>();
     every_value_comes_back::<BackupScope>();
     every_value_comes_back::<Resolution>();
     every_value_comes_back::<ErrorClass>();

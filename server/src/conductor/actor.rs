@@ -150,6 +150,9 @@ impl Actor {
         for steps in dispatch::together(&self.deployment, std::mem::take(&mut self.due)) {
             self.call(steps);
         }
+        for (step, call) in &mut self.calls {
+            call.keep_to_window(&self.shared, &self.deployment, step);
+        }
         Ok(())
     }
 

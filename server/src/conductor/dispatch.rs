@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use stopover_model::deployment::{Deployment, Step, StepState};
 use stopover_model::event::{StepKey, StepKind};
+use stopover_model::gate::window;
 use stopover_model::id::{Attempt, EnvironmentName, RunId};
 use stopover_model::report::{Effect, ErrorClass, LogLine, Outcome, Progress, StepError, StepReport};
+use stopover_proto::convert::field::optional_duration;
 use stopover_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -27,6 +30,8 @@ use crate::registry::Registry;
 pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) attempt: Attempt,
+    /// Until when the agent lets batches begin, as it was last told.
+    batches_until: Option<Timestamp>,
     _listening: Arc<AbortOnDropHandle<()>>,
     cancelling: Option<AbortOnDropHandle<()>>,
     withdrawing: Option<AbortOnDropHandle<()>>,
@@ -84,7 +89,11 @@ pub(super) fn call(
     let ask = asks.and_then(build::in_one);
     let environment = environment_of(deployment, &first.step);
     let database = first.step.database.clone();
-    let about: Vec<_> = calling.iter().map(|one| (one.step.clone(), one.id, one.attempt)).collect();
+    let now = (shared.clock)();
+    let about = calling
+        .iter()
+        .map(|one| (one.step.clone(), one.id, one.attempt, batches_until(deployment, &one.step, now)));
+    let about: Vec<_> = about.collect();
     let shared = Arc::clone(shared);
     let listening = tokio::spawn(async move {
         let link = environment.and_then(|e| shared.registry.agent_of(&e, &database));
@@ -107,9 +116,9 @@ pub(super) fn call(
         }
     });
     let listening = Arc::new(AbortOnDropHandle::new(listening));
-    let call = |(step, id, attempt)| {
+    let call = |(step, id, attempt, batches_until)| {
         let alive = Arc::clone(&listening);
-        (step, Call { id, attempt, _listening: alive, cancelling: None, withdrawing: None })
+        (step, Call { id, attempt, batches_until, _listening: alive, cancelling: None, withdrawing: None })
     };
     about.into_iter().map(call).collect()
 }
@@ -158,6 +167,15 @@ impl Call {
         }
     }
 
+    /// Tells the agent until when batches may begin, where that has changed.
+    pub(super) fn keep_to_window(&mut self, shared: &Shared, deployment: &Deployment, step: &StepKey) {
+        let until = batches_until(deployment, step, (shared.clock)());
+        if until != self.batches_until {
+            self.batches_until = until;
+            throttle(shared, deployment, step, self.attempt);
+        }
+    }
+
     /// Asks the agent to leave the step, if its turn has not come.
     pub(super) fn withdraw(&mut self, shared: &Shared, deployment: &Deployment, step: &StepKey) {
         if self.withdrawing.is_none() {
@@ -184,15 +202,19 @@ impl Call {
     }
 }
 
-/// Tells the agent how fast the backfills of a running step may go. Where it can't be told, the next call does.
+/// Tells the agent how fast the backfills of a running step may go, and until when. Where it can't be told, the next call does.
 pub(super) fn throttle(shared: &Shared, deployment: &Deployment, step: &StepKey, attempt: Attempt) {
     let link = environment_of(deployment, step).and_then(|e| shared.registry.agent_of(&e, &step.database));
     let Some(link) = link else { return };
+    let now = (shared.clock)();
+    let left = |until: Timestamp| Duration::try_from(now.duration_until(until)).unwrap_or_default();
+    let within = batches_until(deployment, step, now).map(left);
     let request = v1::ThrottleRequest {
         deployment: deployment.id.to_string(),
         step: Some(step.clone().into()),
         attempt: attempt.0,
         throttle: Some(deployment.throttle.clone().into()),
+        batches_within: optional_duration::write(within),
     };
     let step = step.clone();
     shared.tasks.spawn(async move {
@@ -200,6 +222,12 @@ pub(super) fn throttle(shared: &Shared, deployment: &Deployment, step: &StepKey,
             tracing::warn!(agent = %link.agent, %step, %status, "could not tell the agent how fast a backfill may go");
         }
     });
+}
+
+/// Until when the batches of a step's backfills may begin.
+fn batches_until(deployment: &Deployment, step: &StepKey, now: Timestamp) -> Option<Timestamp> {
+    let stage = deployment.stage(step.stage).filter(|_| step.kind == StepKind::Migrate)?;
+    window::backfills_until(&stage.spec, &stage.gates, now)
 }
 
 /// Ends when the agent has heard; dropped with the call when the step's outcome is there.

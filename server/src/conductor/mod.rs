@@ -93,6 +93,11 @@ pub enum Request {
         groups: Vec<GroupName>,
         reason: String,
     },
+    /// To let a stage go on outside of its windows. None: the stage that is open, or comes next.
+    OverrideWindow {
+        stage: Option<StageIndex>,
+        reason: String,
+    },
     /// To say that an item of a stage's checklist is done. None: the first stage with such an item that has not ended.
     Tick {
         stage: Option<StageIndex>,

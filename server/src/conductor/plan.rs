@@ -11,6 +11,7 @@ use stopover_lint::{StagesFinding, StagesReport};
 use stopover_model::deployment::Deployment;
 use stopover_model::digest::Digest;
 use stopover_model::event::{StageIndex, StepKey, StepKind};
+use stopover_model::gate::window;
 use stopover_model::id::{Attempt, DatabaseName, DeploymentId, EnvironmentName, Epoch, MigrationId};
 use stopover_model::impact::SampleWish;
 use stopover_model::lint::{LintFinding, ScriptRole};
@@ -171,12 +172,14 @@ impl Conductor {
         };
         match found {
             Ok(inspection) => {
+                let now = (self.shared.clock)();
                 let (summaries, out_of_order) = (&look.summaries, look.out_of_order);
                 // A deployment looks again, and knows then.
                 let quarantined = self.shared.store.quarantined(&spec.environment).await.unwrap_or_default();
                 let plan =
                     TargetPlan::make(&database, summaries, &inspection, &known, out_of_order, &spec.drift)
-                        .and_then(|plan| plan.unless_quarantined(&spec.environment, summaries, &quarantined));
+                        .and_then(|plan| plan.unless_quarantined(&spec.environment, summaries, &quarantined))
+                        .and_then(|plan| window::check_plan(plan, summaries, spec, now));
                 TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }
             Err(error) => TargetResult { database, inspection: None, plan: Err(error), lint_refusal: None },

@@ -39,6 +39,10 @@ pub(super) fn event_of(
             let stage = stage.unwrap_or_else(|| next_stage(deployment));
             Event::Rejected { stage, by: person, groups, reason }
         }
+        Request::OverrideWindow { stage, reason } => {
+            let stage = stage.unwrap_or_else(|| next_stage(deployment));
+            Event::WindowOverridden { stage, by: person, reason }
+        }
         Request::Tick { stage, item } => {
             let stage = stage.unwrap_or_else(|| stage_with(deployment, &item));
             let spec = deployment.stage(stage).map(|stage| &stage.spec);

@@ -202,6 +202,7 @@ fn gate_code(refusal: &GateRefusal) -> (Code, &'static str) {
         GateRefusal::NeedsNone { .. }
         | GateRefusal::NotPlanned { .. }
         | GateRefusal::NothingToApply { .. }
+        | GateRefusal::NoWindow { .. }
         | GateRefusal::Begun { .. } => (Code::FailedPrecondition, "illegal_now"),
     }
 }

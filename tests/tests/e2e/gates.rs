@@ -10,7 +10,7 @@ const PIPELINE: &str = "name = \"p\"\ncontacts = [\"#db-oncall\"]\n[[stage]]\nen
 const TABLE: [(&str, &str); 2] = [("up.sql", "CREATE TABLE t (a int);"), ("down.sql", "DROP TABLE t;")];
 
 /// The command line of a person with a new token.
-async fn person(stack: &Stack, name: &str, groups: &[&str]) -> Cli {
+pub(crate) async fn person(stack: &Stack, name: &str, groups: &[&str]) -> Cli {
     let mut args = vec!["--json", "token", "create", name];
     args.extend(groups.iter().flat_map(|group| ["--group", group]));
     let made = stack.cli.run(&args).await.json();
@@ -22,7 +22,7 @@ async fn person(stack: &Stack, name: &str, groups: &[&str]) -> Cli {
     Cli { token_file, ..stack.cli.clone() }
 }
 
-fn is_at_the_gates(record: &Value) -> bool {
+pub(crate) fn is_at_the_gates(record: &Value) -> bool {
     record["event"]["waiting"]["for"] == "gates"
 }
 

@@ -24,3 +24,4 @@ mod soak;
 mod support;
 mod vaults;
 mod waits;
+mod windows;

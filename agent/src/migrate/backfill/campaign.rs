@@ -6,7 +6,7 @@ use std::time::Duration;
 use stopover_model::backfill::{Batchable, Directive, Throttle};
 use stopover_model::report::{Effect, ErrorClass, StepError};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Sessions;
@@ -194,20 +194,28 @@ impl<'e, 'j> Campaign<'e, 'j> {
         live.or(&Throttle::from(self.directive)).or(&self.engine.job.backfill.throttle)
     }
 
+    /// The window has ended in which batches may begin.
+    pub(super) fn is_past_its_window(&self) -> bool {
+        self.engine.context.batches_until.borrow().is_some_and(|until| until <= Instant::now())
+    }
+
     /// Waits for as long as no batch may begin; false when it is over.
     pub(super) async fn may_begin(&self) -> bool {
         let (mut wishes, mut weather) = (self.engine.context.throttle.clone(), self.weather.subscribe());
+        let mut window = self.engine.context.batches_until.clone();
         loop {
             if self.is_stopping() {
                 return false;
             }
             let fair = weather.borrow_and_update().as_ref().is_some_and(Weather::is_fair);
             wishes.mark_unchanged();
-            if fair && !self.throttle().paused {
+            window.mark_unchanged();
+            if fair && !self.throttle().paused && !self.is_past_its_window() {
                 return true;
             }
             tokio::select! {
                 changed = wishes.changed() => if changed.is_err() { sleep(Duration::from_secs(1)).await },
+                changed = window.changed() => if changed.is_err() { sleep(Duration::from_secs(1)).await },
                 _ = weather.changed() => {}
                 () = self.stopping() => {}
             }

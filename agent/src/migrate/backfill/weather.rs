@@ -61,6 +61,9 @@ pub(super) async fn watch(campaign: &Campaign<'_, '_>) -> Infallible {
             // A person's wish is no weather, and holds all the same.
             teller.paused(campaign);
         }
+        if campaign.is_past_its_window() {
+            teller.window_ended(campaign);
+        }
         weather.held_since = match weather.held_since {
             _ if weather.holds.is_empty() => None,
             since => since.or_else(|| Some(Instant::now())),
@@ -94,6 +97,7 @@ struct Teller {
     at: Option<Instant>,
     since: Option<Instant>,
     paused: bool,
+    window_ended: Option<Instant>,
 }
 
 impl Teller {
@@ -104,8 +108,20 @@ impl Teller {
         }
     }
 
+    fn window_ended(&mut self, campaign: &Campaign<'_, '_>) {
+        if self.window_ended.is_none() {
+            self.window_ended = Some(Instant::now());
+            let text = "the stage's window has ended: no batch begins before the next one";
+            campaign.engine.context.reporter.message(text);
+        }
+    }
+
     fn tell(&mut self, campaign: &Campaign<'_, '_>, weather: &Weather) {
         let reporter = &campaign.engine.context.reporter;
+        if let Some(since) = self.window_ended.take_if(|_| !campaign.is_past_its_window()) {
+            let waited = stopover_model::duration::human(since.elapsed());
+            reporter.message(format!("the stage may go on: the backfill continues after {waited}"));
+        }
         if self.paused && !campaign.throttle().paused {
             self.paused = false;
             reporter.message("the backfill is no longer paused");

@@ -34,7 +34,7 @@ pub fn closed(deployment: &Deployment, stage: &Stage, gate: &GateWait, view: Vie
         GateWait::Checklist { items } => checklist::closed(deployment, stage, items),
         GateWait::Hook { name, external, until } => hook::closed(deployment, name, *external, *until, view),
         GateWait::Window { .. } | GateWait::WindowTooShort { .. } | GateWait::Freeze { .. } => {
-            window::closed(gate, view)
+            window::closed(deployment, stage, gate, view)
         }
     }
 }

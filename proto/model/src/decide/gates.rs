@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::stage::prepare;
-use super::{Command, Next, running_in};
+use super::{Command, Next, running_in, window};
 use crate::deployment::{Stage, Target};
 use crate::event::{Event, StageIndex, Waiting};
 use crate::gate::{GateWait, has_gates};
 
 /// What was found longer ago than this when the gates open is looked at again.
-const FRESH: Duration = Duration::from_mins(10);
+pub(super) const FRESH: Duration = Duration::from_mins(10);
 
 /// Whether the stage has to stay in front of its first migration; what it waits for is said then.
 pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
@@ -31,22 +31,30 @@ pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> boo
         next.append(Event::ApprovalsVoided { stage: index, why });
         return true;
     }
-    let closed = stage.gates.closed(&stage.spec);
+    let mut closed = stage.gates.closed(&stage.spec);
+    let shut = window::in_front_of_next(next, stage);
+    if closed.is_empty() && !shut.is_empty() && window::get_ready(next, index, stage, &shut) {
+        return true;
+    }
+    closed.extend(shut);
     if !closed.is_empty() {
         wait(next, stage, closed);
         return true;
     }
+    look_again(next, index, stage)
+}
+
+/// Looks at the stage's databases again where what was found is too old to go by.
+pub(super) fn look_again(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
     let age = stage.prepared_at().and_then(|at| Duration::try_from(next.now.duration_since(at)).ok());
-    if let Some(age) = age.filter(|age| *age > FRESH) {
-        let why = format!("what was found there is {} old", crate::duration::human(age));
-        next.append(Event::StageRefreshed { stage: index, why });
-        return true;
-    }
-    false
+    let Some(age) = age.filter(|age| *age > window::fresh_for(stage)) else { return false };
+    let why = format!("what was found there is {} old", crate::duration::human(age));
+    next.append(Event::StageRefreshed { stage: index, why });
+    true
 }
 
 /// Says what is waited for, and looks again when the first of it ends by itself.
-fn wait(next: &mut Next<'_>, stage: &Stage, gates: Vec<GateWait>) {
+pub(super) fn wait(next: &mut Next<'_>, stage: &Stage, gates: Vec<GateWait>) {
     if let Some(at) = gates.iter().filter_map(GateWait::until).min() {
         next.commands.push(Command::WakeAt(at));
     }

@@ -8,6 +8,7 @@ mod gates;
 mod rollback;
 mod soak;
 mod stage;
+mod window;
 mod world;
 
 use jiff::Timestamp;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Command, Next, failure, gates, running_in};
+use super::{Command, Next, failure, gates, running_in, window};
 use crate::deployment::{MigrationSteps, Stage, Step, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::follow_up::FailedFollowUp;
+use crate::gate::window::{Needed, check_plan};
 use crate::id::DatabaseName;
 use crate::plan::{Action, MigrationSummary, TargetPlan};
 
@@ -110,11 +111,22 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         try_step(next, stage, key(StepKind::Verify, first), &first.verify);
         return;
     }
+    let needs = |migration: &MigrationSummary| {
+        target.action(&migration.id).map(|action| Needed::by(migration, action)).unwrap_or_default()
+    };
+    let mut needed = needs(migration);
     if !first.migrate.is_running() {
+        let shut = window::in_front_of_next(next, stage);
+        if !shut.is_empty() {
+            return gates::wait(next, stage, shut);
+        }
         if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
             return;
         }
-    } else if undone.clone().filter(|(_, m)| m.migrate.is_running()).count() > FEW_AHEAD {
+    } else {
+        window::around_running(next, stage, migration, target.action(&migration.id), first);
+    }
+    if undone.clone().filter(|(_, m)| m.migrate.is_running()).count() > FEW_AHEAD {
         return;
     }
     let queueing = next
@@ -127,7 +139,10 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         if !may_be_followed(target, before) {
             return;
         }
-        let starts = steps.migrate.is_pending() && may_be_followed(target, migration);
+        needed = needed.and(needs(migration));
+        let starts = steps.migrate.is_pending()
+            && may_be_followed(target, migration)
+            && window::has_room(next, stage, needed);
         let is_there =
             steps.migrate.is_running() || starts && next.start(stage, key(StepKind::Migrate, steps));
         if !is_there {
@@ -158,7 +173,11 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let quarantined = if again { &[][..] } else { &next.world.quarantined };
     let plan = plan
         .and_then(|plan| plan.unless_quarantined(environment, migrations, quarantined))
-        .and_then(|plan| plan.linted(environment, &next.deployment.lint));
+        .and_then(|plan| plan.linted(environment, &next.deployment.lint))
+        .and_then(|plan| match &stage.gates.overridden {
+            Some(_) => Ok(plan),
+            None => check_plan(plan, migrations, &stage.spec, next.now),
+        });
     match plan {
         Ok(plan) => next.append(Event::Planned { stage: index, plan }),
         Err(error) => {

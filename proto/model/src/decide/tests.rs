@@ -13,6 +13,7 @@ mod gates;
 mod rehearsal;
 mod rollback;
 mod soak;
+mod window;
 
 /// A conductor, its agents and its people, all of them driven by one list of choices.
 struct Simulation {
@@ -159,6 +160,9 @@ impl Simulation {
             self.person_decides();
         } else if matches!(self.deployment.waiting, Some(Waiting::Gates { .. })) {
             self.person_at_the_gates(0);
+            if let Some(at) = self.wake.take() {
+                self.now = self.now.max(at);
+            }
         } else if let Some(at) = self.wake.take() {
             self.now = self.now.max(at);
         }
@@ -315,15 +319,17 @@ proptest! {
         rollback in any::<bool>(),
         down in any::<bool>(),
         rehearse in any::<bool>(),
-        gates in any::<bool>(),
+        gates in 0_u8..3,
         choices in prop::collection::vec(0_u8..=20, 0..120),
     ) {
         let on_failure = if rollback { "rollback" } else { "pause" };
         let mut simulation = Simulation::new(on_failure, down);
         if rehearse {
             simulation = rehearsal::simulation(on_failure, DeploymentKind::Migration);
-        } else if gates {
+        } else if gates == 1 {
             simulation = gates::simulation(on_failure);
+        } else if gates == 2 {
+            simulation = window::simulation(on_failure);
         }
         simulation.settle();
         for choice in choices {

@@ -190,7 +190,14 @@ impl Deployment {
         word: WindowOverride,
     ) -> Result<(), IllegalEvent> {
         self.not_ended()?;
-        self.stage_mut(index)?.gates.overridden = Some(word);
+        let stage = self.stage_mut(index)?;
+        if matches!(stage.status, StageStatus::Ended { .. }) {
+            return Err(illegal_in(stage, "an override of its windows"));
+        }
+        if stage.spec.calendar.is_empty() {
+            return Err(GateRefusal::NoWindow { environment: stage.spec.environment.clone() }.into());
+        }
+        stage.gates.overridden = Some(word);
         Ok(())
     }
 

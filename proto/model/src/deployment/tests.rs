@@ -93,6 +93,7 @@ pub(crate) fn inspection() -> Inspection {
         warnings: vec![],
         impacts: Vec::new(),
         unpredicted: false,
+        checks: Vec::new(),
         saved: vec![],
     }
 }

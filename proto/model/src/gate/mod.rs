@@ -10,6 +10,7 @@ mod approval;
 mod checklist;
 mod hook;
 mod wait;
+pub mod window;
 
 use std::collections::BTreeMap;
 
@@ -52,11 +53,12 @@ pub struct WindowOverride {
 /// Whether anything has to be opened before the stage's first migration.
 #[must_use]
 pub fn has_gates(spec: &StageSpec) -> bool {
-    spec.approvals.needed > 0 || !spec.checklist.is_empty()
+    spec.approvals.needed > 0 || !spec.checklist.is_empty() || !spec.calendar.is_empty()
 }
 
 impl GateState {
-    /// The gates that are closed, in the order in which people are told of them. Nothing: the stage may go on.
+    /// The gates that are closed whatever the time is, in the order in which people are told of them; for windows see
+    /// [`window::closed`].
     #[must_use]
     pub fn closed(&self, spec: &StageSpec) -> Vec<GateWait> {
         let approvals = approval::wait(&self.approvals, &spec.approvals);

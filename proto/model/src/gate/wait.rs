@@ -33,14 +33,19 @@ pub enum GateWait {
         until: Timestamp,
     },
     /// No window is open.
-    Window { opens: Timestamp },
+    Window {
+        /// None: not within the next two years.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opens: Option<Timestamp>,
+    },
     /// A window is open, and closes before the next migration would be through.
     WindowTooShort {
         #[serde(with = "crate::duration")]
         needs: Duration,
         closes: Timestamp,
-        /// The next one that is long enough.
-        opens: Timestamp,
+        /// The next one that is long enough. None: there is none within the next two years.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opens: Option<Timestamp>,
     },
     /// Nothing is migrated before that.
     Freeze { until: Timestamp },
@@ -81,6 +86,8 @@ pub enum GateRefusal {
     OtherDigest { environment: EnvironmentName, given: Digest, now: Digest },
     #[error("the checklist of {environment} has no item `{given}`{}", choices(nearest.as_deref(), items))]
     NoItem { environment: EnvironmentName, given: String, nearest: Option<String>, items: Vec<String> },
+    #[error("{environment} has no window and no freeze: there is nothing to override")]
+    NoWindow { environment: EnvironmentName },
     #[error("`{item}` was ticked already, by {by}")]
     TickedAlready { item: String, by: OperatorName },
 }
@@ -98,7 +105,7 @@ impl GateWait {
         match self {
             Self::Approvals { .. } | Self::Checklist { .. } => None,
             Self::Hook { until, .. } | Self::Freeze { until } => Some(*until),
-            Self::Window { opens } | Self::WindowTooShort { opens, .. } => Some(*opens),
+            Self::Window { opens } | Self::WindowTooShort { opens, .. } => *opens,
         }
     }
 }

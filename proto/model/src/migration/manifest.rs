@@ -31,6 +31,9 @@ pub struct Manifest {
     /// `save = false`: what its scripts drop is not saved before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_save: bool,
+    /// What must hold before anything of the deployment is applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     pub verify: Vec<Check>,
     pub monitors: Vec<Monitor>,
     pub follow_ups: Vec<FollowUp>,
@@ -107,6 +110,7 @@ impl Manifest {
             down_transaction: raw.down_transaction.unwrap_or(raw.transaction),
             no_save: raw.save == Some(false),
             source: raw.source.clone().map(toml::Spanned::into_inner),
+            checks: raw.check.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
             verify: raw.verify.into_iter().map(|c| c.into_check(file, text)).collect::<Result<_, _>>()?,
             monitors: raw
                 .monitor
@@ -170,7 +174,8 @@ impl Manifest {
     }
 
     fn check_names(&self, file: &str) -> Result<(), ConfigError> {
-        let groups: [(&str, Vec<&str>); 3] = [
+        let groups: [(&str, Vec<&str>); 4] = [
+            ("check", self.checks.iter().map(|c| c.name.as_str()).collect()),
             ("verify", self.verify.iter().map(|c| c.name.as_str()).collect()),
             ("monitor", self.monitors.iter().map(|m| m.check.name.as_str()).collect()),
             ("follow_up", self.follow_ups.iter().map(|f| f.name.as_str()).collect()),
@@ -205,6 +210,8 @@ struct RawManifest {
     down_transaction: Option<TransactionMode>,
     save: Option<bool>,
     source: Option<toml::Spanned<Source>>,
+    #[serde(default)]
+    check: Vec<RawCheck>,
     #[serde(default)]
     verify: Vec<RawCheck>,
     #[serde(default)]
@@ -343,6 +350,10 @@ mod tests {
             table = "users"
             batch_above_rows = 100_000
             rerun = "safe"
+            [[check]]
+            name = "nobody imports"
+            sql = "SELECT 0"
+            expect = 0
             [[verify]]
             name = "value"
             sql = "SELECT 0"
@@ -375,7 +386,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(manifest.verify.len(), 5);
+        assert_eq!((manifest.checks.len(), manifest.verify.len()), (1, 5));
         assert_eq!(manifest.verify[2].expect, Expectation::Between { min: Some(1.0), max: None });
         assert_eq!(manifest.monitors[0].every, Duration::from_mins(10));
         assert_eq!(manifest.follow_ups[0].expect, None);

@@ -27,6 +27,7 @@ use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
 };
 use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
+use stopover_model::window::{AtEnd, Calendar, Freeze, Window, Zone};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
 
@@ -194,6 +195,21 @@ fn lint_findings() -> Vec<LintFinding> {
     ScriptRole::ALL.iter().map(finding).collect()
 }
 
+fn calendar() -> Calendar {
+    let zone: Zone = "Europe/Paris".parse().unwrap();
+    let window = |cron: &str, at_end| Window {
+        cron: cron.parse().unwrap(),
+        length: Duration::from_mins(30),
+        timezone: zone.clone(),
+        at_end,
+    };
+    Calendar {
+        windows: vec![window("0 2 * * 1-5", AtEnd::Pause), window("*/10 0 2 * * *", AtEnd::GoOn)],
+        freezes: vec![Freeze::parse("2026-12-20/2027-01-04", &zone).unwrap()],
+        zone,
+    }
+}
+
 pub(super) fn pipeline() -> Pipeline {
     let touched =
         BackupSettings { level: BackupLevel::Restored, scope: BackupScope::Touched, restore_point: true };
@@ -231,6 +247,7 @@ pub(super) fn pipeline() -> Pipeline {
         },
         checklist: vec!["Team notified".into()],
         monitors: monitors(),
+        calendar: if on_failure == OnFailure::Pause { calendar() } else { Calendar::default() },
     };
     Pipeline {
         name: id("default"),
@@ -330,6 +347,7 @@ pub(super) fn manifests() -> Vec<Manifest> {
             table: Some("public.users".into()),
             batch_above_rows: Some(0),
             rerun,
+            checks: expectations().into_iter().map(check).collect(),
             verify: expectations().into_iter().map(check).collect(),
             monitors: expectations().into_iter().map(monitor).collect(),
             follow_ups: follow_ups.clone(),

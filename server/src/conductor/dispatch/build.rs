@@ -7,6 +7,7 @@ use stopover_model::decide::due_monitors;
 use stopover_model::deployment::{Deployment, Step, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{StepKey, StepKind};
+use stopover_model::gate::window::{self, Needed};
 use stopover_model::id::{EnvironmentName, MigrationId, RunId};
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Check;
@@ -105,7 +106,10 @@ pub(super) fn ask(
         }
         StepKind::Migrate => {
             let migration = migration?;
-            let Some(Action::Apply { variant, .. }) = target.action(&migration.id) else { return None };
+            let Some(action @ Action::Apply { variant, .. }) = target.action(&migration.id) else {
+                return None;
+            };
+            let bounds = window::bounds(&stage.spec, &stage.gates, Needed::by(migration, action), now);
             let request = v1::MigrateRequest {
                 command,
                 migration: None,
@@ -120,6 +124,8 @@ pub(super) fn ask(
                 behind: None,
                 only_look: false,
                 then: Vec::new(),
+                begin_within: field::optional_duration::write(bounds.begin_within),
+                batches_within: field::optional_duration::write(bounds.batches_within),
             };
             Ask::Migrate(vec![(in_its_place(request, deployment, target, key), named(migration))])
         }

@@ -390,6 +390,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             warnings: vec![],
             impacts: Vec::new(),
             unpredicted: false,
+            checks: Vec::new(),
             saved: vec![],
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {

@@ -50,6 +50,26 @@ impl Api {
         Ok(v1::RejectDeploymentResponse { environment })
     }
 
+    pub(super) async fn override_window_of(
+        &self,
+        by: OperatorName,
+        request: v1::OverrideWindowRequest,
+    ) -> Result<v1::OverrideWindowResponse, RpcError> {
+        if request.reason.trim().is_empty() {
+            let why = "is empty; say why, since everybody who looks is shown it";
+            return Err(InvalidWire::new("reason", why).into());
+        }
+        let (id, stage) = self.stage_named(&request.deployment, request.environment).await?;
+        let wish = Request::OverrideWindow { stage, reason: request.reason };
+        let (stage, _) = self.said(&id, by.clone(), wish).await?;
+        let whole = self.services.conductor.state_of(&id).await?;
+        if whole.paused.is_some() {
+            self.services.conductor.request(&id, by, Request::Resume).await?;
+        }
+        let environment = whole.stage(stage).map(|stage| name::write(stage.spec.environment.clone()));
+        Ok(v1::OverrideWindowResponse { environment: environment.unwrap_or_default() })
+    }
+
     pub(super) async fn tick(
         &self,
         by: OperatorName,
@@ -91,7 +111,11 @@ impl Api {
         let seq = self.services.conductor.request(id, by, wish).await?;
         let records = self.services.store.records(id, Seq(seq.0.saturating_sub(1)), 1).await?;
         Ok(match records.into_iter().next().map(|record| record.event) {
-            Some(Event::Approved { stage, .. } | Event::Rejected { stage, .. }) => (stage, String::new()),
+            Some(
+                Event::Approved { stage, .. }
+                | Event::Rejected { stage, .. }
+                | Event::WindowOverridden { stage, .. },
+            ) => (stage, String::new()),
             Some(Event::Ticked { stage, item, .. }) => (stage, item),
             _ => (StageIndex(0), String::new()),
         })

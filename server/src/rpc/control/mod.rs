@@ -149,6 +149,14 @@ impl Control for Api {
         answer(self.reject(by, request.into_inner()).await)
     }
 
+    async fn override_window(
+        &self,
+        request: Request<v1::OverrideWindowRequest>,
+    ) -> Answer<v1::OverrideWindowResponse> {
+        let by = Operator::admin(&request, "override windows")?;
+        answer(self.override_window_of(by, request.into_inner()).await)
+    }
+
     async fn tick_item(&self, request: Request<v1::TickItemRequest>) -> Answer<v1::TickItemResponse> {
         let by = Operator::of(&request)?;
         answer(self.tick(by, request.into_inner()).await)

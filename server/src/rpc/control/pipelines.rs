@@ -23,6 +23,7 @@ impl Api {
         let file = if request.file.is_empty() { "pipeline.toml" } else { &request.file };
         let pipeline = read_pipeline(file, &request.toml)?;
         let now = (self.services.clock)();
+        pipeline.check_windows(file, &request.toml, now)?;
         let put = self.services.store.put_pipeline(&pipeline.name, &request.toml, now).await?;
         Ok(v1::ApplyPipelineResponse {
             pipeline: Some(pipeline.into()),

@@ -19,8 +19,9 @@ pub(in super::super) fn gate_waits() -> Vec<GateWait> {
         GateWait::Approvals { have: 1, need: 2, approvers: approvers() },
         GateWait::Checklist { items: vec!["Team notified".into()] },
         GateWait::Hook { name: id("deploy"), external: true, until: at() },
-        GateWait::Window { opens: at() },
-        GateWait::WindowTooShort { needs: Duration::from_secs(90), closes: at(), opens: at() },
+        GateWait::Window { opens: Some(at()) },
+        GateWait::Window { opens: None },
+        GateWait::WindowTooShort { needs: Duration::from_secs(90), closes: at(), opens: Some(at()) },
         GateWait::Freeze { until: at() },
     ]
 }

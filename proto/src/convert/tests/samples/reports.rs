@@ -10,7 +10,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
 use stopover_model::report::{
     BackupReport, CheckResult, Effect, ErrorClass, ExistingObject, Inspection, LedgerEntry, LedgerState,
-    LogLine, MigrateReport, Outcome, RestorePoint, RestoreProof, RollbackReport, Session, SqlPlace,
+    LogLine, MigrateReport, Outcome, PreCheck, RestorePoint, RestoreProof, RollbackReport, Session, SqlPlace,
     StepError, StepReport, TableInspection, TableLock, VerifyReport,
 };
 
@@ -114,6 +114,18 @@ pub(super) fn step_error() -> StepError {
     }
 }
 
+fn checked() -> CheckResult {
+    CheckResult {
+        name: "nobody imports".into(),
+        passed: false,
+        unanswered: false,
+        expected: "0".into(),
+        observed: "2".into(),
+        note: Some("as of now".into()),
+        took: Duration::from_millis(4),
+    }
+}
+
 pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
     let table = |exists| TableInspection {
         table: "users".into(),
@@ -153,6 +165,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         warnings: vec![],
         impacts: vec![],
         unpredicted: false,
+        checks: Vec::new(),
         saved: vec![],
     };
     let full = Inspection {
@@ -165,6 +178,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         warnings: vec!["plpgsql doesn't load".into()],
         impacts: vec![impact()],
         unpredicted: true,
+        checks: vec![PreCheck { migration: id("001_a"), result: checked() }],
         saved: saved(),
         ..bare.clone()
     };
