@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! run (tunnel) -> service -> work registry -> inspect | backup | rehearse | migrate | verify | monitor | rollback -> postgres, ledger
-//!                       `--> history | record | drift, outside of deployments ------------------------^
+//!                       `--> history | record | drift | follow-up, outside of deployments ------------------------^
 //! ```
 
 pub mod backup;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod drift;
 pub mod fingerprint;
+pub mod follow_up;
 pub mod history;
 pub mod identity;
 pub mod inspect;

@@ -6,6 +6,7 @@
 mod act;
 mod backups;
 mod command;
+mod follow_ups;
 mod in_turn;
 mod job;
 mod saved;
@@ -364,6 +365,13 @@ impl Agent for AgentService {
         request: Request<v1::RestoreSavedRequest>,
     ) -> Result<Response<v1::RestoreSavedResponse>, Status> {
         self.put_back(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn follow_up(
+        &self,
+        request: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        self.follow_up_on(request.into_inner()).await.map(Response::new)
     }
 
     async fn purge_saved(

@@ -11,7 +11,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use stopover_model::migration::{Check, Expectation};
+use stopover_model::migration::{Check, Expectation, seen};
 use stopover_model::report::{
     CheckResult, ErrorClass, Outcome, Progress, ProgressUnit, StepError, StepReport, VerifyReport,
 };
@@ -92,28 +92,37 @@ pub(crate) async fn check_one(
     check: &Check,
     timeout: Duration,
 ) -> Result<CheckResult, StepError> {
+    ask_one(session, (&check.name, &check.sql, Some(&check.expect)), timeout).await
+}
+
+/// The same of a question by its name, its query, and what it must answer; None: whatever it answers will do.
+pub(crate) async fn ask_one(
+    session: &Session,
+    (name, sql, expect): (&str, &str, Option<&Expectation>),
+    timeout: Duration,
+) -> Result<CheckResult, StepError> {
     let started = Instant::now();
     let begin = format!(
         "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL client_min_messages = error",
         timeout.as_millis()
     );
     let found = match session.client().batch_execute(&begin).await {
-        Ok(()) => look(session, check).await,
+        Ok(()) => look(session, sql, expect).await,
         Err(error) => Err(session.error(error)),
     };
     let ended = session.client().batch_execute("ROLLBACK").await.map_err(|error| session.error(error));
     let finding = match (found, ended) {
         (Err(error), _) | (_, Err(error)) if error.is_lost() => {
-            return Err(error.into_step_error(&format!("could not check that {}", check.name)));
+            return Err(error.into_step_error(&format!("could not check that {name}")));
         }
         (Ok(finding), _) => finding,
         (Err(error), _) => Finding { unanswered: true, ..Finding::failed(error_text(&error, timeout)) },
     };
     Ok(CheckResult {
-        name: check.name.clone(),
+        name: name.to_owned(),
         passed: finding.passed,
         unanswered: finding.unanswered,
-        expected: check.expect.to_string(),
+        expected: expect.map_or_else(|| "an answer".to_owned(), ToString::to_string),
         observed: finding.observed,
         note: finding.note,
         took: started.elapsed(),
@@ -143,12 +152,15 @@ impl Finding {
     }
 }
 
-async fn look(session: &Session, check: &Check) -> Result<Finding, QueryError> {
-    if let Expectation::UsesIndex(index) = &check.expect {
-        return index::look(session, &check.sql, index).await;
+async fn look(session: &Session, sql: &str, expect: Option<&Expectation>) -> Result<Finding, QueryError> {
+    if let Some(Expectation::UsesIndex(index)) = expect {
+        return index::look(session, sql, index).await;
     }
-    let answer = Answer::of(session, &check.sql).await?;
-    let verdict = check.expect.judge(&answer.rows, answer.total);
+    let answer = Answer::of(session, sql).await?;
+    let verdict = match expect {
+        Some(expect) => expect.judge(&answer.rows, answer.total),
+        None => seen(&answer.rows, answer.total),
+    };
     Ok(Finding { passed: verdict.passed, unanswered: false, observed: verdict.observed, note: None })
 }
 

@@ -128,6 +128,13 @@ pub enum Command {
     Throttle(ThrottleArgs),
     /// Say what is true of a step whose outcome is UNKNOWN, or of a rollback that failed, after looking at the database
     Resolve(ResolveArgs),
+    /// Show what is looked at after a deployment has ended; exit code 1 where one failed and nobody has acknowledged it
+    FollowUps {
+        #[command(flatten)]
+        id: Id,
+    },
+    /// Say that you know of a failed follow-up, and that the same migration may go on elsewhere
+    Acknowledge(AcknowledgeArgs),
     /// Take over what another migration tool has applied, from its history table
     Adopt(AdoptArgs),
     /// Count migrations as applied on your word, where no history says so
@@ -278,6 +285,20 @@ pub enum LintFormat {
     Json,
     /// Annotations of a GitHub workflow, with paths from where this runs: the root of the repository
     Github,
+}
+
+#[derive(Debug, Args)]
+pub struct AcknowledgeArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// The follow-up, as it stands in migration.toml
+    pub name: String,
+    /// Why it may go on
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Only that of this migration
+    #[arg(long, value_name = "MIGRATION")]
+    pub migration: Option<MigrationId>,
 }
 
 #[derive(Debug, Args)]

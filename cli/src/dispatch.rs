@@ -2,9 +2,9 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift, environment,
-    explain, lint, list, pause, pipeline, plan, rehearse, resolve, resume, rollback, saved, statements,
-    status, throttle, tick, token, watch,
+    Context, acknowledge, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift,
+    environment, explain, follow_ups, lint, list, pause, pipeline, plan, rehearse, resolve, resume, rollback,
+    saved, statements, status, throttle, tick, token, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -30,6 +30,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Explain { id } => explain::run(&context, &id.id).await,
         Command::Throttle(args) => throttle::run(&context, &args).await,
         Command::Resolve(args) => resolve::run(&context, &args).await,
+        Command::FollowUps { id } => follow_ups::run(&context, &id.id).await,
+        Command::Acknowledge(args) => acknowledge::run(&context, &args).await,
         Command::Adopt(args) => adopt::run(&context, &args).await,
         Command::Baseline(args) => baseline::run(&context, &args).await,
         Command::Backup(command) => backup::run(&context, command).await,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod drift;
+mod follow_up;
 mod history;
 mod lint;
 mod list;
@@ -12,6 +13,7 @@ mod token;
 
 pub use backup::DatabaseBackups;
 pub use drift::DatabaseDrift;
+pub use follow_up::{FollowUpAnswer, FollowUpWord};
 pub use history::{DatabaseAdoption, DatabaseHistories, HistoryName};
 pub use lint::{FindingAnswer, LintAnswer};
 pub use list::{AgentRow, DatabaseRow, DeploymentRow, EnvironmentRow};

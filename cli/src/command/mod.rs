@@ -1,5 +1,6 @@
 //! One file a command. Each asks the server, and hands what it answers to the renderers.
 
+pub(crate) mod acknowledge;
 pub(crate) mod adopt;
 pub(crate) mod agent;
 mod applied;
@@ -12,6 +13,7 @@ pub(crate) mod deploy;
 pub(crate) mod drift;
 pub(crate) mod environment;
 pub(crate) mod explain;
+pub(crate) mod follow_ups;
 pub(crate) mod lint;
 pub(crate) mod list;
 pub(crate) mod pause;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod explain;
+pub mod follow_up;
 pub mod gate;
 pub mod impact;
 pub mod json;

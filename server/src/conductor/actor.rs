@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
+use stopover_model::follow_up::{FollowUpChange, follow_up_changes};
 use stopover_model::id::{DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
@@ -76,6 +77,8 @@ struct Actor {
     measured: Vec<Measurement>,
     /// What those make of the quarantine.
     quarantine: Vec<QuarantineChange>,
+    /// And of what is to be looked at later.
+    follow_ups: Vec<FollowUpChange>,
     /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
     due: Vec<Due>,
     around: Around,
@@ -112,6 +115,7 @@ impl Actor {
             unsaved: Vec::new(),
             measured: Vec::new(),
             quarantine: Vec::new(),
+            follow_ups: Vec::new(),
             due: Vec::new(),
             around: Around::default(),
             calls: BTreeMap::new(),
@@ -230,6 +234,7 @@ impl Actor {
                         self.measured.extend(self.deployment.telling(step));
                         self.quarantine.extend(self.deployment.quarantine_change(step));
                     }
+                    self.follow_ups.extend(follow_up_changes(&self.deployment, &record.event, record.at));
                     self.unsaved.push(record);
                 }
                 // A line that a call brought again is in the log already.
@@ -257,6 +262,7 @@ impl Actor {
         let records = std::mem::take(&mut self.unsaved);
         let measured = std::mem::take(&mut self.measured);
         let quarantine = std::mem::take(&mut self.quarantine);
+        let follow_ups = std::mem::take(&mut self.follow_ups);
         if records.is_empty() {
             return Ok(());
         }
@@ -265,7 +271,7 @@ impl Actor {
             Hold::Keep | Hold::Release(_) => None,
         };
         let projection = projection::of(&self.deployment);
-        let learned = Learned { measured: &measured, quarantine: &quarantine };
+        let learned = Learned { measured: &measured, quarantine: &quarantine, follow_ups: &follow_ups };
         self.shared.store.append_learned(&records, &projection, hold, learned).await?;
         for record in records {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");

@@ -3,6 +3,7 @@
 use stopover_lint::UnknownRule;
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
+use stopover_model::follow_up::InvalidAcknowledgement;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::report::StepError;
 
@@ -59,6 +60,10 @@ pub enum ConductError {
     Rule(#[from] UnknownRule),
     #[error("no migration was given")]
     NoMigration,
+    #[error("nothing called \"{name}\" is looked at after deployment {deployment}; there is {}", none_or(.there))]
+    NoFollowUp { deployment: DeploymentId, name: String, there: String },
+    #[error(transparent)]
+    Acknowledgement(#[from] InvalidAcknowledgement),
     #[error(
         "the log of deployment {0} makes no sense to this server, which leaves it alone; its log says why. Restore the store from its backup"
     )]
@@ -77,6 +82,10 @@ pub enum ConductError {
     Conflict,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn none_or(there: &str) -> &str {
+    if there.is_empty() { "no follow-up" } else { there }
 }
 
 /// On a line of its own, as in the errors of configuration files.

@@ -15,6 +15,7 @@ mod create;
 mod dispatch;
 mod drift;
 mod error;
+mod follow_ups;
 mod lint;
 mod load;
 mod message;
@@ -154,6 +155,11 @@ impl Conductor {
             tracing::info!(deployment = %id, "taking the deployment up again");
             conductor.shared.actor(&id);
         }
+        let shared = Arc::clone(&conductor.shared);
+        let stop = shared.stop.clone();
+        conductor.shared.tasks.spawn(async move {
+            stop.run_until_cancelled(shared.keep_following_up()).await;
+        });
         Ok(conductor)
     }
 

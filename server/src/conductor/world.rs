@@ -90,6 +90,7 @@ impl Shared {
             let view = world.environments.entry(environment).or_default();
             (view.databases, view.queueing) = (databases, queueing);
         }
+        world.failed_follow_ups = self.store.failed_follow_ups().await?;
         for (environment, holder) in self.store.holds().await? {
             if holder != *of {
                 world.environments.entry(environment).or_default().held_by = Some(holder);

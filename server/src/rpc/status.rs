@@ -6,6 +6,7 @@ use std::error::Error;
 use jiff::Timestamp;
 use stopover_model::config::ConfigError;
 use stopover_model::deployment::IllegalEvent;
+use stopover_model::follow_up::InvalidAcknowledgement;
 use stopover_model::gate::GateRefusal;
 use stopover_model::id::{AgentName, EnvironmentName, InvalidId, OperatorName, PipelineName, TokenId};
 use stopover_proto::convert::{AtField as _, InvalidBundle, InvalidWire};
@@ -180,6 +181,13 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::NotLast(_) => (Code::FailedPrecondition, "not_last"),
         ConductError::Rule(_) => (Code::FailedPrecondition, "bad_pipeline"),
         ConductError::NobodyCouldApprove { .. } => (Code::FailedPrecondition, "nobody_could_approve"),
+        ConductError::NoFollowUp { .. } => (Code::NotFound, "no_follow_up"),
+        ConductError::Acknowledgement(InvalidAcknowledgement::NoReason) => {
+            (Code::InvalidArgument, "no_reason")
+        }
+        ConductError::Acknowledgement(InvalidAcknowledgement::NotFailed(_)) => {
+            (Code::FailedPrecondition, "not_failed")
+        }
         ConductError::NoMigration => (Code::InvalidArgument, "no_migration"),
         ConductError::Unreadable(_) => (Code::Internal, "store_spoilt"),
         ConductError::StoreAway => (Code::Unavailable, "store_failed"),

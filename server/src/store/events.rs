@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use stopover_model::event::{DeploymentOutcome, Record};
+use stopover_model::follow_up::FollowUpChange;
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
@@ -12,7 +13,7 @@ use stopover_model::quarantine::QuarantineChange;
 use super::db::{Row, Tx, places, sql};
 use super::error::{Cause, attempt};
 use super::named::text_of;
-use super::{AppendError, Store, StoreError, measurements, quarantine};
+use super::{AppendError, Store, StoreError, follow_ups, measurements, quarantine};
 
 /// What the list of deployments shows of one after an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub enum Hold<'a> {
 pub struct Learned<'a> {
     pub measured: &'a [Measurement],
     pub quarantine: &'a [QuarantineChange],
+    pub follow_ups: &'a [FollowUpChange],
 }
 
 const EPOCHS_AT_A_TIME: u32 = 100;
@@ -150,6 +152,7 @@ impl Store {
         }
         measurements::insert(&mut tx, &first.deployment, learned.measured).await?;
         quarantine::change(&mut tx, learned.quarantine).await?;
+        follow_ups::change(&mut tx, learned.follow_ups).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -13,6 +13,7 @@ mod deployments;
 mod environments;
 mod error;
 mod events;
+mod follow_ups;
 mod measurements;
 mod named;
 mod open;

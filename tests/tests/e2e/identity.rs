@@ -238,6 +238,13 @@ impl Agent for Pretender {
         panic!("production's work came to staging's agent")
     }
 
+    async fn follow_up(
+        &self,
+        _: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
     async fn purge_saved(
         &self,
         _: Request<v1::PurgeSavedRequest>,

@@ -341,6 +341,13 @@ impl Agent for Fake {
         Err(Status::unimplemented("nobody asks"))
     }
 
+    async fn follow_up(
+        &self,
+        _: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
     async fn purge_saved(
         &self,
         _: Request<v1::PurgeSavedRequest>,

@@ -4,6 +4,7 @@ mod backups;
 mod deployments;
 mod drift;
 mod environments;
+mod follow_ups;
 mod gates;
 mod histories;
 mod pipelines;
@@ -210,6 +211,21 @@ impl Control for Api {
     ) -> Answer<v1::AcceptEnvironmentDriftResponse> {
         let by = Operator::of(&request)?;
         answer(self.accept(by, request.into_inner()).await)
+    }
+
+    async fn list_follow_ups(
+        &self,
+        request: Request<v1::ListFollowUpsRequest>,
+    ) -> Answer<v1::ListFollowUpsResponse> {
+        answer(self.follow_ups(request.into_inner()).await)
+    }
+
+    async fn acknowledge_follow_up(
+        &self,
+        request: Request<v1::AcknowledgeFollowUpRequest>,
+    ) -> Answer<v1::AcknowledgeFollowUpResponse> {
+        let by = Operator::of(&request)?;
+        answer(self.acknowledge(by, request.into_inner()).await)
     }
 
     async fn list_backups(

@@ -88,6 +88,13 @@ impl Agent for Described {
         idle()
     }
 
+    async fn follow_up(
+        &self,
+        _: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        idle()
+    }
+
     async fn purge_saved(
         &self,
         _: Request<v1::PurgeSavedRequest>,

@@ -3,6 +3,7 @@
 mod catalogue;
 mod deployments;
 mod enrolment;
+mod follow_ups;
 mod log;
 mod measurements;
 mod operators;
