@@ -262,7 +262,7 @@ fn what_is_wrong_with_a_pipeline_is_said_without_any_server() {
     let ran = home.run(&["pipeline", "apply", "p.toml"]);
     assert_eq!(ran.code, 2);
     insta::assert_snapshot!(ran.stderr, @r#"
-    error: p.toml:4:1: unknown field `saok`, expected one of `environment`, `databases`, `soak`, `backup`, `on_failure`, `lock_timeout`, `lock_retry_for`, `concurrent_lock_timeout`, `oldest_transaction`, `show_queries`, `backfill`, `lint`, `drift`, `drift_ignore`, `sample`, `rehearse`, `allow_cluster_effects`, `save`, `save_within`, `saved_for`, `approvals`, `approvers`, `window`, `freeze`, `hook`, `checklist`
+    error: p.toml:4:1: unknown field `saok`, expected one of `environment`, `databases`, `soak`, `backup`, `on_failure`, `lock_timeout`, `lock_retry_for`, `concurrent_lock_timeout`, `oldest_transaction`, `show_queries`, `backfill`, `lint`, `drift`, `drift_ignore`, `sample`, `rehearse`, `allow_cluster_effects`, `save`, `save_within`, `saved_for`, `approvals`, `approvers`, `monitor`, `window`, `freeze`, `timezone`, `hook`, `checklist`
     4 | saok = "1h"
       | ^
     hint: did you mean `soak`?

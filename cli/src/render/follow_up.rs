@@ -103,7 +103,7 @@ mod tests {
         for expected in [
             "✗ the index is used  001_add in production/app",
             "expected at least 1, found 0",
-            "3 more that were missed are not made up for",
+            "(40 s late; 3 more that were",
             "the same migration goes to no other environment meanwhile",
             "stopover acknowledge 4k2m9x0c1d \"the index is used\" --reason",
         ] {

@@ -355,7 +355,7 @@ mod tests {
     fn what_is_not_supported_is_refused_where_it_stands() {
         let stage = "name = \"p\"\n[[stage]]\nenvironment = \"s\"\n";
         for (line, expected) in [
-            ("freeze = [\"2026-12-20/2027-01-04\"]", "pipeline.toml:4:10: `freeze` is not supported yet"),
+            ("hook = []", "pipeline.toml:4:8: `hook` is not supported yet"),
             ("rehearse = \"yes\"", "expected a boolean"),
             (
                 "backup = \"decoded\"\nrehearse = true",
