@@ -115,7 +115,9 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         target.action(&migration.id).map(|action| Needed::by(migration, action)).unwrap_or_default()
     };
     let mut needed = needs(migration);
-    if !first.migrate.is_running() {
+    if first.migrate.is_running() {
+        window::around_running(next, stage, migration, target.action(&migration.id), first);
+    } else {
         let shut = window::in_front_of_next(next, stage);
         if !shut.is_empty() {
             return gates::wait(next, stage, shut);
@@ -123,8 +125,6 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
             return;
         }
-    } else {
-        window::around_running(next, stage, migration, target.action(&migration.id), first);
     }
     if undone.clone().filter(|(_, m)| m.migrate.is_running()).count() > FEW_AHEAD {
         return;

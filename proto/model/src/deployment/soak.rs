@@ -69,10 +69,10 @@ impl Deployment {
         outcome: &Outcome,
         run: (Timestamp, Timestamp),
     ) -> Result<(), IllegalEvent> {
-        let report = match outcome {
-            Outcome::Succeeded { report: StepReport::Verified(report) }
-            | Outcome::Failed { report: Some(StepReport::Verified(report)), .. } => report,
-            _ => return Ok(()),
+        let (Outcome::Succeeded { report: StepReport::Verified(report) }
+        | Outcome::Failed { report: Some(StepReport::Verified(report)), .. }) = outcome
+        else {
+            return Ok(());
         };
         let stage = self.stage(key.stage).ok_or(IllegalEvent::NoStage(key.stage))?;
         let end = self.soak_end(stage).unwrap_or(Timestamp::MAX);

@@ -69,7 +69,7 @@ impl Numbers {
             if day && named(skipped) {
                 return true;
             }
-            skipped = skipped + 1.minute();
+            skipped += 1.minute();
         }
         false
     }
