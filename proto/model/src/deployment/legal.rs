@@ -145,6 +145,7 @@ impl Deployment {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "each kind is said for itself")]
     fn prerequisites_met(&self, stage: &Stage, target: &Target, key: &StepKey) -> bool {
         let this = target.migrations.iter().position(|m| Some(&m.id) == key.migration.as_ref());
         match (key.kind, this) {

@@ -86,6 +86,7 @@ impl Probe {
 }
 
 impl HttpProbe {
+    #[expect(clippy::match_same_arms, reason = "each case is said for itself")]
     pub fn check(&self) -> Result<(), InvalidProbe> {
         check_url(&self.url)?;
         if !(100..600).contains(&self.status) {
@@ -152,6 +153,7 @@ impl PrometheusProbe {
     }
 
     /// Whether every value of an answer keeps the limits; Err: there is none, and why.
+    #[expect(clippy::match_same_arms, reason = "each case is said for itself")]
     pub fn judge(&self, body: &[u8]) -> Result<Verdict, String> {
         let samples = prometheus::samples(body)?;
         let keeps = |value: f64| {
