@@ -92,7 +92,7 @@ impl People {
         if self.output.json || self.output.live {
             return Ok(());
         }
-        self.output.lines(&[Line::of(Tone::Dim, format!("{who}$ ")).strong(command.to_owned())])
+        self.output.lines(&[Line::of(Tone::Dim, format!("{who}$ ")).strong(command)])
     }
 }
 
