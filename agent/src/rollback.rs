@@ -54,6 +54,7 @@ pub async fn run(context: StepContext, work: RollbackWork) -> Outcome {
         deployment: context.deployment.clone(),
         migrations: vec![work.migration.clone()],
         only_later: work.by_hand.is_some(),
+        saving: work.saving,
         count_for: plan::HURRIED,
     };
     let takes = match look_before(&context, &wish).await {

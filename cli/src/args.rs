@@ -214,6 +214,9 @@ pub struct DeployArgs {
     /// Apply again what was rolled back before, with the same content; the deployment's log keeps why
     #[arg(long, value_name = "WHY", value_parser = NonEmptyStringValueParser::new())]
     pub again: Option<String>,
+    /// Once they are applied, put back what earlier rollbacks of the migrations have dropped (`stopover plan` names it)
+    #[arg(long)]
+    pub restore_saved: bool,
 }
 
 #[derive(Debug, Args)]

@@ -43,6 +43,8 @@ pub struct AgentOptions {
     pub password: Option<String>,
     /// More lines for its agent.toml, in the `[backup]` table.
     pub backup: String,
+    /// The same at its top.
+    pub lines: String,
     /// More databases that it serves, each by its name there and in the cluster.
     pub databases: Vec<(String, String)>,
     /// More tables of its agent.toml.
@@ -239,12 +241,13 @@ fn write_config(
     let backups = format!("directory = \"{}\"\n", directory.join("backups").display());
     let backup_directory = if elsewhere { String::new() } else { backups };
     let text = format!(
-        "server = \"{server}\"\nstate_dir = \"{state}\"\n\n[backup]\n{directory}{more}\n\n\
+        "server = \"{server}\"\nstate_dir = \"{state}\"\n{lines}\n[backup]\n{directory}{more}\n\n\
          [[database]]\nname = \"users\"\nurl = \"postgresql://postgres@127.0.0.1:{port}/{name}\"\n\
          password_file = \"{password_file}\"\n",
         state = directory.display(),
         directory = backup_directory,
         more = options.backup,
+        lines = options.lines,
         name = database.name(),
         password_file = password_file.display(),
     );

@@ -1,8 +1,10 @@
 //! Compares a restored copy with the database that it is of, at the backup's own snapshot: every row of every table, the
 //! sequences, the large objects, and the schema.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
 use stopover_model::report::{ErrorClass, Progress, ProgressUnit, StepError};
 
 use super::contents::{self, Rows, Sequences, Table};
@@ -11,6 +13,8 @@ use crate::fingerprint::{self, changes};
 use crate::postgres::{Database, Purpose, Session, SessionName};
 use crate::step::StepContext;
 
+/// Of so many tables a manifest keeps what they held; it is to stay a page of text.
+const MOST_KEPT: usize = 10_000;
 /// So many differences are named.
 const MOST_NAMED: usize = 20;
 
@@ -23,6 +27,15 @@ pub(super) struct Expected {
     large_objects: Option<Rows>,
     sequences_before: Sequences,
     invalid_indexes: Vec<String>,
+}
+
+/// The same, as a manifest keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    /// By their names in SQL.
+    tables: BTreeMap<String, Rows>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    large_objects: Option<Rows>,
 }
 
 /// What is found out before the dump begins, beside which others go on.
@@ -77,6 +90,14 @@ impl Beginning {
 }
 
 impl Expected {
+    /// For the manifest.
+    pub(super) fn contents(&self) -> Option<Contents> {
+        let of = |(table, rows): (&Table, &Rows)| (table.quoted(), rows.clone());
+        let tables = self.tables.iter().zip(&self.rows).map(of).collect();
+        let contents = Contents { tables, large_objects: self.large_objects.clone() };
+        (self.tables.len() <= MOST_KEPT).then_some(contents)
+    }
+
     /// Compares the copy; what differs is named. `after` is where the sequences stood when the dump had ended.
     pub(super) async fn compare(
         &self,
@@ -201,6 +222,54 @@ impl Expected {
     }
 }
 
+/// Compares a restored copy with what the tables held when the backup was made; without that its rows are only counted.
+/// Gives the number of tables and of rows that are there.
+pub(super) async fn compare_later(
+    context: &StepContext,
+    copy: &Database,
+    contents: Option<&Contents>,
+    workers: usize,
+) -> Result<(u64, u64), StepError> {
+    let session = open(context, copy, None).await?;
+    let tables = contents::tables(&session).await?;
+    let large_objects = contents::large_objects(&session).await?;
+    session.close().await;
+    let found = all_rows(context, copy, None, &tables, workers, &|_| {}).await?;
+    let found: BTreeMap<String, Rows> = tables
+        .iter()
+        .map(Table::quoted)
+        .zip(found)
+        .filter_map(|(table, rows)| Some((table, rows?)))
+        .collect();
+    let rows = found.values().map(|rows| rows.count).sum();
+    let Some(contents) = contents else { return Ok((found.len() as u64, rows)) };
+    let mut differences = Vec::new();
+    for (table, expected) in &contents.tables {
+        let shown = crate::postgres::shown(table, 140);
+        match found.get(table) {
+            Some(found) if found == expected => {}
+            Some(found) if found.count == expected.count => {
+                differences.push(format!("{shown}: {} rows as before, with other values", found.count));
+            }
+            Some(found) => {
+                differences
+                    .push(format!("{shown}: {} rows, and {} are restored", expected.count, found.count));
+            }
+            None => differences.push(format!("{shown}: it is not restored")),
+        }
+    }
+    if contents.large_objects.as_ref().is_some_and(|expected| *expected != large_objects) {
+        differences.push("large objects: others, or with other content".to_owned());
+    }
+    if differences.is_empty() {
+        return Ok((contents.tables.len() as u64, rows));
+    }
+    let message = format!("what is restored differs from what was backed up: {}", some_of(&differences));
+    Err(StepError::new(ErrorClass::Check, message).with_hint(
+        "use another backup (`stopover backup list`); what this one gives is not what the database held",
+    ))
+}
+
 /// A sequence knows no snapshot: its value in the dump is of some moment between these two looks.
 fn may_be(found: Option<i64>, before: Option<i64>, after: Option<i64>) -> bool {
     if before == after {
@@ -217,12 +286,14 @@ fn stands(value: Option<i64>) -> String {
     value.map_or_else(|| "its start".to_owned(), |value| value.to_string())
 }
 
-fn differ(differences: &[String]) -> StepError {
+fn some_of(differences: &[String]) -> String {
     let more = differences.len().saturating_sub(MOST_NAMED);
-    let mut named = differences.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
-    if more > 0 {
-        named = format!("{named}; and {more} more");
-    }
+    let named = differences.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if more > 0 { format!("{named}; and {more} more") } else { named }
+}
+
+fn differ(differences: &[String]) -> StepError {
+    let named = some_of(differences);
     let message = format!("the restored copy differs from the database, so the backup is none: {named}");
     StepError::new(ErrorClass::Check, message)
         .with_hint("look at what is named there: a restore in earnest would give the same; then try again")

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use stopover_model::report::StepError;
 use tokio_postgres::Row;
 
@@ -23,9 +24,9 @@ pub(super) struct Table {
 }
 
 /// All rows of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rows {
-    pub(super) count: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rows {
+    pub(crate) count: u64,
     /// The sum of the rows' hashes.
     hash: String,
 }

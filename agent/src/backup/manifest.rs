@@ -17,6 +17,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, RestorePoint, RestoreProof};
 
 use super::archive;
+use super::compare::Contents;
 use super::names::{DUMP, LOG, MANIFEST, Names, PARTIAL};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub(crate) struct Manifest {
     pub(crate) header: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) proof: Option<RestoreProof>,
+    /// What the tables held, with which a restore is compared later. None: nobody has looked, or there are too many of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) contents: Option<Contents>,
     /// Only the rows of these tables are in it. Empty: of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) only_tables: Vec<String>,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use stopover_model::report::{ErrorClass, Progress, ProgressUnit, RestoreProof, StepError};
 
-use super::compare::Beginning;
+use super::compare::{Beginning, Contents};
 use super::contents;
 use super::scope::Scope;
 use super::snapshot::Snapshot;
@@ -54,7 +54,7 @@ impl<'a> Proving<'a> {
         self,
         context: &StepContext,
         restoring: impl Future<Output = Result<(), StepError>>,
-    ) -> Result<RestoreProof, StepError> {
+    ) -> Result<(RestoreProof, Option<Contents>), StepError> {
         tokio::select! {
             proven = self.prove(context, restoring) => proven,
             () = context.cancel.cancelled() => {
@@ -67,7 +67,7 @@ impl<'a> Proving<'a> {
         self,
         context: &StepContext,
         restoring: impl Future<Output = Result<(), StepError>>,
-    ) -> Result<RestoreProof, StepError> {
+    ) -> Result<(RestoreProof, Option<Contents>), StepError> {
         let Self { snapshot, beginning, scratch, began } = self;
         let (dumped_in, began) = (began.elapsed(), Instant::now());
         let after = contents::sequences(snapshot.session()).await?;
@@ -89,7 +89,7 @@ impl<'a> Proving<'a> {
         let (restored_in, expected) = futures::future::try_join(restoring, reading).await?;
         let equal = expected.compare(context, scratch.database(), &snapshot, &after, READERS).await?;
         snapshot.let_go().await;
-        Ok(RestoreProof {
+        let proof = RestoreProof {
             tables: equal.tables,
             rows: equal.rows,
             sequences: equal.sequences,
@@ -97,6 +97,7 @@ impl<'a> Proving<'a> {
             dumped_in,
             restored_in,
             compared_in: began.elapsed().saturating_sub(restored_in),
-        })
+        };
+        Ok((proof, expected.contents()))
     }
 }

@@ -144,6 +144,7 @@ async fn make(
     let restore_command =
         restore_command::elsewhere(&locations, encrypted, &facts.database, scope.comes_back());
     let (only_tables, whole_because) = scope.told();
+    let (proof, contents) = proof.unzip();
     Ok(Manifest {
         format: 1,
         file: name,
@@ -169,6 +170,7 @@ async fn make(
         recipients: vault.recipients.names().to_vec(),
         header,
         proof,
+        contents: contents.flatten(),
         only_tables,
         whole_because,
         restore_point,

@@ -7,6 +7,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, ErrorClass, RestoreProof, StepError};
 
 use super::archive::{self, Written};
+use super::compare::Contents;
 use super::facts::Facts;
 use super::manifest::Manifest;
 use super::names::{DUMP, LOG, Names};
@@ -34,7 +35,7 @@ pub(super) struct Work<'a> {
 struct Made {
     written: Written,
     level: BackupLevel,
-    proof: Option<RestoreProof>,
+    proof: Option<(RestoreProof, Option<Contents>)>,
     scope: Scope,
     restore_command: String,
     pg_dump_version: String,
@@ -144,7 +145,7 @@ impl Work<'_> {
         scope: &Scope,
         scratch: &Scratch,
         partial: &mut Partial,
-    ) -> Result<(Written, Option<RestoreProof>), StepError> {
+    ) -> Result<(Written, Option<(RestoreProof, Option<Contents>)>), StepError> {
         let (context, settings) = (self.context, self.settings);
         let proving = Proving::begin(context, &self.request.system_identifier, scope, scratch).await?;
         let mut arguments = scope.arguments();
@@ -180,6 +181,7 @@ impl Work<'_> {
         let restore_point =
             if request.wanted.restore_point { Some(restore_point::make(context).await?) } else { None };
         let (only_tables, whole_because) = made.scope.told();
+        let (proof, contents) = made.proof.unzip();
         let manifest = Manifest {
             format: 1,
             file: partial.final_name(),
@@ -201,7 +203,8 @@ impl Work<'_> {
             started,
             finished: Timestamp::now(),
             restore_command: made.restore_command,
-            proof: made.proof,
+            proof,
+            contents: contents.flatten(),
             only_tables,
             whole_because,
             restore_point,

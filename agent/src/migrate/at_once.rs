@@ -42,6 +42,7 @@ impl Engine<'_> {
             && !job.only_look
             && !job.steps.is_empty()
             && !job.steps.iter().any(keep::keeps)
+            && job.restore_saved.is_none()
             && !job.migration.manifest.is_repeatable()
     }
 }

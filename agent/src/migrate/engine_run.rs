@@ -11,7 +11,8 @@ use super::Job;
 use super::engine::{Engine, Observed};
 use super::parked::{Left, close, flushed};
 use super::stop::Stop;
-use super::{company, stepwise, whole};
+use super::writes::write;
+use super::{company, keep, put_back, stepwise, whole};
 use crate::fingerprint::{self, Fingerprint, Reach, changes};
 use crate::ledger::exclusion::{Patience, take_lock};
 use crate::ledger::{self, Direction, MigrationRow, MigrationState, RolledBack};
@@ -227,6 +228,7 @@ impl Engine<'_> {
             match row.state {
                 MigrationState::Applied => {
                     self.remember_unseen(session, Some(row)).await;
+                    self.go_on_putting_back(session, row).await?;
                     return Ok(self.applied(session, row.clone()).await);
                 }
                 MigrationState::Running if row.variant != self.job.variant => {
@@ -257,6 +259,7 @@ impl Engine<'_> {
         self.purge_what_is_old(session).await;
         match observed {
             Some(row) if row.state == MigrationState::Applied && row.run == self.author.run.as_str() => {
+                put_back::behind(self, session).await?;
                 Ok(self.applied(session, row).await)
             }
             _ => Err(self.not_observed()),
@@ -306,8 +309,23 @@ impl Engine<'_> {
         Ok(Found { already: false, row: Some(row), rolled_back: None, after })
     }
 
+    /// An earlier attempt of this deployment may have been stopped behind its COMMIT.
+    async fn go_on_putting_back(&self, session: &Session, row: &MigrationRow) -> Result<(), Stop> {
+        let ours = row.deployment == self.author.deployment.as_str();
+        if !ours || self.job.only_look || self.job.restore_saved.is_none() {
+            return Ok(());
+        }
+        self.take_fence(session).await?;
+        put_back::behind(self, session).await
+    }
+
     /// What was saved longer ago than the stage keeps it. The script is through, whatever becomes of this.
     async fn purge_what_is_old(&self, session: &Session) {
+        if self.job.steps.iter().any(keep::keeps) {
+            // A copy that was made ahead of a drop that never came.
+            let dropped = saved::ahead::drop_others(session, &[]);
+            let _ = write(self, session, "drop a copy that nobody needs", dropped).await;
+        }
         let Some(keep_for) = self.job.saving.keep_for else { return };
         let by = format!("deployment {}", self.context.deployment);
         match saved::purge_older(session, keep_for, &by).await {

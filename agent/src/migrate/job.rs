@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stopover_model::backfill::Directive;
 use stopover_model::event::Resolution;
+use stopover_model::id::OperatorName;
 use stopover_model::migration::{Block, Migration, Rerun, Script};
 use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
@@ -23,6 +24,8 @@ pub struct Limits {
     pub orphan_grace: Duration,
     /// For how long a lost database is tried again within one attempt.
     pub reconnect: Duration,
+    /// Tables of so many bytes are copied ahead of what drops them. None: of what is worth it.
+    pub copy_ahead_from: Option<u64>,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             commit_deadline: Duration::from_mins(1),
             orphan_grace: Duration::from_secs(2),
             reconnect: Duration::from_secs(30),
+            copy_ahead_from: None,
         }
     }
 }
@@ -54,6 +58,8 @@ pub(crate) struct Job<'a> {
     /// How fast the stage lets backfills go, and what holds them.
     pub(crate) backfill: BackfillSettings,
     pub(super) saving: SaveSettings,
+    /// Who wants the values back that earlier rollbacks of it have dropped.
+    pub(super) restore_saved: Option<&'a OperatorName>,
     pub(super) system_identifier: Option<&'a str>,
     pub(crate) resolution: Option<Resolution>,
     pub(super) limits: Limits,
@@ -109,6 +115,7 @@ impl<'a> Job<'a> {
         job.parking = Some(&work.parking);
         job.only_look = work.only_look;
         job.begin_by = work.begin_by;
+        job.restore_saved = work.restore_saved.as_ref();
         Ok(job)
     }
 
@@ -182,6 +189,7 @@ impl<'a> Job<'a> {
             locks,
             backfill: BackfillSettings::default(),
             saving,
+            restore_saved: None,
             system_identifier: None,
             resolution: None,
             limits,

@@ -20,6 +20,7 @@ use super::stop::Stop;
 use super::transaction::{Trouble, ask, own_settings, waited_too_long};
 use super::waits::Waits;
 use crate::postgres::{DatabaseError, QueryError, Session};
+use crate::saved::ahead::{self, Ahead, CaughtUp};
 use crate::saved::{self, CHANGED_SETTINGS, Gone, Keeper, Looked, Target, WRITING};
 
 /// What a statement is about to take, all of it kept.
@@ -235,10 +236,16 @@ async fn keep(
     own_settings(session).await?;
     session.client().batch_execute(WRITING).await.map_err(|e| keeping(session.error(e)))?;
     saved::ensure(session).await.map_err(keeping)?;
-    let targets = saved::targets(session, gone).await.map_err(keeping)?;
+    let mut targets = saved::targets(session, gone).await.map_err(keeping)?;
     let began = Instant::now();
-    for target in &targets.kept {
+    for target in &mut targets.kept {
+        let copied = ahead::find(session, target).await.map_err(keeping)?;
+        let caught_up = match copied.filter(Ahead::is_whole) {
+            Some(copied) => catch_up(engine, session, step, target, &copied, began).await?,
+            None => None,
+        };
         let rows = match target.copy() {
+            _ if let Some(caught_up) = caught_up => caught_up.rows,
             Some(sql) => copy(engine, session, step, waits, target, &sql, began).await?,
             None => 0,
         };
@@ -255,10 +262,47 @@ async fn keep(
             None => format!(": `stopover saved show {}`", kept.id),
             Some(_) => String::new(),
         };
-        engine.kept.push(format!("{} saved before {} drops it{shown}", kept.shown, step.name()));
+        let ahead = caught_up.map(|caught_up| {
+            format!(
+                " (copied ahead, {} rows of them again under the lock, in {})",
+                caught_up.again,
+                human(began.elapsed())
+            )
+        });
+        let ahead = ahead.unwrap_or_default();
+        engine.kept.push(format!("{} saved before {} drops it{ahead}{shown}", kept.shown, step.name()));
     }
     engine.kept.extend(targets.left);
     restore(session, &settings).await.map_err(|e| keeping(e).into())
+}
+
+/// What was copied ahead gets the rows that were written since. None: the copy is not usable, and is gone.
+async fn catch_up(
+    engine: &mut Engine<'_>,
+    session: &Session,
+    step: &ScriptStep<'_>,
+    target: &mut Target,
+    copied: &Ahead,
+    began: Instant,
+) -> Result<Option<CaughtUp>, Trouble> {
+    allow(engine, session, began).await?;
+    let caught_up = match copied.catch_up(session, target).await {
+        Ok(caught_up) => caught_up,
+        Err(error) => return Err(not_saved(engine, step, target, error)),
+    };
+    if caught_up.is_none() {
+        target.renew();
+    }
+    Ok(caught_up)
+}
+
+/// So long the next copying may take.
+async fn allow(engine: &Engine<'_>, session: &Session, began: Instant) -> Result<(), Stop> {
+    let within = engine.job.saving.within;
+    let left = within.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
+    let set = format!("SET LOCAL statement_timeout = {}", left.as_millis());
+    let set = session.client().batch_execute(&set).await;
+    set.map_err(|e| Stop::query(session.error(e), "keep what is dropped"))
 }
 
 /// Copies one of them, within the time that the stage allows for all of a statement's.
@@ -271,11 +315,8 @@ async fn copy(
     sql: &str,
     began: Instant,
 ) -> Result<u64, Trouble> {
-    let within = engine.job.saving.within;
-    let left = within.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
-    let set = format!("SET LOCAL statement_timeout = {}", left.as_millis());
     let keeping = |e| Stop::query(session.error(e), "keep what is dropped");
-    session.client().batch_execute(&set).await.map_err(keeping)?;
+    allow(engine, session, began).await?;
     let copied = try_out(engine, session, waits, sql).await;
     let error = match copied {
         Sent::Done { rows } => {
@@ -283,12 +324,18 @@ async fn copy(
             return Ok(rows);
         }
         Sent::Cancelled => return Err(Stop::cancelled(engine.effect).into()),
-        Sent::Error(QueryError::Lost(why)) => return Err(Stop::LookAgain { why, in_doubt: false }.into()),
         Sent::Waited(error) | Sent::Error(error) => error,
     };
-    if error.is_lock() {
-        return Err(Trouble::Locked { index: step.index, error });
-    }
+    Err(not_saved(engine, step, target, error))
+}
+
+fn not_saved(engine: &Engine<'_>, step: &ScriptStep<'_>, target: &Target, error: QueryError) -> Trouble {
+    let within = engine.job.saving.within;
+    let error = match error {
+        QueryError::Lost(why) => return Stop::LookAgain { why, in_doubt: false }.into(),
+        error if error.is_lock() => return Trouble::Locked { index: step.index, error },
+        error => error,
+    };
     let slow = error.sqlstate() == Some("57014");
     let bytes = target.table_bytes();
     let mut error = at_statement(engine, step, error);
@@ -310,7 +357,7 @@ async fn copy(
          `-- stopover: save=off` above the statement, or save = false into migration.toml or the stage"
             .to_owned(),
     );
-    Err(Stop::failed(error).into())
+    Stop::failed(error).into()
 }
 
 async fn run(
@@ -346,14 +393,14 @@ fn at_statement(engine: &Engine<'_>, step: &ScriptStep<'_>, error: QueryError) -
 }
 
 /// The script's own, to be set again.
-async fn settings(session: &Session) -> Result<Vec<(String, String)>, QueryError> {
+pub(super) async fn settings(session: &Session) -> Result<Vec<(String, String)>, QueryError> {
     let names = CHANGED_SETTINGS.map(str::to_owned).to_vec();
     let sql = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.unnest($1) AS name";
     let rows = session.query(sql, &[(&names, Type::TEXT_ARRAY)]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-async fn restore(session: &Session, settings: &[(String, String)]) -> Result<(), QueryError> {
+pub(super) async fn restore(session: &Session, settings: &[(String, String)]) -> Result<(), QueryError> {
     let names: Vec<&str> = settings.iter().map(|(name, _)| name.as_str()).collect();
     let values: Vec<&str> = settings.iter().map(|(_, value)| value.as_str()).collect();
     let sql = "SELECT pg_catalog.set_config(name, value, true) FROM unnest($1, $2) AS t (name, value)";

@@ -12,6 +12,7 @@
 //!
 //! Nothing here decides whether a migration should run, picks a variant, or takes a backup.
 
+mod ahead;
 mod at_once;
 mod backfill;
 mod catalog;
@@ -28,6 +29,7 @@ mod observer;
 mod own;
 mod parked;
 mod place;
+mod put_back;
 mod remember;
 mod seen;
 mod stepwise;
@@ -41,7 +43,7 @@ mod witness;
 mod writes;
 
 use stopover_model::event::Resolution;
-use stopover_model::id::MigrationId;
+use stopover_model::id::{MigrationId, OperatorName};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::{BackfillSettings, LockSettings, SaveSettings};
 use stopover_model::plan::Variant;
@@ -67,6 +69,8 @@ pub struct MigrateWork {
     pub backfill: BackfillSettings,
     /// Whether what it drops is saved, and for how long that is kept.
     pub saving: SaveSettings,
+    /// Who wants the values back that earlier rollbacks of it have dropped. None: nobody.
+    pub restore_saved: Option<OperatorName>,
     /// Of the cluster that was inspected; another one is refused. None: any.
     pub system_identifier: Option<String>,
     /// A person's word on the UNKNOWN outcome of an earlier attempt.

@@ -11,7 +11,7 @@ use super::job::ScriptStep;
 use super::stop::Stop;
 use super::transaction::{begin, commit, last_words};
 use super::writes::{ended, write};
-use super::{backfill, own, together};
+use super::{ahead, backfill, own, put_back, together};
 use crate::ledger::{self, Direction, MigrationState, NewMigration, StatementRow};
 use crate::postgres::Session;
 
@@ -97,7 +97,10 @@ async fn run_groups(
                 Box::pin(backfill::run(engine, session, first, directive)).await?
             }
             None if first.own => own::run(engine, session, first, known.get(&first.index)).await?,
-            _ => together::run(engine, session, group, block.map(|b| b.modes).unwrap_or_default()).await?,
+            _ => {
+                ahead::copy(engine, session, group).await?;
+                together::run(engine, session, group, block.map(|b| b.modes).unwrap_or_default()).await?
+            }
         };
         let settings = group.iter().filter(|step| step.is_setting());
         engine.settings.extend(settings.map(|step| step.statement.text.to_owned()));
@@ -151,6 +154,7 @@ async fn open(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
 async fn close(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
     let closed = async {
         begin(engine, session).await?;
+        put_back::note(engine, session).await?;
         last_words(engine, session).await?;
         commit(engine, session).await
     };

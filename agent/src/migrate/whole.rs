@@ -11,12 +11,18 @@ use super::transaction::{
     ScriptRole, Trouble, Watch, begin_as, claim, finish, hold_late_fence, let_go, own_settings, still_inside,
 };
 use super::waits::Waits;
-use super::{Engine, at_once};
+use super::{Engine, ahead, at_once, keep, put_back};
 use crate::fingerprint::{Counts, Reach};
 use crate::postgres::Session;
 
 /// Runs the script to its COMMIT, again and again while locks are not to be had.
 pub(super) async fn run(engine: &mut Engine<'_>, session: &Session) -> Result<(), Stop> {
+    if !engine.job.modes.one_snapshot() && engine.job.steps.iter().any(keep::keeps) {
+        let steps = std::mem::take(&mut engine.job.steps);
+        let copied = ahead::copy(engine, session, &steps).await;
+        engine.job.steps = steps;
+        copied?;
+    }
     let mut budget = LockBudget::new(engine.job.locks.lock_retry_for);
     loop {
         let rows_before = engine.tally.rows;
@@ -54,6 +60,7 @@ async fn attempt(engine: &mut Engine<'_>, session: &Session) -> Result<(), Troub
     let run = run_all(engine, session, &steps, watch).await;
     engine.job.steps = steps;
     run?;
+    put_back::within(engine, session).await?;
     if modes.one_snapshot() {
         still_inside(engine, session, watch).await?;
         own_settings(session).await?;

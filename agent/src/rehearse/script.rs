@@ -50,6 +50,7 @@ impl Rehearsal<'_> {
             locks: self.work.locks,
             backfill: self.backfill.clone(),
             saving: SAVING,
+            restore_saved: None,
             system_identifier: None,
             resolution: None,
             limits: self.work.limits,

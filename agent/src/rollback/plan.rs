@@ -3,6 +3,7 @@
 //! It only reads, and bounds what each question may cost. What the scripts have dropped before a statement is left out of
 //! what goes with it. What a block of code, a function or a trigger does can't be seen; that is said.
 
+mod fate;
 mod functions;
 mod held;
 mod objects;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use stopover_lint::impact::ScriptToPredict;
 use stopover_model::id::DeploymentId;
 use stopover_model::migration::{Migration, Variant};
+use stopover_model::pipeline::SaveSettings;
 use stopover_model::report::StepError;
 use stopover_model::rollback::{MigrationRollback, RollbackPlan, Taken, Taking};
 use stopover_model::sql::{Drop, DropTarget, identifiers};
@@ -24,6 +26,7 @@ use crate::inspect::impact;
 use crate::ledger;
 use crate::postgres::{Purpose, QueryError, Session, SessionName, step_error};
 use crate::step::StepContext;
+use fate::Keeping;
 use held::Since;
 use reach::Reached;
 
@@ -43,6 +46,8 @@ pub struct PlanWish {
     pub migrations: Vec<Migration>,
     /// Only whether others have applied something on top.
     pub only_later: bool,
+    /// What becomes of what they drop.
+    pub saving: SaveSettings,
     /// Beyond this nothing more is counted: estimates have to do.
     pub count_for: Duration,
 }
@@ -72,7 +77,8 @@ async fn on_session(session: &Session, wish: &PlanWish) -> Result<RollbackPlan, 
         wish.migrations.iter().filter(|m| entries.iter().any(|e| e.migration == m.id)).collect();
     let mut impacts = impact::predicted_of(session, &there, downs, &[], &mut warnings).await?;
     let counted_until = Instant::now() + wish.count_for;
-    let mut look = Look { session, gone: Vec::new(), changed: BTreeSet::new(), counted_until };
+    let saving = wish.saving;
+    let mut look = Look { session, gone: Vec::new(), changed: BTreeSet::new(), counted_until, saving };
     let mut migrations = Vec::with_capacity(wish.migrations.len());
     for migration in &wish.migrations {
         let entry = entries.iter().find(|e| e.migration == migration.id);
@@ -115,6 +121,7 @@ struct Look<'a> {
     /// What they speak of that create or alter something, or run code: by the time it may no longer be as it is now.
     changed: BTreeSet<String>,
     counted_until: Instant,
+    saving: SaveSettings,
 }
 
 impl Look<'_> {
@@ -128,7 +135,8 @@ impl Look<'_> {
         let mut takes = Vec::new();
         for (index, statement) in (0..).zip(down.statements()) {
             for drop in statement.drops() {
-                match self.taken(index, &drop, &since).await {
+                let keeping = Keeping::of(&self.saving, migration, down, &statement);
+                match self.taken(index, &drop, &since, keeping).await {
                     Ok(found) => takes.extend(found),
                     Err(error) if error.is_lost() => {
                         return Err(error.into_step_error("could not look at what a rollback takes"));
@@ -154,6 +162,7 @@ impl Look<'_> {
         statement: u32,
         drop: &Drop,
         since: &Since,
+        keeping: Keeping,
     ) -> Result<Option<Taken>, QueryError> {
         let how = match drop.target {
             DropTarget::Emptied { .. } => Taking::Emptied,
@@ -181,6 +190,7 @@ impl Look<'_> {
             object: drop.target.to_string(),
             how,
             held: None,
+            fate: None,
             along: named(reached.iter().filter(|r| r.along)),
             in_the_way: named(in_the_way.into_iter()),
             notes: Vec::new(),
@@ -191,7 +201,9 @@ impl Look<'_> {
             .collect();
         let bearers: Vec<&Reached> = reached.iter().filter(|r| !r.in_the_way && r.bears_rows()).collect();
         if !bearers.is_empty() {
-            taken.held = Some(held::of(self.session, &bearers, since, self.counted_until).await?);
+            let (held, largest) = held::of(self.session, &bearers, since, self.counted_until).await?;
+            taken.held = Some(held);
+            taken.fate = Some(fate::of(drop, keeping, largest));
         }
         if how == Taking::Dropped {
             taken.notes = functions::that_name(self.session, &drop.target, &self.gone).await?;
@@ -224,6 +236,7 @@ fn unseen(statement: u32, drop: &Drop, why: String) -> Taken {
         object: drop.target.to_string(),
         how: Taking::Hidden,
         held: None,
+        fate: None,
         along: Vec::new(),
         in_the_way: Vec::new(),
         notes: vec![why],

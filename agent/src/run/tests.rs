@@ -231,6 +231,7 @@ async fn the_guides_migration_goes_up_and_comes_down_through_the_tunnel() {
         resolution: 0,
         backfill: None,
         throttle: None,
+        restore_saved: String::new(),
         saving: None,
         begin_within: None,
         batches_within: None,

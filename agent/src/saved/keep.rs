@@ -41,9 +41,9 @@ pub(crate) struct Target {
     /// By which a row is found again; none where whole rows are kept.
     pub(super) key: Vec<Column>,
     pub(super) definition: Vec<Part>,
-    holder: String,
+    pub(super) holder: String,
     /// What the holder gets; nothing where there are no values of anybody's.
-    held: Vec<Column>,
+    pub(super) held: Vec<Column>,
 }
 
 /// What of that which goes can be kept.
@@ -110,7 +110,7 @@ impl Target {
         Self::new(SavedWhat::Columns, relation, columns, key, held, definition)
     }
 
-    fn new(
+    pub(super) fn new(
         what: SavedWhat,
         relation: Relation,
         columns: Vec<Column>,
@@ -127,6 +127,10 @@ impl Target {
     /// For people: `users.note`, `orders`.
     pub(crate) fn shown(&self) -> String {
         manifest::shown(self.what, &self.relation.shown(), self.columns.iter().map(|c| c.name.as_str()))
+    }
+
+    pub(crate) fn oid(&self) -> u32 {
+        self.relation.oid
     }
 
     pub(crate) fn table_bytes(&self) -> u64 {
@@ -213,12 +217,12 @@ impl Target {
         Ok(Kept { id: self.id.clone(), shown: count })
     }
 
-    fn holder(&self) -> String {
+    pub(super) fn holder(&self) -> String {
         format!("{SCHEMA}.{}", quoted(&self.holder))
     }
 }
 
-fn selected(column: &Column) -> String {
+pub(super) fn selected(column: &Column) -> String {
     let name = quoted(&column.name);
     if column.as_text { format!("{name}::pg_catalog.text AS {name}") } else { name }
 }

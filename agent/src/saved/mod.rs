@@ -5,12 +5,15 @@
 //! drops next, or goes along with it. Nothing here decides whether something is dropped, and nothing is purged unasked.
 //!
 //! ```text
+//! large tables: ahead (in batches, before the transaction)
 //! probe (in a savepoint, taken back) -> Gone -> Relation -> holder + manifest -> the drop -> look: all of it was kept
 //!                                          restore <- manifest -> purge
 //! ```
 
 mod act;
+pub(crate) mod ahead;
 mod anew;
+mod back;
 mod batch;
 mod columns_of;
 mod definition;
@@ -24,11 +27,12 @@ mod rows;
 mod typed;
 mod values;
 
+pub(crate) use back::{Made, Return, elsewhere};
 pub use batch::RestoreWork;
-pub(crate) use keep::{CHANGED_SETTINGS, Keeper, Target, WRITING, targets};
+pub(crate) use keep::{CHANGED_SETTINGS, Keeper, SMALL, Target, WRITING, targets};
 pub(crate) use look::{Gone, Looked, look};
 pub use manifest::list;
-pub(crate) use manifest::of_rollbacks;
+pub(crate) use manifest::{Entry, dropped_by_rollbacks, of_rollbacks};
 pub use purge::purge;
 pub(crate) use purge::purge_older;
 pub use restore::restore;

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS stopover_saved.manifest (
     restored_rows bigint,
     -- The block of the holder up to which the values are back, while that is under way.
     restored_through bigint,
+    -- While a deployment puts them back: the snapshot and the transaction in which the migration had made their columns
+    -- anew. What other transactions wrote since is nobody's to replace.
+    restoring_since text,
     purged_at timestamptz,
     purged_by text
 );

@@ -3,7 +3,7 @@
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::sql::{Name, quoted};
 
-use super::batch::Batch;
+use super::batch::{Batch, Replace};
 use super::columns_of::{There, columns_of};
 use super::manifest::Entry;
 use super::relation::Column;
@@ -21,7 +21,7 @@ pub(super) async fn plan(
     session: &Session,
     entry: &Entry,
     target: &Name,
-    overwrite: bool,
+    replace: &Replace,
 ) -> Result<Values, StepError> {
     let shown = shown_table(target);
     if entry.key.is_empty() {
@@ -66,12 +66,13 @@ pub(super) async fn plan(
         let value = cast(&format!("s.{name}"), saved, now);
         let differing =
             format!("(num_nonnulls(s.{name}) = 1 AND t.{name}::text IS DISTINCT FROM ({value})::text)");
-        let free = match (overwrite, &now.default) {
-            (true, _) => "true".to_owned(),
-            (false, Some(default)) => {
-                format!("(num_nulls(t.{name}) = 1 OR t.{name}::text = ({default})::text)")
-            }
-            (false, None) => format!("num_nulls(t.{name}) = 1"),
+        let is_default =
+            now.default.as_ref().map(|default| format!(" OR t.{name}::text = ({default})::text"));
+        let is_default = is_default.unwrap_or_default();
+        let free = match replace {
+            Replace::Everything => "true".to_owned(),
+            Replace::Nothing => format!("(num_nulls(t.{name}) = 1{is_default})"),
+            Replace::Older(since) => format!("(num_nulls(t.{name}) = 1{is_default} OR {})", since.is_older()),
         };
         sets.push(format!("{name} = CASE WHEN {differing} AND {free} THEN {value} ELSE t.{name} END"));
         wanted.push(format!("({differing} AND {free})"));

@@ -11,7 +11,7 @@ use stopover_model::history::{AppliedMigration, Origin};
 use stopover_model::id::{Attempt, DeploymentId, MigrationId, OperatorName};
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_proto::convert::AgentAct;
-use stopover_proto::convert::field::{digest, message, messages, name, names};
+use stopover_proto::convert::field::{digest, message, messages, name, names, or_default};
 use stopover_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -100,7 +100,8 @@ impl AgentService {
             name::read(request.deployment, "deployment").map_err(|e| invalid(&e))?;
         let migrations = command::migrations(request.migrations)?;
         let (only_later, count_for) = (request.only_later, PATIENT);
-        let wish = PlanWish { deployment, migrations, only_later, count_for };
+        let saving = or_default::read(request.saving, "saving").map_err(|e| invalid(&e))?;
+        let wish = PlanWish { deployment, migrations, only_later, saving, count_for };
         let result = match rollback::plan::look(&context, &wish).await {
             Ok(plan) => Answer::Plan(plan.into()),
             Err(error) => Answer::Failed(error.into()),

@@ -8,7 +8,7 @@ use stopover_model::plan::Variant;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepError};
 use stopover_proto::convert::AgentCommand;
 use stopover_proto::convert::field::{
-    enumeration, message, optional_duration, optional_enumeration, or_default,
+    enumeration, message, optional_duration, optional_enumeration, optional_name, or_default,
 };
 use stopover_proto::v1;
 use tokio::time::Instant;
@@ -63,6 +63,8 @@ impl AgentService {
                 .map_err(|e| invalid(&e))?,
             backfill: or_default::read(request.backfill, "backfill").map_err(|e| invalid(&e))?,
             saving: or_default::read(request.saving, "saving").map_err(|e| invalid(&e))?,
+            restore_saved: optional_name::read(request.restore_saved, "restore_saved")
+                .map_err(|e| invalid(&e))?,
             limits: Limits::default(),
             parking: self.parking.get(&command.step.database).cloned().unwrap_or_default(),
             only_look: request.only_look,

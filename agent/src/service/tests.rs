@@ -72,6 +72,7 @@ fn migrate(command: AgentCommand, migration: &Migration, digest: Digest) -> Requ
         resolution: 0,
         backfill: None,
         throttle: None,
+        restore_saved: String::new(),
         saving: None,
         begin_within: None,
         batches_within: None,

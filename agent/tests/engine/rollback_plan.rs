@@ -4,8 +4,9 @@ use stopover_agent::rollback::plan::{PATIENT, PlanWish, look};
 use stopover_model::event::StepKind;
 use stopover_model::impact::LockMode;
 use stopover_model::migration::Migration;
+use stopover_model::pipeline::SaveSettings;
 use stopover_model::report::{Effect, ErrorClass, Outcome, StepReport};
-use stopover_model::rollback::{RollbackPlan, Taken, Taking, WrittenSince};
+use stopover_model::rollback::{Fate, RollbackPlan, Taken, Taking, WrittenSince};
 
 use crate::support::*;
 
@@ -13,6 +14,7 @@ async fn plan(bench: &Bench, migrations: &[&Migration]) -> RollbackPlan {
     let wish = PlanWish {
         deployment: DEPLOYMENT.parse().unwrap(),
         migrations: migrations.iter().map(|m| (*m).clone()).collect(),
+        saving: SaveSettings::default(),
         only_later: false,
         count_for: PATIENT,
     };
@@ -149,7 +151,13 @@ async fn a_table_goes_with_its_rows_and_foreign_keys_of_others_stand_in_the_way(
     let table = taken(&referenced, "table plans");
     assert_eq!(table.in_the_way, ["constraint users_plan_fkey on table users"]);
     assert_eq!(since(table), 1);
-    assert!(referenced.loses_data());
+    assert!(referenced.takes_data() && !referenced.loses_data());
+    assert_eq!(table.fate, Some(Fate::Saved { keep_for: None }));
+    let files = [files[0], files[1], ("migration.toml", "save = false")];
+    let unsaved = plan(&bench, &[&migration("001_plans", &files)]).await;
+    assert!(unsaved.loses_data());
+    let why = "the migration says save = false".to_owned();
+    assert_eq!(taken(&unsaved, "table plans").fate, Some(Fate::Lost { why }));
     // Of a table without rows nothing is lost; of what is not there nothing is said.
     let other =
         migration("001_plans", &[files[0], ("down.sql", "DROP TABLE empty; DROP TABLE IF EXISTS nowhere")]);
@@ -181,6 +189,8 @@ async fn partitions_truncations_and_blocks_are_told_apart() {
             (3, Taking::Dropped, Some(20)),
         ]
     );
+    let lost: Vec<_> = takes.iter().map(Taken::loses_data).collect();
+    assert_eq!(lost, [false, true, true, false]);
     assert_eq!(takes[3].along, ["table log_1", "table log_2"]);
     assert!(plan.loses_data());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stopover_agent::migrate;
+use stopover_agent::migrate::{self, MigrateWork};
 use stopover_agent::saved::{self, RestoreWork};
 use stopover_model::event::StepKind;
 use stopover_model::pipeline::SaveSettings;
@@ -358,6 +358,236 @@ async fn what_is_purged_is_gone_and_says_so() {
     let tables =
         "SELECT count(*) FROM pg_class WHERE relnamespace = 'stopover_saved'::regnamespace AND relkind = 'r'";
     assert_eq!(bench.value(tables).await, "1");
+}
+
+/// A large table whose column a migration drops, as far as the test goes.
+async fn large(rows: u32) -> (Bench, MigrateWork) {
+    let bench = Bench::new().await;
+    bench
+        .execute(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v text, n int) WITH (autovacuum_enabled = off);
+             INSERT INTO t SELECT i, CASE WHEN i % 10 > 0 THEN 'v' || i END, i FROM generate_series(1, {rows}) i"
+        ))
+        .await;
+    let mut it = work(&migration("001_a", &[("up.sql", "ALTER TABLE t DROP v")]));
+    it.limits.copy_ahead_from = Some(0);
+    (bench, it)
+}
+
+/// What is kept, as one text, and what the table held at the end.
+async fn assert_kept(bench: &Bench, expected: &str) {
+    let kept = bench.saved().await;
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    let holder = format!("stopover_saved.\"{}\"", kept.holder.as_ref().unwrap());
+    assert_eq!(bench.value(&digest_of(&holder)).await, expected);
+    assert_eq!(bench.value(&format!("SELECT count(*) FROM {holder}")).await, kept.rows.to_string());
+    assert_eq!(bench.value("SELECT count(*) FROM stopover_saved.copying").await, "0");
+    let tables =
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'stopover_saved'::regnamespace AND relkind = 'r'";
+    assert_eq!(bench.value(tables).await, "3", "the manifest, what is copied, and what is kept");
+}
+
+fn digest_of(table: &str) -> String {
+    format!("SELECT md5(string_agg(id || '=' || v, ',' ORDER BY id)) FROM {table} WHERE v IS NOT NULL")
+}
+
+#[tokio::test]
+async fn a_large_table_is_copied_ahead_and_what_is_written_beside_it_too() {
+    let (bench, it) = large(50_000).await;
+    // Holds the drop back behind the copying, and lets everything be written meanwhile.
+    let reader = bench.test.client().await.unwrap();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM t LIMIT 1").await.unwrap();
+    let running = bench.spawn_work(it);
+    until("all is copied", || async {
+        bench.value("SELECT to_regclass('stopover_saved.copying') IS NOT NULL").await == "t"
+            && bench.value("SELECT count(*) FROM stopover_saved.copying WHERE through >= blocks").await == "1"
+    })
+    .await;
+    bench
+        .execute(
+            "UPDATE t SET v = 'new' || id WHERE id % 1000 = 1; UPDATE t SET v = NULL WHERE id % 1000 = 2;
+             UPDATE t SET v = 'first' WHERE id % 1000 = 0; DELETE FROM t WHERE id % 1000 = 3;
+             INSERT INTO t SELECT i, 'late', i FROM generate_series(60001, 60100) i;
+             UPDATE t SET id = id + 100000 WHERE id % 1000 = 4",
+        )
+        .await;
+    let expected = bench.value(&digest_of("t")).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+    running.said("values of t.v saved before statement 1").await;
+    applied(running.end().await);
+    assert_kept(&bench, &expected).await;
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_was_stopped_goes_on_where_it_came_to() {
+    let (bench, it) = large(200_000).await;
+    // A lock on the copy keeps its batches from going on.
+    let running = bench.spawn_work(it.clone());
+    until("some of it is copied", || async {
+        bench.value("SELECT to_regclass('stopover_saved.copying') IS NOT NULL").await == "t"
+            && bench.value("SELECT count(*) FROM stopover_saved.copying").await == "1"
+    })
+    .await;
+    running.cancel.cancel();
+    let ended = running.end().await;
+    if let Outcome::Succeeded { .. } = ended {
+        // It was quicker.
+        return;
+    }
+    assert_eq!(failure(ended).class, ErrorClass::Cancelled);
+    bench.execute("UPDATE t SET v = 'since' WHERE id = 7").await;
+    let expected = bench.value(&digest_of("t")).await;
+    let running = bench.spawn_work(it);
+    running.said("% were copied before; goes on from there").await;
+    applied(running.end().await);
+    assert_kept(&bench, &expected).await;
+}
+
+#[tokio::test]
+async fn a_table_that_was_written_anew_meanwhile_is_copied_anew() {
+    let (bench, it) = large(20_000).await;
+    let reader = bench.test.client().await.unwrap();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM t LIMIT 1").await.unwrap();
+    let running = bench.spawn_work(it.clone());
+    until("all is copied", || async {
+        bench.value("SELECT to_regclass('stopover_saved.copying') IS NOT NULL").await == "t"
+            && bench.value("SELECT count(*) FROM stopover_saved.copying WHERE through >= blocks").await == "1"
+    })
+    .await;
+    running.cancel.cancel();
+    assert_eq!(failure(running.end().await).class, ErrorClass::Cancelled);
+    reader.batch_execute("COMMIT").await.unwrap();
+    bench.execute("DELETE FROM t WHERE id % 2 = 0").await;
+    bench.execute("VACUUM FULL t").await;
+    let expected = bench.value(&digest_of("t")).await;
+    applied(migrate::run(bench.context(StepKind::Migrate), it).await);
+    assert_kept(&bench, &expected).await;
+}
+
+#[tokio::test]
+async fn a_copy_that_no_drop_needs_any_more_goes() {
+    let (bench, it) = large(20_000).await;
+    let reader = bench.test.client().await.unwrap();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM t LIMIT 1").await.unwrap();
+    let running = bench.spawn_work(it);
+    until("it is begun", || async {
+        bench.value("SELECT to_regclass('stopover_saved.copying') IS NOT NULL").await == "t"
+    })
+    .await;
+    running.cancel.cancel();
+    assert_eq!(failure(running.end().await).class, ErrorClass::Cancelled);
+    reader.batch_execute("COMMIT").await.unwrap();
+    bench.execute("CREATE TABLE other (id int)").await;
+    applied(bench.migrate(&migration("002_b", &[("up.sql", "DROP TABLE other")])).await);
+    let tables = "SELECT string_agg(relname, ',' ORDER BY 1) FROM pg_class WHERE relnamespace = 'stopover_saved'::regnamespace AND relkind = 'r'";
+    assert_eq!(bench.value(tables).await, "copying,manifest");
+}
+
+/// Applied, with values of `v` that its rollback has dropped: NULL for 1, 20 for 2 and so on.
+async fn rolled_back_with_values(bench: &Bench, rows: u32, up: &str) -> MigrateWork {
+    bench
+        .execute(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, {rows})"
+        ))
+        .await;
+    let one = migration("001_a", &[("up.sql", up), ("down.sql", "ALTER TABLE t DROP v")]);
+    applied(bench.migrate(&one).await);
+    bench.execute("UPDATE t SET v = CASE WHEN id > 1 THEN id * 10 END").await;
+    rolled_back(bench.roll_back(&one).await);
+    MigrateWork { restore_saved: Some("ada".parse().unwrap()), ..work(&one) }
+}
+
+const WRONG: &str = "SELECT count(*) FROM t WHERE id > 1 AND v IS DISTINCT FROM id * 10";
+
+#[tokio::test]
+async fn values_come_back_with_the_migration_that_is_applied_again() {
+    let bench = Bench::new().await;
+    let up = "ALTER TABLE t ADD v int DEFAULT 0; UPDATE t SET v = 7";
+    let again = rolled_back_with_values(&bench, 100, up).await;
+    let running = bench.spawn_work(again);
+    running.said("99 values of t.v are back, saved as").await;
+    applied(running.end().await);
+    // Also where the migration itself had another one for them.
+    assert_eq!(bench.value(WRONG).await, "0");
+    assert_eq!(bench.value("SELECT v FROM t WHERE id = 1").await, "7");
+    assert_eq!(bench.saved().await[0].restored.as_ref().map(|r| (r.by.as_str(), r.rows)), Some(("ada", 99)));
+    // In the migration's own transaction.
+    assert_eq!(bench.value("SELECT count(DISTINCT xmin::text) FROM t").await, "1");
+    bench.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_column_that_was_there_before_keeps_what_was_written() {
+    let bench = Bench::new().await;
+    let again = rolled_back_with_values(&bench, 10, "ALTER TABLE t ADD COLUMN IF NOT EXISTS v int").await;
+    bench.execute("ALTER TABLE t ADD v int; UPDATE t SET v = 5 WHERE id = 2").await;
+    let running = bench.spawn_work(again);
+    running.said("8 values of t.v are back").await;
+    applied(running.end().await);
+    assert_eq!(bench.value("SELECT v FROM t WHERE id = 2").await, "5");
+    assert_eq!(bench.value(WRONG).await, "1");
+}
+
+#[tokio::test]
+async fn values_that_can_not_come_back_keep_the_migration_from_being_applied() {
+    let bench = Bench::new().await;
+    let up = "ALTER TABLE t ADD v int";
+    let mut again = rolled_back_with_values(&bench, 10, up).await;
+    let narrow = "ALTER TABLE t ADD v int CHECK (v < 50)";
+    again.migration = migration("001_a", &[("up.sql", narrow), ("down.sql", "ALTER TABLE t DROP v")]);
+    let error = failure(migrate::run(bench.context(StepKind::Migrate), again.clone()).await);
+    assert!(
+        error.message.contains("t.v, saved as") && error.message.contains("could not be put back"),
+        "{error:?}"
+    );
+    assert!(error.hint.unwrap().contains("--into TABLE"));
+    let column = "SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'v'";
+    assert_eq!(bench.value(column).await, "0");
+    // The way out: elsewhere.
+    let kept = bench.saved().await;
+    bench.restore_with(&kept[0], |work| work.into = Some("elsewhere".parse().unwrap())).await;
+    applied(migrate::run(bench.context(StepKind::Migrate), again).await);
+    assert_eq!(bench.value("SELECT count(v) FROM t").await, "0");
+}
+
+#[tokio::test]
+async fn many_values_come_back_behind_the_commit_whatever_is_killed() {
+    for up in [
+        "ALTER TABLE t ADD v int DEFAULT 0; UPDATE t SET v = 7",
+        "ALTER TABLE t ADD v int DEFAULT 0; CREATE INDEX CONCURRENTLY i ON t (v)",
+    ] {
+        let bench = Bench::new().await;
+        let again = rolled_back_with_values(&bench, 150_000, up).await;
+        // Each batch waits a moment, so that there is a place between two of them.
+        bench
+            .execute(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+                 CREATE TRIGGER slow AFTER UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+            )
+            .await;
+        let running = bench.spawn_work(again.clone());
+        until("some are back", || async {
+            bench.value("SELECT count(*) FROM stopover_saved.manifest WHERE restored_through > 0").await
+                == "1"
+        })
+        .await;
+        // Somebody who knows the column by now.
+        bench.execute("UPDATE t SET v = 5 WHERE id = 149999").await;
+        running.cancel.cancel();
+        let error = failure(running.end().await);
+        assert_eq!(error.class, ErrorClass::Cancelled, "{error:?}");
+        bench.execute("DROP TRIGGER slow ON t").await;
+        let back: u32 = bench.value("SELECT count(*) FROM t WHERE v = id * 10").await.parse().unwrap();
+        assert!(back > 0 && back < 149_000, "{back}");
+        let report = applied(migrate::run(bench.context(StepKind::Migrate), again).await);
+        assert!(report.already_applied);
+        assert_eq!(bench.value(WRONG).await, "1");
+        assert_eq!(bench.value("SELECT v FROM t WHERE id = 149999").await, "5");
+        let restored = bench.saved().await[0].restored.as_ref().map(|r| r.rows);
+        assert_eq!(restored, Some(149_998));
+        bench.assert_clean().await;
+    }
 }
 
 impl Bench {

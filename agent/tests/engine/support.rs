@@ -211,6 +211,7 @@ pub(crate) fn work(migration: &Migration) -> MigrateWork {
         variant: Variant::Standard,
         locks: locks(),
         system_identifier: None,
+        restore_saved: None,
         resolution: None,
         backfill: BackfillSettings::default(),
         saving: SaveSettings::default(),
@@ -247,6 +248,7 @@ pub(crate) fn limits() -> Limits {
         commit_deadline: Duration::from_secs(10),
         orphan_grace: Duration::from_millis(100),
         reconnect: Duration::from_secs(10),
+        copy_ahead_from: None,
     }
 }
 

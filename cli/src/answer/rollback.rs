@@ -29,6 +29,12 @@ pub struct DatabaseRollback {
 impl RollbackAnswer {
     /// Rows go, or nobody can say whether they do.
     #[must_use]
+    pub fn may_take_data(&self) -> bool {
+        self.databases.iter().any(|d| d.plan.as_ref().is_none_or(RollbackPlan::takes_data))
+    }
+
+    /// Rows are lost, or nobody can say whether they are.
+    #[must_use]
     pub fn may_lose_data(&self) -> bool {
         self.databases.iter().any(|d| d.plan.as_ref().is_none_or(RollbackPlan::loses_data))
     }

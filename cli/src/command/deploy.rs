@@ -39,6 +39,7 @@ pub(crate) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         request_id: uuid::Uuid::new_v4().to_string(),
         expected_digest: field::optional_digest::write(args.expect_digest),
         again: args.again.clone().unwrap_or_default(),
+        restore_saved: args.restore_saved,
     };
     let answer = create(&mut control, request).await?;
     watch(context, control, answer, args.detach).await

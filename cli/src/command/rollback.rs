@@ -82,11 +82,12 @@ fn stands_in_the_way(plan: &RollbackAnswer, deployment: &Deployment) -> Option<F
     ))
 }
 
-/// Where rows are lost the environment's name is typed; else a yes will do.
+/// Where rows or values go, saved or not, the environment's name is typed; else a yes will do.
 fn agree(context: &Context, args: &RollbackArgs, plan: &RollbackAnswer) -> Result<(), Failure> {
     let environment = plan.environment.as_str();
-    if plan.may_lose_data() {
-        let question = format!("to take {environment} back and lose that, type its name: ");
+    if plan.may_take_data() {
+        let word = if plan.may_lose_data() { "lose that" } else { "drop what is saved then" };
+        let question = format!("to take {environment} back and {word}, type its name: ");
         return context.typed(args.yes, &question, environment);
     }
     context.agreed(args.yes, &format!("take {environment} back? [y/N] "))

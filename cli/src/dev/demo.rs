@@ -33,6 +33,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         request_id: uuid::Uuid::new_v4().to_string(),
         expected_digest: Vec::new(),
         again: String::new(),
+        restore_saved: false,
     };
     let id = create_deployment(&mut control, request).await?.deployment;
     let shown = tokio::select! {

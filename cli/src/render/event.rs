@@ -78,7 +78,7 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
     let one = |line: Line| vec![line];
     let stage = |index: StageIndex| Line::new().strong(environment(deployment, index));
     match &record.event {
-        Event::Created { pipeline, migrations, digest, by, again, kind, .. } => {
+        Event::Created { pipeline, migrations, digest, by, again, kind, restore_saved, .. } => {
             let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
             let line = Line::new().plain(kind.word()).plain(" ").strong(record.deployment.as_str());
             let line = line.plain(format!(
@@ -86,10 +86,11 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
                 names.join(", "),
                 pipeline.name
             ));
-            one(match again {
+            let line = match again {
                 Some(why) => line.with(Tone::Warn, format!(", again after a rollback: {why}")),
                 None => line,
-            })
+            };
+            one(if *restore_saved { line.plain("; what rollbacks have dropped is put back") } else { line })
         }
         Event::StageStarted { stage: index, databases } => {
             let names: Vec<_> = databases.iter().map(DatabaseName::as_str).collect();

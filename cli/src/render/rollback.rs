@@ -4,7 +4,7 @@ use stopover_model::deployment::Deployment;
 use stopover_model::duration::human;
 use stopover_model::migration::ScriptSummary;
 use stopover_model::plan::grouped;
-use stopover_model::rollback::{Held, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince};
+use stopover_model::rollback::{Fate, Held, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince};
 
 use super::line::{Line, Tone};
 use super::number::{between, bytes, count, stamp};
@@ -23,7 +23,7 @@ pub fn lines(answer: &RollbackAnswer, deployment: &Deployment, view: View) -> Ve
         lines.push(Line::new().plain("  ").strong(database.database.as_str()).cut(view.width));
         lines.extend(of_database(database, deployment, view));
     }
-    lines.extend(verdict(answer).into_iter().flat_map(|line| line.wrapped(view.width, 2)));
+    lines.extend(verdict(answer, view).into_iter().flat_map(|line| line.wrapped(view.width, 2)));
     lines
 }
 
@@ -94,6 +94,7 @@ pub fn taken_lines(taken: &Taken) -> Vec<Line> {
     let mut lines = vec![line];
     if let Some(held) = taken.held.as_ref().filter(|held| held.rows > 0) {
         lines.push(since_line(&held.since));
+        lines.extend(taken.fate.as_ref().map(fate_line));
     }
     if !taken.along.is_empty() {
         lines.push(Line::new().dim(format!("with it go {}", taken.along.join(", "))));
@@ -119,6 +120,16 @@ fn held_words(taken: &Taken, held: &Held) -> String {
     format!("{rows}, {}", bytes(held.bytes))
 }
 
+fn fate_line(fate: &Fate) -> Line {
+    match fate {
+        Fate::Saved { keep_for: Some(time) } => {
+            Line::new().plain(format!("saved first, and kept for {}", human(*time)))
+        }
+        Fate::Saved { keep_for: None } => Line::new().plain("saved first, and kept until somebody purges it"),
+        Fate::Lost { why } => Line::of(Tone::Warn, format!("lost: {why}")),
+    }
+}
+
 fn since_line(since: &WrittenSince) -> Line {
     match since {
         WrittenSince::Rows { rows: 0, basis } => {
@@ -135,7 +146,7 @@ fn since_line(since: &WrittenSince) -> Line {
     }
 }
 
-fn verdict(answer: &RollbackAnswer) -> Vec<Line> {
+fn verdict(answer: &RollbackAnswer, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
     if answer.plans().any(|plan| !plan.later.is_empty()) {
         lines.push(Line::of(Tone::Bad, "✗ ").plain("not while later migrations stand on it"));
@@ -145,23 +156,47 @@ fn verdict(answer: &RollbackAnswer) -> Vec<Line> {
         lines.push(Line::of(Tone::Bad, "✗ ").plain(text));
     }
     let known = answer.databases.iter().all(|d| d.plan.is_some());
-    let line = match (answer.may_lose_data(), known) {
-        (true, true) => Line::of(Tone::Warn, "! ").plain(format!("lost: {}", lost(answer))),
+    if let Some(kept) = kept(answer, view) {
+        lines.push(Line::of(Tone::Good, "✓ ").plain(kept));
+    }
+    lines.push(match (answer.may_lose_data(), known) {
+        (true, true) => {
+            let lost = named(answer, Taken::loses_data);
+            Line::of(Tone::Warn, "! ").plain(format!("lost: {}", lost.join("; ")))
+        }
         (true, false) => Line::of(Tone::Warn, "! ").plain("what would be lost is not known everywhere"),
         (false, _) => Line::of(Tone::Good, "✓ ").plain("no row is lost"),
-    };
-    lines.push(line);
+    });
     lines
 }
 
-/// `805,000 rows of column users.plan`
-fn lost(answer: &RollbackAnswer) -> String {
-    let takes = answer.plans().flat_map(|plan: &RollbackPlan| &plan.migrations).flat_map(|m| &m.takes);
-    let each = takes.filter(|t| t.loses_data()).map(|taken| match &taken.held {
+/// `kept until 2027-02-21: column users.plan (805,000 rows); … puts it back`
+fn kept(answer: &RollbackAnswer, view: View) -> Option<String> {
+    let saved = |taken: &Taken| taken.takes_data() && !taken.loses_data();
+    let names = named(answer, saved);
+    let kept_for = |taken: &Taken| match taken.fate {
+        Some(Fate::Saved { keep_for }) => keep_for,
+        _ => None,
+    };
+    let shortest =
+        answer.plans().flat_map(RollbackPlan::takes).filter(|t| saved(t)).filter_map(kept_for).min();
+    let until = shortest.and_then(|time| view.now.checked_add(time).ok());
+    let until = match until {
+        Some(until) => format!("at least until {}", until.strftime("%Y-%m-%d")),
+        None => "until it is purged".to_owned(),
+    };
+    let back = "`stopover deploy --again WHY --restore-saved` puts it back with the migration";
+    (!names.is_empty()).then(|| format!("kept {until}: {}; {back}", names.join("; ")))
+}
+
+/// `column users.plan (values in 805,000 rows, 12 MB)`
+fn named(answer: &RollbackAnswer, which: impl Fn(&Taken) -> bool) -> Vec<String> {
+    let takes = answer.plans().flat_map(RollbackPlan::takes);
+    let each = takes.filter(|taken| which(taken)).map(|taken| match &taken.held {
         Some(held) => format!("{} ({})", taken.object, held_words(taken, held)),
         None => taken.object.clone(),
     });
-    each.collect::<Vec<_>>().join("; ")
+    each.collect()
 }
 
 #[cfg(test)]
@@ -177,7 +212,8 @@ mod tests {
         let since = WrittenSince::Rows { rows: 3_201, basis: "by the age of their transactions".into() };
         let held = rows.map(|rows| Held { rows, counted: true, bytes: 12_000_000, since });
         let (along, in_the_way, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Taken { statement, object: object.into(), how: Taking::Dropped, held, along, in_the_way, notes }
+        let how = Taking::Dropped;
+        Taken { statement, object: object.into(), how, held, fate: None, along, in_the_way, notes }
     }
 
     fn answer(plan: Option<RollbackPlan>) -> RollbackAnswer {
@@ -225,6 +261,27 @@ mod tests {
             assert!(shown.contains(said), "{said} is not in\n{shown}");
         }
         assert!(shown.lines().all(|line| line.chars().count() <= view().width), "{shown}");
+    }
+
+    #[test]
+    fn what_is_saved_is_kept_and_not_lost() {
+        let mut saved = plan();
+        let keep_for = std::time::Duration::from_hours(24 * 90);
+        saved.migrations[0].takes[1].fate = Some(Fate::Saved { keep_for: Some(keep_for) });
+        let shown = text(&lines(&answer(Some(saved)), &deployment(), view()));
+        let until = view().now.checked_add(keep_for).unwrap().strftime("%Y-%m-%d").to_string();
+        let kept = format!("✓ kept at least until {until}: column users.onboarding_completed");
+        for said in ["saved first, and kept for", &kept, "--restore-saved", "✓ no row is lost"] {
+            assert!(shown.contains(said), "{said} is not in\n{shown}");
+        }
+        let mut lost = plan();
+        lost.migrations[0].takes[1].fate = Some(Fate::Lost { why: "the stage says save = false".into() });
+        let shown = text(&lines(&answer(Some(lost)), &deployment(), view()));
+        assert!(shown.contains("lost: the stage says save = false"), "{shown}");
+        assert!(
+            shown.contains("! lost: column users.onboarding_completed") && !shown.contains("kept"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Story {
             lint: Vec::new(),
             again: None,
             kind: stopover_model::event::DeploymentKind::Migration,
+            restore_saved: false,
         };
         let record = Record { deployment: "4k2m9x0c1d".parse().unwrap(), seq: Seq(1), at: at(0), event };
         Self { deployment: Deployment::open(&record).unwrap(), records: vec![record] }

@@ -3,6 +3,7 @@
 use stopover_model::deployment::{Deployment, MigrationSteps, Stage, StageStatus, Step, StepState, Target};
 use stopover_model::event::{DeploymentOutcome, StageOutcome, StepKey};
 use stopover_model::report::{BackupReport, RollbackReport, StepReport};
+use stopover_model::rollback::Fate;
 
 use super::View;
 use super::line::{Line, Tone};
@@ -138,6 +139,16 @@ pub fn failed(step: &Step) -> Option<&RollbackReport> {
     }
 }
 
+/// Whether values that a rollback dropped are in the database still.
+fn saved_something(target: &Target) -> bool {
+    let reports = target.migrations.iter().filter_map(|m| match m.rollback.report() {
+        Some(StepReport::RolledBack(report)) => Some(report),
+        _ => None,
+    });
+    let mut takes = reports.flat_map(|report| &report.takes);
+    takes.any(|taken| taken.takes_data() && matches!(taken.fate, Some(Fate::Saved { .. })))
+}
+
 /// What is to be done now that a stage was taken back, or could not be.
 #[must_use]
 pub fn afterwards(deployment: &Deployment, view: View) -> Vec<Line> {
@@ -152,6 +163,12 @@ pub fn afterwards(deployment: &Deployment, view: View) -> Vec<Line> {
                 steps.push(format!(
                     "take back the code in {environment} that needs what is gone, where it is deployed"
                 ));
+                if stage.targets.iter().any(saved_something) {
+                    steps.push(format!(
+                        "what it dropped is kept: stopover saved list {environment}; stopover deploy --again WHY \
+                         --restore-saved puts it back with the migration"
+                    ));
+                }
             }
             StageOutcome::RollbackFailed => {
                 let command = format!("stopover rollback {id} --stage {environment}");

@@ -136,7 +136,12 @@ fn one_file_is_looked_at_with_what_its_directory_tells() {
     home.migration("never", &[("up.sql", "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID;\nALTER TABLE t VALIDATE CONSTRAINT c;"), ("migration.toml", "transaction = \"never\"")]);
     home.migration(
         "alone",
-        &[("schema.sql", DROP), ("notes.down.sql", DROP), ("x.txt", ""), ("1_a.down.sql", "")],
+        &[
+            ("schema.sql", DROP),
+            ("notes.down.sql", &format!("-- stopover: save=off\n{DROP}")),
+            ("x.txt", ""),
+            ("1_a.down.sql", ""),
+        ],
     );
     assert_eq!(found(&home, &["db/3_c.sql"]), [""; 0]);
     assert_eq!(found(&home, &["db/4_d.sql"]), ["db/4_d.sql:1:15 ban-drop-column"]);
@@ -144,7 +149,7 @@ fn one_file_is_looked_at_with_what_its_directory_tells() {
     assert_eq!(found(&home, &["alone/schema.sql"]), ["alone/schema.sql:1:15 ban-drop-column"]);
     assert_eq!(
         found(&home, &["alone/notes.down.sql"]),
-        ["alone/notes.down.sql:1:15 stopover/rollback-loses-data"]
+        ["alone/notes.down.sql:2:15 stopover/rollback-loses-data"]
     );
 }
 

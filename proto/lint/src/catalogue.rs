@@ -96,7 +96,7 @@ pub(crate) static TIMEOUT_WITHOUT_EFFECT: Entry = ours(
 pub(crate) static ROLLBACK_LOSES_DATA: Entry = ours(
     "stopover/rollback-loses-data",
     Concern::Anything,
-    "a way back that drops a column, or a table that was there before, and keeps nothing of it",
+    "a way back that drops a column, or a table that was there before, where nothing of it is saved",
 );
 pub(crate) static UNKNOWN_IGNORE: Entry =
     ours("stopover/unknown-ignore", Concern::Anything, "a squawk-ignore comment that names no rule");

@@ -53,7 +53,9 @@ pub fn lint_stages(
     }
     let order: BTreeMap<_, _> = (0..).zip(&scripts).map(|(n, s)| ((s.migration, s.role), n)).collect();
     let mut found: BTreeMap<(usize, Place, Rule, Place), StagesFinding> = BTreeMap::new();
-    for (severities, stages) in views(pipeline)? {
+    for View { severities, saves, stages } in views(pipeline)? {
+        let scripts: Vec<_> =
+            scripts.iter().map(|s| ScriptToLint { saves: s.saves && saves, ..s.clone() }).collect();
         let seen = lint(&scripts, &severities);
         for finding in seen.findings {
             let Some(script) = order.get(&(finding.migration.as_str(), finding.role)).copied() else {
@@ -77,14 +79,23 @@ pub fn lint_stages(
     Ok(report)
 }
 
+/// What stages want alike.
+struct View {
+    severities: Severities,
+    /// Whether what is dropped there is saved.
+    saves: bool,
+    stages: Vec<EnvironmentName>,
+}
+
 /// What the stages want, each wish once, with those whose it is.
-fn views(pipeline: &Pipeline) -> Result<Vec<(Severities, Vec<EnvironmentName>)>, UnknownRule> {
-    let mut views: Vec<(Severities, Vec<EnvironmentName>)> = Vec::new();
+fn views(pipeline: &Pipeline) -> Result<Vec<View>, UnknownRule> {
+    let mut views: Vec<View> = Vec::new();
     for stage in &pipeline.stages {
         let severities = Severities::of_stage(&pipeline.lint, &stage.lint)?;
-        match views.iter_mut().find(|(known, _)| *known == severities) {
-            Some((_, stages)) => stages.push(stage.environment.clone()),
-            None => views.push((severities, vec![stage.environment.clone()])),
+        let saves = stage.saving.save;
+        match views.iter_mut().find(|view| view.severities == severities && view.saves == saves) {
+            Some(view) => view.stages.push(stage.environment.clone()),
+            None => views.push(View { severities, saves, stages: vec![stage.environment.clone()] }),
         }
     }
     Ok(views)
@@ -162,6 +173,19 @@ mod tests {
         let known = &report.findings[0].known;
         assert_eq!((known.place.file.as_str(), known.place.line), ("001_a/up.sql", 1));
         assert_eq!(known.place.text, "ALTER TABLE t DROP a;");
+    }
+
+    #[test]
+    fn a_stage_that_saves_nothing_minds_what_a_rollback_drops() {
+        let migrations = [migration(
+            "001_a",
+            &[("up.sql", "ALTER TABLE t ADD a int;"), ("down.sql", "ALTER TABLE t DROP a;")],
+        )];
+        let text = "name = \"p\"\n[lint]\nallow = \"all\"\nwarn = [\"stopover/rollback-loses-data\"]\n\
+                    [[stage]]\nenvironment = \"staging\"\nsave = false\n[[stage]]\nenvironment = \"production\"\n";
+        let report = lint_stages(&read_pipeline("p.toml", text).unwrap(), &migrations, |_, _| true).unwrap();
+        assert_eq!(found(&report), [("1 stopover/rollback-loses-data".to_owned(), 1, 0)]);
+        assert_eq!(report.findings[0].known.warn, ["staging".parse::<EnvironmentName>().unwrap()]);
     }
 
     #[test]

@@ -15,13 +15,14 @@ pub(crate) struct Sql<'a> {
     pub(crate) up: Option<&'a str>,
     pub(crate) before: &'a [&'a str],
     pub(crate) rerun_is_safe: bool,
+    pub(crate) saves: bool,
     pub(crate) how: HowToRead,
 }
 
 impl<'a> Sql<'a> {
     pub(crate) fn up(text: &'a str) -> Self {
         let how = HowToRead { must_do_something: false, ..HowToRead::default() };
-        Self { text, up: None, before: &[], rerun_is_safe: false, how }
+        Self { text, up: None, before: &[], rerun_is_safe: false, saves: true, how }
     }
 
     pub(crate) fn down(up: &'a str, text: &'a str) -> Self {
@@ -62,7 +63,7 @@ pub(crate) fn lint_with(sql: Sql<'_>, severities: &Severities) -> Report {
         up.as_ref().map(|s| ScriptToLint { file: "up.sql".into(), ..to_lint(s, "it", Role::Up, true) }),
     );
     let role = if up.is_some() { Role::Down } else { Role::Up };
-    scripts.push(to_lint(&it, "it", role, sql.rerun_is_safe));
+    scripts.push(ScriptToLint { saves: sql.saves, ..to_lint(&it, "it", role, sql.rerun_is_safe) });
     let mut report = crate::lint(&scripts, severities);
     report.findings.retain(|finding| finding.file == "it.sql");
     report

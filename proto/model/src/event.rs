@@ -50,6 +50,9 @@ pub enum Event {
         again: Option<String>,
         #[serde(default, skip_serializing_if = "DeploymentKind::is_migration")]
         kind: DeploymentKind,
+        /// What earlier rollbacks of the migrations have dropped is put back once they are applied.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restore_saved: bool,
     },
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
     StageStarted {

@@ -12,7 +12,7 @@ use crate::id::{DatabaseName, DeploymentId, EnvironmentName, MigrationId};
 use crate::impact::StatementImpact;
 use crate::report::{ErrorClass, StepError};
 
-pub use taken::{Held, Taken, Taking, WrittenSince};
+pub use taken::{Fate, Held, Taken, Taking, WrittenSince};
 
 /// What a rollback would do to one database.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,8 +49,19 @@ pub struct MigrationRollback {
 impl RollbackPlan {
     /// Whether rows, or values in rows, go that are not known to be none.
     #[must_use]
+    pub fn takes_data(&self) -> bool {
+        self.takes().any(Taken::takes_data)
+    }
+
+    /// Whether some of them are not saved.
+    #[must_use]
     pub fn loses_data(&self) -> bool {
-        self.migrations.iter().flat_map(|m| &m.takes).any(Taken::loses_data)
+        self.takes().any(Taken::loses_data)
+    }
+
+    /// All that is taken, in the order in which it goes.
+    pub fn takes(&self) -> impl Iterator<Item = &Taken> {
+        self.migrations.iter().flat_map(|m| &m.takes)
     }
 
     /// Why nothing may be taken back: others have come on top.
@@ -86,6 +97,6 @@ impl RollbackPlan {
 
     /// What stands in the way of some statement.
     pub fn in_the_way(&self) -> impl Iterator<Item = &String> {
-        self.migrations.iter().flat_map(|m| &m.takes).flat_map(|t| &t.in_the_way)
+        self.takes().flat_map(|t| &t.in_the_way)
     }
 }

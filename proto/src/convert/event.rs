@@ -21,6 +21,7 @@ wire_choice!(Event, event {
         lint: messages,
         again: optional_text,
         kind: kind,
+        restore_saved: plain,
     },
     "stage_started" StageStarted { stage: stage, databases: names },
     "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },

@@ -1,11 +1,12 @@
 //! What a rollback would take from a database.
 
 use stopover_model::rollback::{
-    Held, LaterMigration, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince,
+    Fate, Held, LaterMigration, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince,
 };
 
 use super::field::{
-    enumeration, message, messages, name, optional_message, optional_timestamp, plain, timestamp,
+    enumeration, message, messages, name, optional_duration, optional_message, optional_timestamp, plain,
+    timestamp,
 };
 use crate::v1;
 
@@ -28,6 +29,7 @@ wire_message!(Taken {
     along: plain,
     in_the_way: plain,
     notes: plain,
+    fate: optional_message,
 });
 
 wire_enum!(Taking { Dropped, Emptied, Converted, Hidden });
@@ -37,4 +39,9 @@ wire_message!(Held { rows: plain, counted: plain, bytes: plain, since: message }
 wire_choice!(WrittenSince, written_since {
     "rows" Rows { rows: plain, basis: plain },
     "unknown" Unknown { why = plain },
+});
+
+wire_choice!(Fate, fate {
+    "saved" Saved { keep_for: optional_duration },
+    "lost" Lost { why: plain },
 });

@@ -29,6 +29,8 @@ pub struct Create {
     pub expected_digest: Option<Digest>,
     /// Why it may apply what was rolled back before.
     pub again: Option<String>,
+    /// What earlier rollbacks of the migrations have dropped is put back once they are applied.
+    pub restore_saved: bool,
 }
 
 impl Conductor {
@@ -59,6 +61,7 @@ impl Conductor {
             lint,
             again: new.again,
             kind: new.kind,
+            restore_saved: new.restore_saved,
         };
         let mut record = Record {
             deployment: DeploymentId::from_random(rand::random()),

@@ -13,7 +13,7 @@ use stopover_model::id::{
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{ErrorClass, StepError};
 use stopover_model::rollback::RollbackPlan;
-use stopover_proto::convert::field::name;
+use stopover_proto::convert::field::{name, or_default};
 use stopover_proto::v1;
 
 use super::act::{checked, refused};
@@ -100,6 +100,7 @@ impl Conductor {
                 return None;
             }
             let (database, act) = (target.database.clone(), act.clone());
+            let saving = or_default::write(stage.spec.saving);
             Some(async move {
                 // Looking is not fenced.
                 let act = self.shared.act(environment, &database, act, Epoch(1));
@@ -110,6 +111,7 @@ impl Conductor {
                             deployment: name::write(deployment.id.clone()),
                             migrations,
                             only_later,
+                            saving,
                         };
                         self.shared.ask(environment, &database, |link| ask(link, request)).await
                     }

@@ -33,6 +33,7 @@ impl Bench {
             by: "anna".parse().unwrap(),
             lint: Vec::new(),
             again: None,
+            restore_saved: false,
             kind: stopover_model::event::DeploymentKind::Migration,
         };
         let record = Record { deployment: id.clone(), seq: Seq(1), at: now(), event };

@@ -14,6 +14,7 @@ mod gates;
 mod histories;
 mod identity;
 mod in_turn;
+mod killed_backups;
 mod layouts;
 mod lint;
 mod path;

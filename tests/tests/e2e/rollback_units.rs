@@ -68,7 +68,8 @@ async fn a_unit_is_shown_asked_for_taken_back_in_reverse_and_quarantined() {
         "with it go index users_plan",
         "drops table users: 50 rows",
         "ACCESS EXCLUSIVE on users: blocks reads and writes",
-        "lost: column users.plan",
+        "kept until it is purged: column users.plan",
+        "no row is lost",
     ] {
         assert!(plan.contains(said), "{said} is not in\n{plan}");
     }

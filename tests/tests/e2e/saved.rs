@@ -7,6 +7,35 @@ use stopover_tests::stack::sample;
 use crate::support::{assert_nothing_left, deploy, number, one_stage};
 
 #[tokio::test]
+async fn deployed_again_with_what_its_rollback_has_dropped() {
+    let mut stack = Stack::start().await;
+    let place = stack.environment("staging").await;
+    let client = stack.agents[place].database.client().await.unwrap();
+    seed::users(&client, 2_000, 1).await.unwrap();
+    stack.pipeline(&one_stage("staging", "rollback")).await;
+    let files = [
+        ("up.sql", "ALTER TABLE users ADD COLUMN plan text; UPDATE users SET plan = 'free';"),
+        ("down.sql", "ALTER TABLE users DROP COLUMN plan;"),
+    ];
+    let migration = stack.migration("001_plan", &files);
+    let (first, records) = deploy(&stack, &migration).await;
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let id = records[0]["deployment"].as_str().unwrap().to_owned();
+    client.batch_execute("UPDATE users SET plan = 'paid' WHERE id <= 7").await.unwrap();
+    let back = stack.cli.run(&["rollback", &id, "--yes"]).await;
+    assert_eq!(back.code, 0, "{}\n{}", back.stdout, back.stderr);
+    let again = stack.cli.run(&["deploy", &migration, "--again", "mended", "--restore-saved"]).await;
+    assert_eq!(again.code, 0, "{}\n{}", again.stdout, again.stderr);
+    let said = again.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("2000 values of users.plan are back"), "{}", again.stdout);
+    let wrong = "SELECT count(*) FROM users WHERE plan <> CASE WHEN id <= 7 THEN 'paid' ELSE 'free' END";
+    assert_eq!(number(&client, wrong).await, 0);
+    // There is nothing left to offer.
+    assert!(!stack.cli.run(&["plan", &migration]).await.stdout.contains("--restore-saved"));
+    assert_nothing_left(&client).await;
+}
+
+#[tokio::test]
 async fn the_guides_column_is_kept_by_its_rollback_and_put_back_later() {
     let mut stack = Stack::start().await;
     let place = stack.environment("staging").await;
@@ -20,6 +49,9 @@ async fn the_guides_column_is_kept_by_its_rollback_and_put_back_later() {
     client.batch_execute("UPDATE users SET onboarding_completed = false WHERE id <= 7").await.unwrap();
     let back = stack.cli.run(&["rollback", &id, "--yes"]).await;
     assert_eq!(back.code, 0, "{}\n{}", back.stdout, back.stderr);
+    for said in ["kept until it is purged: column users.onboarding_completed", "no row is lost"] {
+        assert!(back.stdout.contains(said), "{said} is not in\n{}", back.stdout);
+    }
     let column = "SELECT count(*) FROM information_schema.columns
          WHERE table_name = 'users' AND column_name = 'onboarding_completed'";
     assert_eq!(number(&client, column).await, 0);
@@ -40,11 +72,9 @@ async fn the_guides_column_is_kept_by_its_rollback_and_put_back_later() {
     assert_eq!((early.code, early.stderr.contains("apply the migration")), (1, true), "{}", early.stderr);
 
     let plan = stack.cli.run(&["plan", &sample()]).await.stdout;
-    let offer = format!("stopover saved restore {saved}");
-    assert!(
-        plan.replace('\n', " ").split_whitespace().collect::<Vec<_>>().join(" ").contains(&offer),
-        "{plan}"
-    );
+    let plan = plan.split_whitespace().collect::<Vec<_>>().join(" ");
+    let offer = format!("with --restore-saved puts them back, or `stopover saved restore {saved}`");
+    assert!(plan.contains(&offer), "{plan}");
     let second = stack.cli.run(&["deploy", &sample(), "--again", "tried again"]).await;
     assert_eq!(second.code, 0, "{}", second.stderr);
     let wrong = "SELECT count(*) FROM users WHERE onboarding_completed <> (id > 7)";

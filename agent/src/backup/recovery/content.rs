@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Rea
 use tokio::process::ChildStdin;
 
 use super::super::manifest::Manifest;
+use super::super::programs::Programs;
+use super::super::toc;
 use crate::step::StepContext;
 use crate::vault::{self, Destination, FileKey};
 
@@ -56,6 +58,22 @@ pub(super) async fn pour(
         }
         Err(error) => Err(damaged(manifest, &error.to_string())),
     }
+}
+
+/// The dump's own list of what is in it.
+pub(super) async fn listed(
+    programs: &Programs,
+    destination: &Destination,
+    manifest: &Manifest,
+    key: Option<&FileKey>,
+) -> Result<String, StepError> {
+    let stored =
+        destination.open(manifest.pieces()).await.map_err(|error| damaged(manifest, &error.to_string()))?;
+    let plain: Stream =
+        if manifest.recipients.is_empty() { stored } else { opened(manifest, stored, key).await? };
+    let mut dump = ZstdDecoder::new(BufReader::with_capacity(CHUNK, plain));
+    let listed = toc::head(programs, &mut dump).await;
+    listed.map(|(_, list)| list).map_err(|error| damaged(manifest, &error.message))
 }
 
 /// What the backup's encryption says when it is not opened.

@@ -11,7 +11,7 @@ mod restore;
 mod swap;
 #[cfg(test)]
 mod tests;
-
+mod try_out;
 mod verify;
 
 use stopover_model::backup::BackupShelf;

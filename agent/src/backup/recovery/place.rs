@@ -80,17 +80,6 @@ impl Beside {
         }
     }
 
-    /// Drops it, which has served its purpose.
-    pub(super) async fn drop_again(self, context: &StepContext) -> Result<(), StepError> {
-        match drop_database(&self.session, &self.name).await {
-            Ok(()) => {
-                self.session.close().await;
-                Ok(())
-            }
-            Err(error) => Err(self.dropped(context, error).await),
-        }
-    }
-
     /// Drops it after this error, and says where that fails as well.
     pub(super) async fn dropped(self, context: &StepContext, error: StepError) -> StepError {
         let left = match drop_database(&self.session, &self.name).await {

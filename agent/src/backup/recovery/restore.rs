@@ -12,7 +12,6 @@ use super::super::{self as backup, BackupRequest, BackupSettings};
 use super::place::{self, Beside};
 use super::{Wanted, content, copy, swap};
 use crate::step::StepContext;
-use crate::vault::FileKey;
 
 /// Restores a backup. What is half done is dropped again, whatever goes wrong.
 pub async fn restore(
@@ -40,24 +39,6 @@ pub async fn restore(
             place.session.close().await;
             Ok(RestoredBackup { database_name, kept_as, fresh_backup, took: begun.elapsed() })
         }
-        Err(error) => Err(place.dropped(context, error).await),
-    }
-}
-
-/// Restores it into a database that is dropped again.
-pub(super) async fn try_out(
-    context: &StepContext,
-    settings: &BackupSettings,
-    manifest: &Manifest,
-    key: Option<&FileKey>,
-) -> Result<(), StepError> {
-    if !manifest.recipients.is_empty() && key.is_none() {
-        return Err(content::sealed(manifest));
-    }
-    let place = Beside::create(context, &manifest.id()).await?;
-    let filled = copy::fill(context, settings, manifest, key, &place).await;
-    match filled {
-        Ok(()) => place.drop_again(context).await,
         Err(error) => Err(place.dropped(context, error).await),
     }
 }

@@ -76,9 +76,9 @@ impl Place {
 
     /// Databases of which this act is the reason.
     async fn left_by(&self, act: &StepContext) -> i64 {
-        let sql = "SELECT count(*) FROM pg_database WHERE datname = $1";
-        let name = format!("{}{}", place::PREFIX, act.deployment);
-        self.source.client().await.unwrap().query_one(sql, &[&name]).await.unwrap().get(0)
+        let sql = "SELECT count(*) FROM pg_database WHERE datname = ANY ($1)";
+        let names = [format!("{}{}", place::PREFIX, act.deployment), crate::scratch::name_of(act)];
+        self.source.client().await.unwrap().query_one(sql, &[&names.as_slice()]).await.unwrap().get(0)
     }
 }
 
@@ -110,6 +110,44 @@ async fn a_new_database_has_the_data_the_privileges_and_the_settings() {
     let proof = verify(&place.act(3), &place.settings, &place.wanted(), true).await.unwrap();
     assert_eq!(place.left_by(&place.act(3)).await, 0);
     assert!(proof.bytes > 0);
+}
+
+#[tokio::test]
+async fn a_restore_later_is_compared_with_what_the_tables_held_when_the_backup_was_made() {
+    let place = place(&[]).await;
+    let uncounted = place.act(20);
+    verify(&uncounted, &place.settings, &place.wanted(), true).await.unwrap();
+    assert!(
+        messages(&uncounted).iter().any(|said| said.contains("5000 rows of 1 tables; nobody has counted"))
+    );
+
+    let step = place.act(21);
+    let request = BackupRequest::at(stopover_model::pipeline::BackupLevel::Restored);
+    assert!(run(&step, &place.settings, &request).await.error().is_none());
+    let shelf = list(&place.settings, &step.environment, &step.step.database).await.unwrap();
+    let backup = shelf.backups.iter().find(|backup| backup.deployment == step.deployment).unwrap();
+    let wanted = || Wanted { backup: backup.id.clone(), key: None };
+    // What the live database has become since is of no interest.
+    place.run("DELETE FROM users WHERE id > 10").await;
+    let act = place.act(22);
+    verify(&act, &place.settings, &wanted(), true).await.unwrap();
+    let equal = "restored, and equal to what was backed up: 5000 rows of 1 tables";
+    assert!(messages(&act).iter().any(|said| said == equal), "{:?}", messages(&act));
+    assert_eq!(place.left_by(&act).await, 0);
+
+    let manifest = std::path::Path::new(&backup.location).with_extension("").with_extension("json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let mut known: serde_json::Value = serde_json::from_str(&text).unwrap();
+    known["contents"]["tables"]["\"public\".\"users\""]["count"] = 5_001.into();
+    std::fs::write(&manifest, known.to_string()).unwrap();
+    let error = verify(&place.act(23), &place.settings, &wanted(), true).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Check);
+    assert!(
+        error.message.ends_with("\"public\".\"users\": 5001 rows, and 5000 are restored"),
+        "{}",
+        error.message
+    );
+    assert_eq!(place.left_by(&place.act(23)).await, 0);
 }
 
 #[tokio::test]

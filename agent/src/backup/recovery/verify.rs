@@ -8,7 +8,7 @@ use stopover_model::report::{ErrorClass, StepError};
 
 use super::super::shelf::Shelf;
 use super::super::{BackupSettings, decode, programs};
-use super::{Wanted, content, restore};
+use super::{Wanted, content, try_out};
 use crate::step::StepContext;
 
 /// Reads all of it. An encrypted one whose key is not given is hashed and not decoded.
@@ -25,7 +25,7 @@ pub async fn verify(
     let proof =
         |level| BackupProof { bytes: manifest.bytes, sha256: manifest.sha256, level, took: begun.elapsed() };
     if and_restore {
-        restore::try_out(context, settings, &manifest, wanted.key.as_ref()).await?;
+        try_out::run(context, settings, &manifest, wanted.key.as_ref()).await?;
         return Ok(proof(BackupLevel::Restored));
     }
     let doing = "reading the backup";

@@ -20,6 +20,7 @@ mod weather;
 mod worker;
 
 pub(super) use campaign::Campaign;
+pub(super) use signals::Probe;
 
 use stopover_model::backfill::{Directive, analyse};
 use stopover_model::report::{Effect, ErrorClass, StepError};

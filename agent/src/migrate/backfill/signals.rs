@@ -19,7 +19,7 @@ const CANARY_PATIENCE: u32 = 10;
 const FIRST_RATE: Duration = Duration::from_millis(250);
 
 /// Reads the signals again and again; some are differences to the look before.
-pub(super) struct Probe {
+pub(in crate::migrate) struct Probe {
     brakes: Brakes,
     table: u32,
     /// Where the WAL was, and when.
@@ -30,8 +30,8 @@ pub(super) struct Probe {
 
 /// One look, with what people like to see besides.
 #[derive(Debug, Clone)]
-pub(super) struct Look {
-    pub(super) signals: Signals,
+pub(in crate::migrate) struct Look {
+    pub(in crate::migrate) signals: Signals,
     /// That the whole server has written since the backfill began.
     pub(super) wal_bytes: u64,
     /// Of the table, as the statistics know it.
@@ -39,11 +39,15 @@ pub(super) struct Look {
 }
 
 impl Probe {
-    pub(super) fn new(brakes: Brakes, table: u32) -> Self {
+    pub(in crate::migrate) fn new(brakes: Brakes, table: u32) -> Self {
         Self { brakes, table, wal: None, first_wal: None, canary: VecDeque::new() }
     }
 
-    pub(super) async fn look(&mut self, session: &Session, working: &[i32]) -> Result<Look, QueryError> {
+    pub(in crate::migrate) async fn look(
+        &mut self,
+        session: &Session,
+        working: &[i32],
+    ) -> Result<Look, QueryError> {
         if self.brakes.wal_rate.is_some() && self.wal.is_none() {
             // A rate is known from the second look on, and what is not known would hold nothing.
             let row = session.client().query_typed_one(WAL, &[]).await.map_err(|e| session.error(e))?;

@@ -61,27 +61,29 @@ pub(super) async fn since(session: &Session, migration: &MigrationId) -> Result<
     Ok(Since::Known { migration: migration.clone(), by_time, basis: format!("{basis}{doubt}") })
 }
 
-/// What all of these hold together.
+/// What all of these hold together, and the bytes of the largest table among them without its indexes.
 pub(super) async fn of(
     session: &Session,
     bearers: &[&Reached],
     since: &Since,
     until: Instant,
-) -> Result<Held, QueryError> {
+) -> Result<(Held, u64), QueryError> {
     let whole = |object| bearers.iter().any(|r| r.object == object && r.sub == 0);
     let bearers: Vec<_> = bearers.iter().filter(|r| r.sub == 0 || !whole(r.object)).collect();
     let (objects, subs): (Vec<u32>, Vec<i32>) = bearers.iter().map(|r| (r.object, r.sub)).unzip();
     let found = session.client().query(BEARERS, &[&objects, &subs]).await.map_err(|e| session.error(e))?;
     let mut all = Held { rows: 0, counted: true, bytes: 0, since: nothing(since) };
+    let mut largest = 0;
     for row in &found {
         let one = Bearer::read(row);
+        largest = largest.max(unsigned(one.table_bytes));
         let held = one.count(session, since, until).await?;
         all.rows = all.rows.saturating_add(held.rows);
         all.bytes = all.bytes.saturating_add(held.bytes);
         all.counted &= held.counted;
         all.since = together(all.since, held.since);
     }
-    Ok(all)
+    Ok((all, largest))
 }
 
 fn nothing(since: &Since) -> WrittenSince {

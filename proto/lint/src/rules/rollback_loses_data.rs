@@ -1,4 +1,4 @@
-//! A way back that drops what was written since, and keeps nothing of it.
+//! A way back that drops what was written since, where nothing of it is saved: neither by Stopover, nor by the script.
 
 use squawk_syntax::ast;
 use squawk_syntax::ast::AstNode as _;
@@ -17,6 +17,9 @@ pub(super) fn check(reading: &Reading<'_>, index: usize, up: Option<&Reading<'_>
         return Vec::new();
     }
     let statement = &reading.statements[index];
+    if reading.source.saves && !reading.source.script.saves_nothing(&statement.at) {
+        return Vec::new();
+    }
     match &statement.kind {
         StatementKind::AlterTable { table, actions, .. } => {
             let dropped = actions.iter().enumerate().filter_map(|(n, action)| match action {
@@ -34,29 +37,31 @@ pub(super) fn check(reading: &Reading<'_>, index: usize, up: Option<&Reading<'_>
     }
 }
 
+const SAVE: &str = "Take away `save = false`, or `-- stopover: save=off` above it: then it is saved in the same transaction.";
+
 fn lost_column(statement: &Read<'_>, action: usize, table: &Name, column: &str) -> Raw {
     let range = action_of(statement, action).map_or(statement.range(), |a| range_of(a.syntax().text_range()));
     let message = format!(
-        "A rollback loses what was written to {table}.{} since; only the backup before the rollback has it.",
+        "A rollback loses what was written to {table}.{} since: it is not saved, and only the backup before the rollback has it.",
         quoted(column)
     );
     let kept = Name { name: format!("{}_{column}_kept", table.name), ..table.clone() };
     let sql =
         format!("CREATE TABLE {kept} AS SELECT id, {0} FROM {table} WHERE {0} IS NOT NULL;", quoted(column));
     Raw::ours(&ROLLBACK_LOSES_DATA, range, message)
-        .help("Keep it in a table of its own first, in the same transaction, if anybody may want it back.")
-        .rewrite("Before it, by the table's key, here id", sql)
+        .help(SAVE)
+        .rewrite("Or keep it before, by the table's key, here id", sql)
 }
 
 fn lost_table(statement: &Read<'_>, table: &Name) -> Raw {
     let message = format!(
-        "A rollback drops {table}, which this migration's way there does not create; only the backup before the rollback \
-         has its rows."
+        "A rollback drops {table}, which this migration's way there does not create: its rows are not saved, and only the \
+         backup before the rollback has them."
     );
     let renamed = quoted(&format!("{}_kept", table.name));
     Raw::ours(&ROLLBACK_LOSES_DATA, statement.range(), message)
-        .help("Rename it, and drop it later.")
-        .rewrite("Instead", format!("ALTER TABLE {table} RENAME TO {renamed};"))
+        .help(SAVE)
+        .rewrite("Or rename it, and drop it later", format!("ALTER TABLE {table} RENAME TO {renamed};"))
 }
 
 fn creates(up: Option<&Reading<'_>>, table: &Name) -> bool {
@@ -88,18 +93,30 @@ fn is_saved(reading: &Reading<'_>, index: usize, name: &str) -> bool {
 mod tests {
     use crate::testing::{Sql, rules};
 
+    fn unsaved<'a>(up: &'a str, down: &'a str) -> Sql<'a> {
+        Sql { saves: false, ..Sql::down(up, down) }
+    }
+
     #[test]
     fn a_dropped_column_is_gone_unless_it_is_kept() {
         let up = "ALTER TABLE t ADD note text;";
         let down = "ALTER TABLE t DROP COLUMN IF EXISTS note;";
-        assert_eq!(rules(Sql::down(up, down)), ["1:15 stopover/rollback-loses-data"]);
+        assert_eq!(rules(unsaved(up, down)), ["1:15 stopover/rollback-loses-data"]);
         let kept = format!("CREATE TABLE t_note_kept AS SELECT id, note FROM t;\n{down}");
-        assert_eq!(rules(Sql::down(up, &kept)), [""; 0]);
+        assert_eq!(rules(unsaved(up, &kept)), [""; 0]);
+    }
+
+    #[test]
+    fn what_stopover_saves_is_not_lost() {
+        let up = "ALTER TABLE t ADD note text, ADD mark text;";
+        let down = "ALTER TABLE t DROP note;\n-- stopover: save=off\nALTER TABLE t DROP mark;";
+        assert_eq!(rules(Sql::down(up, down)), ["3:15 stopover/rollback-loses-data"]);
+        assert_eq!(rules(unsaved(up, down)).len(), 2);
     }
 
     #[test]
     fn a_table_that_the_way_there_made_may_go() {
-        assert_eq!(rules(Sql::down("CREATE TABLE public.t (a text);", "DROP TABLE t;")), [""; 0]);
-        assert_eq!(rules(Sql::down("SELECT 1;", "DROP TABLE t;")), ["1:1 stopover/rollback-loses-data"]);
+        assert_eq!(rules(unsaved("CREATE TABLE public.t (a text);", "DROP TABLE t;")), [""; 0]);
+        assert_eq!(rules(unsaved("SELECT 1;", "DROP TABLE t;")), ["1:1 stopover/rollback-loses-data"]);
     }
 }

@@ -6,7 +6,9 @@ use crate::event::{Event, Record};
 impl Deployment {
     /// The state after the first event, which is Created.
     pub fn open(record: &Record) -> Result<Self, IllegalEvent> {
-        let Event::Created { pipeline, migrations, digest, by, lint, again, kind } = &record.event else {
+        let Event::Created { pipeline, migrations, digest, by, lint, again, kind, restore_saved } =
+            &record.event
+        else {
             return Err(IllegalEvent::NotCreated);
         };
         if record.seq.0 != 1 {
@@ -38,6 +40,7 @@ impl Deployment {
             lint: lint.clone(),
             again: again.clone(),
             kind: *kind,
+            restore_saved: *restore_saved,
             waiting: None,
             waiting_since: None,
             paused: None,

@@ -43,6 +43,8 @@ pub struct Deployment {
     pub lint: Vec<LintFinding>,
     /// Why it may apply what was rolled back before.
     pub again: Option<String>,
+    /// What earlier rollbacks of the migrations have dropped is put back once they are applied.
+    pub restore_saved: bool,
     pub kind: DeploymentKind,
     pub stages: Vec<Stage>,
     pub waiting: Option<Waiting>,

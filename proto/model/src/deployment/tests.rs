@@ -66,6 +66,7 @@ pub(crate) fn created(pipeline: Pipeline, migrations: Vec<MigrationSummary>) -> 
             lint: Vec::new(),
             again: None,
             kind: DeploymentKind::Migration,
+            restore_saved: false,
         },
     }
 }

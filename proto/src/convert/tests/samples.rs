@@ -119,6 +119,7 @@ pub(super) fn events() -> Vec<Event> {
             lint: lint_findings(),
             again: Some("the cause is mended".into()),
             kind: DeploymentKind::Migration,
+            restore_saved: true,
         },
         Event::Created {
             pipeline: pipeline(),
@@ -128,6 +129,7 @@ pub(super) fn events() -> Vec<Event> {
             lint: Vec::new(),
             again: None,
             kind: DeploymentKind::Rehearsal,
+            restore_saved: false,
         },
         Event::StageStarted { stage, databases: vec![id("users"), id("orders")] },
         Event::StepStarted { step: step(), attempt, epoch: Epoch(u64::MAX), agent: id("agent-1") },

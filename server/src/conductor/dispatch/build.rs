@@ -126,6 +126,11 @@ pub(super) fn ask(
                 then: Vec::new(),
                 begin_within: field::optional_duration::write(bounds.begin_within),
                 batches_within: field::optional_duration::write(bounds.batches_within),
+                restore_saved: if deployment.restore_saved {
+                    deployment.by.to_string()
+                } else {
+                    String::new()
+                },
             };
             Ask::Migrate(vec![(in_its_place(request, deployment, target, key), named(migration))])
         }

@@ -27,6 +27,7 @@ fn create(bench: &Bench, lint: &str, migration: Migration) -> JoinHandle<Result<
         request_id: Uuid::new_v4(),
         expected_digest: None,
         again: None,
+        restore_saved: false,
     };
     let conductor = bench.conductor.clone();
     tokio::spawn(async move { Ok(conductor.create(new).await?.0) })

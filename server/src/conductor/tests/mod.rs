@@ -82,6 +82,7 @@ impl Bench {
             request_id,
             expected_digest: None,
             again: None,
+            restore_saved: false,
         };
         Ok(self.conductor.create(new).await?.0)
     }
@@ -95,6 +96,7 @@ impl Bench {
             request_id: Uuid::new_v4(),
             expected_digest: None,
             again: Some(why.to_owned()),
+            restore_saved: false,
         };
         Ok(self.conductor.create(new).await?.0)
     }

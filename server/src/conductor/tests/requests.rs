@@ -85,6 +85,7 @@ async fn the_same_request_is_the_same_deployment_and_not_another() {
         request_id,
         expected_digest: None,
         again: None,
+        restore_saved: false,
     };
     assert_eq!(bench.conductor.create(changed).await.unwrap().0, first);
     let other = bench.create("002_y", request_id).await.unwrap_err();

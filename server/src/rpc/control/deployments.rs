@@ -32,7 +32,9 @@ impl Api {
         let pipeline = self.pipeline_named(&request.pipeline).await?.pipeline;
         let kind = DeploymentKind::Migration;
         let again = optional_text::read(request.again, "again")?;
-        let new = Create { pipeline, migrations, by, kind, request_id, expected_digest, again };
+        let restore_saved = request.restore_saved;
+        let new =
+            Create { pipeline, migrations, by, kind, request_id, expected_digest, again, restore_saved };
         let (deployment, found) = self.services.conductor.create(new).await?;
         Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
     }
@@ -53,7 +55,16 @@ impl Api {
         let like = self.pipeline_through(&environment, &request.pipeline).await?;
         let pipeline = Pipeline::rehearsal(like, &environment, &databases, request.allow_cluster_effects)?;
         let kind = DeploymentKind::Rehearsal;
-        let new = Create { pipeline, migrations, by, kind, request_id, expected_digest: None, again: None };
+        let new = Create {
+            pipeline,
+            migrations,
+            by,
+            kind,
+            request_id,
+            expected_digest: None,
+            again: None,
+            restore_saved: false,
+        };
         let (deployment, found) = self.services.conductor.create(new).await?;
         Ok(v1::DeployResponse { deployment: name::write(deployment), digest: digest::write(found) })
     }

@@ -93,6 +93,7 @@ pub(super) fn created(id: &DeploymentId, second: i64) -> Record {
         by: "anna".parse().unwrap(),
         lint: Vec::new(),
         again: None,
+        restore_saved: false,
         kind: stopover_model::event::DeploymentKind::Migration,
     };
     Record { deployment: id.clone(), seq: Seq(1), at: at(second), event }

@@ -9,7 +9,8 @@ use crate::answer::{FindingAnswer, LintAnswer};
 /// The guide's plan, with what is found through a pipeline whose production has these settings.
 fn linted(production: &str) -> PlanAnswer {
     let text = format!(
-        "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n[[stage]]\nenvironment = \"production\"\n[stage.lint]\n{production}\n"
+        "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsave = false\n[[stage]]\nenvironment = \"production\"\nsave = false\n\
+         [stage.lint]\n{production}\n"
     );
     let pipeline = read_pipeline("p.toml", &text).unwrap();
     let report = lint_stages(&pipeline, &[whole_migration()], |_, _| true).unwrap();
@@ -111,14 +112,15 @@ fn each_stands_once_with_the_stages_that_mind_it() {
     see https://squawkhq.com/docs/require-concurrent-index-deletion
 
     refused[stopover/rollback-loses-data]: A rollback loses what was written to
-      users.onboarding_completed since; only the backup before the rollback has it.
+      users.onboarding_completed since: it is not saved, and only the backup before
+      the rollback has it.
      --> 001_add_onboarding_completed/down.sql:7:19
     7 | ALTER TABLE users DROP COLUMN IF EXISTS onboarding_completed;
       |                   ^
     in: production (refused), staging (warning)
-    help: Keep it in a table of its own first, in the same transaction, if anybody
-          may want it back.
-    sql: Before it, by the table's key, here id:
+    help: Take away `save = false`, or `-- stopover: save=off` above it: then it is
+          saved in the same transaction.
+    sql: Or keep it before, by the table's key, here id:
         CREATE TABLE users_onboarding_completed_kept AS SELECT id,
             onboarding_completed FROM users WHERE onboarding_completed IS NOT NULL;
 

@@ -1,7 +1,9 @@
 //! Plans of rollbacks.
 
+use std::time::Duration;
+
 use stopover_model::rollback::{
-    Held, LaterMigration, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince,
+    Fate, Held, LaterMigration, MigrationRollback, RollbackPlan, Taken, Taking, WrittenSince,
 };
 
 use super::{WireEnum, at, id, inspections};
@@ -35,6 +37,12 @@ pub(in crate::convert::tests) fn takes() -> Vec<Taken> {
             bytes: 1 << 40,
             since,
         }),
+        fate: match how {
+            Taking::Dropped => Some(Fate::Saved { keep_for: Some(Duration::from_hours(24)) }),
+            Taking::Emptied => Some(Fate::Saved { keep_for: None }),
+            Taking::Converted => Some(Fate::Lost { why: "save = false".into() }),
+            Taking::Hidden => None,
+        },
         along: vec!["index users_plan".into()],
         in_the_way: vec!["view paying".into()],
         notes: vec!["function price() speaks of it".into()],
