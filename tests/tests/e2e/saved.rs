@@ -14,21 +14,21 @@ async fn deployed_again_with_what_its_rollback_has_dropped() {
     seed::users(&client, 2_000, 1).await.unwrap();
     stack.pipeline(&one_stage("staging", "rollback")).await;
     let files = [
-        ("up.sql", "ALTER TABLE users ADD COLUMN plan text; UPDATE users SET plan = 'free';"),
-        ("down.sql", "ALTER TABLE users DROP COLUMN plan;"),
+        ("up.sql", "ALTER TABLE users ADD COLUMN tier text; UPDATE users SET tier = 'free';"),
+        ("down.sql", "ALTER TABLE users DROP COLUMN tier;"),
     ];
-    let migration = stack.migration("001_plan", &files);
+    let migration = stack.migration("001_tier", &files);
     let (first, records) = deploy(&stack, &migration).await;
     assert_eq!(first.code, 0, "{}", first.stderr);
     let id = records[0]["deployment"].as_str().unwrap().to_owned();
-    client.batch_execute("UPDATE users SET plan = 'paid' WHERE id <= 7").await.unwrap();
+    client.batch_execute("UPDATE users SET tier = 'paid' WHERE id <= 7").await.unwrap();
     let back = stack.cli.run(&["rollback", &id, "--yes"]).await;
     assert_eq!(back.code, 0, "{}\n{}", back.stdout, back.stderr);
     let again = stack.cli.run(&["deploy", &migration, "--again", "mended", "--restore-saved"]).await;
     assert_eq!(again.code, 0, "{}\n{}", again.stdout, again.stderr);
     let said = again.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("2000 values of users.plan are back"), "{}", again.stdout);
-    let wrong = "SELECT count(*) FROM users WHERE plan <> CASE WHEN id <= 7 THEN 'paid' ELSE 'free' END";
+    assert!(said.contains(" 7 values of users.tier are back"), "{}", again.stdout);
+    let wrong = "SELECT count(*) FROM users WHERE tier <> CASE WHEN id <= 7 THEN 'paid' ELSE 'free' END";
     assert_eq!(number(&client, wrong).await, 0);
     // There is nothing left to offer.
     assert!(!stack.cli.run(&["plan", &migration]).await.stdout.contains("--restore-saved"));

@@ -1,13 +1,16 @@
 //! A database that a backup is restored into: made empty beside the live one, and either given its name or dropped.
 //!
 //! Until it has its name it is called `stopover_restore_...` and says in its comment whose it is, so that what a killed agent
-//! left is found when it starts again. Nobody but its owner may connect meanwhile.
+//! left is found when it starts again. As long as it is being filled, a lock in the server says that it is no leftover. Nobody
+//! but its owner may connect meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stopover_model::backup::RestoreTarget;
 use stopover_model::id::{AgentName, BackupId};
 use stopover_model::report::{ErrorClass, StepError};
+use tokio::time::{Instant, sleep};
 
 use crate::postgres::{Database, Purpose, Session, SessionName, shown, step_error};
 use crate::step::StepContext;
@@ -15,6 +18,9 @@ use crate::step::StepContext;
 pub(super) const PREFIX: &str = "stopover_restore_";
 /// PostgreSQL cuts names behind this many bytes, and then two are the same.
 const LONGEST_NAME: usize = 63;
+/// Sessions of a killed agent hold their locks until the server has noticed.
+const ORPHANS: Duration = Duration::from_secs(30);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 pub(super) struct Beside {
     /// To another database than the live one, where there is one that lets it in.
@@ -29,6 +35,8 @@ impl Beside {
         let live = Arc::clone(&context.database);
         let session = maintenance(context).await?;
         let name = format!("{PREFIX}{}", context.deployment);
+        let held = session.client().query_one(HOLD, &[&name]).await;
+        held.map_err(|error| step_error("take the lock of the new database", error))?;
         let sql = session
             .client()
             .query_one(CREATE, &[&name, &live.database()])
@@ -157,17 +165,32 @@ pub(super) fn name_of(context: &StepContext) -> SessionName {
 /// Drops what an earlier process of this agent left, from the server that this database is on.
 pub async fn drop_leftovers(database: &Database, agent: &AgentName) -> Result<Vec<String>, StepError> {
     let session = database.connect(&Purpose::tidying()).await?;
+    let begun = Instant::now();
+    let mut gone = Vec::new();
+    loop {
+        let mut held = false;
+        for (name, is_held) in leftovers(&session, agent).await? {
+            if is_held {
+                held = true;
+            } else {
+                drop_database(&session, &name).await?;
+                gone.push(name);
+            }
+        }
+        if !held || begun.elapsed() > ORPHANS {
+            session.close().await;
+            return Ok(gone);
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// Each with whether somebody has its lock.
+async fn leftovers(session: &Session, agent: &AgentName) -> Result<Vec<(String, bool)>, StepError> {
     let pattern = format!("{}%", PREFIX.replace('_', r"\_"));
     let rows = session.client().query(LEFTOVERS, &[&pattern, &format!("{} restores ", whose(agent))]).await;
     let rows = rows.map_err(|error| step_error("look for databases of interrupted restores", error))?;
-    let mut gone = Vec::new();
-    for row in rows {
-        let name: String = row.get(0);
-        drop_database(&session, &name).await?;
-        gone.push(name);
-    }
-    session.close().await;
-    Ok(gone)
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 async fn drop_database(session: &Session, name: &str) -> Result<(), StepError> {
@@ -221,9 +244,18 @@ const DROP: &str = "
 SELECT pg_catalog.format('DROP DATABASE IF EXISTS %I', $1::text)
     || CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 130000 THEN ' WITH (FORCE)' ELSE '' END";
 
+/// "REST", and the database's name.
+const HOLD: &str = "SELECT pg_catalog.pg_advisory_lock(1380275028, pg_catalog.hashtext($1::text))";
+
+/// An advisory lock is one database's, and is seen from all. What has no comment was killed between its making and its
+/// marking, whoever was at it.
 const LEFTOVERS: &str = "
-SELECT datname::text FROM pg_catalog.pg_database
-WHERE datname LIKE $1 AND pg_catalog.starts_with(pg_catalog.shobj_description(oid, 'pg_database'), $2)";
+SELECT d.datname::text, EXISTS (
+    SELECT FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = 1380275028::oid
+      AND l.objid = (pg_catalog.hashtext(d.datname::text)::int8 & 4294967295)::oid)
+FROM pg_catalog.pg_database d, LATERAL (SELECT pg_catalog.shobj_description(d.oid, 'pg_database') AS text) mark
+WHERE d.datname LIKE $1 AND (mark.text IS NULL OR pg_catalog.starts_with(mark.text, $2))";
 
 /// Statements that make the new one what the live one is. Values that are lists of names are stored quoted, as `pg_dump`
 /// knows as well.

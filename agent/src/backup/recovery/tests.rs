@@ -198,7 +198,7 @@ async fn what_fails_or_is_stopped_leaves_no_database() {
     assert_eq!(place.left_by(&act).await, 0);
 
     // What a killed agent left goes when it starts again, and only its own.
-    for (name, agent) in [("a", "agent-1"), ("b", "agent-2")] {
+    for (name, agent) in [("a", "agent-1"), ("b", "agent-2"), ("c", "agent-1")] {
         let name = format!("{}{}_{name}", place::PREFIX, place.source.name());
         place.run(&format!("CREATE DATABASE {name}")).await;
         place
@@ -207,7 +207,26 @@ async fn what_fails_or_is_stopped_leaves_no_database() {
             ))
             .await;
     }
-    let gone = drop_leftovers(&act.database, &"agent-1".parse().unwrap()).await.unwrap();
+    // One is being filled while the agent starts.
+    let filled = format!("{}{}_c", place::PREFIX, place.source.name());
+    let filling = place.source.client().await.unwrap();
+    let lock = format!("SELECT pg_advisory_lock(1380275028, hashtext('{filled}'))");
+    filling.batch_execute(&lock).await.unwrap();
+    let agent = "agent-1".parse().unwrap();
+    let finding = drop_leftovers(&act.database, &agent);
+    let ending = async {
+        let left =
+            format!("SELECT FROM pg_database WHERE datname = '{}{}_a'", place::PREFIX, place.source.name());
+        while filling.query_opt(&left, &[]).await.unwrap().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let there = format!("SELECT FROM pg_database WHERE datname = '{filled}'");
+        assert!(filling.query_opt(&there, &[]).await.unwrap().is_some());
+        drop(filling);
+    };
+    let (gone, ()) = tokio::join!(finding, ending);
+    let gone = gone.unwrap();
+    assert!(gone.contains(&filled), "{gone:?}");
     assert!(gone.contains(&format!("{}{}_a", place::PREFIX, place.source.name())), "{gone:?}");
     let other = format!("{}{}_b", place::PREFIX, place.source.name());
     place.run(&format!("DROP DATABASE {other}")).await;
