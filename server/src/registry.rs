@@ -2,7 +2,7 @@
 //!
 //! What must survive a restart (which agent serves which database) is in the store; here is only who can be reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
@@ -21,7 +21,7 @@ pub struct AgentLink {
     pub agent: AgentName,
     /// From its certificate.
     pub environment: EnvironmentName,
-    pub databases: Vec<DatabaseName>,
+    pub databases: Arc<[DatabaseName]>,
     pub version: String,
     /// It takes migrations behind others.
     pub queues: bool,
@@ -36,9 +36,44 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By tunnel, in the order in which they were opened.
-    links: Mutex<BTreeMap<u64, AgentLink>>,
+    links: Mutex<Links>,
     changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Links {
+    /// By tunnel, in the order in which they were opened.
+    tunnels: BTreeMap<u64, AgentLink>,
+    /// The tunnels of those who serve a database.
+    serving: HashMap<EnvironmentName, HashMap<DatabaseName, BTreeSet<u64>>>,
+}
+
+impl Links {
+    fn insert(&mut self, tunnel: u64, link: AgentLink) {
+        let environment = self.serving.entry(link.environment.clone()).or_default();
+        for database in link.databases.iter() {
+            environment.entry(database.clone()).or_default().insert(tunnel);
+        }
+        self.tunnels.insert(tunnel, link);
+    }
+
+    fn remove(&mut self, tunnel: u64) {
+        let Some(link) = self.tunnels.remove(&tunnel) else { return };
+        let Some(environment) = self.serving.get_mut(&link.environment) else { return };
+        for database in link.databases.iter() {
+            if let Some(tunnels) = environment.get_mut(database) {
+                tunnels.remove(&tunnel);
+                if tunnels.is_empty() {
+                    environment.remove(database);
+                }
+            }
+        }
+    }
+
+    fn newest(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<&AgentLink> {
+        let tunnel = self.serving.get(environment)?.get(database)?.last()?;
+        self.tunnels.get(tunnel)
+    }
 }
 
 /// Keeps an agent in the registry until it is dropped.
@@ -62,12 +97,12 @@ impl Registry {
     #[must_use]
     pub fn connect(&self, link: AgentLink) -> Connected {
         let mut links = self.links();
-        let twins = links.values().filter(|l| l.agent == link.agent).count();
+        let twins = links.tunnels.values().filter(|l| l.agent == link.agent).count();
         if twins > 0 {
             tracing::warn!(agent = %link.agent, tunnels = twins + 1,
                 "an agent's identity is in use more than once; unless its last connection is just ending, its key was copied");
         }
-        let tunnel = links.keys().next_back().map_or(1, |last| last + 1);
+        let tunnel = links.tunnels.keys().next_back().map_or(1, |last| last + 1);
         links.insert(tunnel, link);
         drop(links);
         self.touch();
@@ -77,14 +112,19 @@ impl Registry {
     /// The agent of a database; of several tunnels, the newest.
     #[must_use]
     pub fn agent_of(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<AgentLink> {
-        let serves = |l: &&AgentLink| l.environment == *environment && l.databases.contains(database);
-        self.links().values().rev().find(serves).cloned()
+        self.links().newest(environment, database).cloned()
+    }
+
+    /// The name of that agent, and whether it takes migrations behind others.
+    #[must_use]
+    pub fn reached(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<(AgentName, bool)> {
+        self.links().newest(environment, database).map(|link| (link.agent.clone(), link.queues))
     }
 
     /// All open tunnels, the oldest first.
     #[must_use]
     pub fn agents(&self) -> Vec<AgentLink> {
-        self.links().values().cloned().collect()
+        self.links().tunnels.values().cloned().collect()
     }
 
     /// Tells everybody who waits for a change of the world to look again.
@@ -98,7 +138,7 @@ impl Registry {
         self.inner.changes.subscribe()
     }
 
-    fn links(&self) -> MutexGuard<'_, BTreeMap<u64, AgentLink>> {
+    fn links(&self) -> MutexGuard<'_, Links> {
         // Nothing can leave the map half changed.
         self.inner.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +146,7 @@ impl Registry {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.registry.links().remove(&self.tunnel);
+        self.registry.links().remove(self.tunnel);
         self.registry.touch();
     }
 }

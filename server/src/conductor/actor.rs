@@ -133,7 +133,7 @@ impl Actor {
         loop {
             let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
             let past = self.past().await?;
-            let world = self.around.look(&self.shared, &self.deployment.id, in_flight, past).await?;
+            let world = self.around.look(&self.shared, &self.deployment, in_flight, past).await?;
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;

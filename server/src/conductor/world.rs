@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
+use stopover_model::deployment::Deployment;
 use stopover_model::event::StepKey;
-use stopover_model::id::{AgentName, DatabaseName, DeploymentId};
+use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::Quarantined;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ impl Around {
     pub(super) async fn look(
         &mut self,
         shared: &Shared,
-        of: &DeploymentId,
+        of: &Deployment,
         in_flight: BTreeSet<StepKey>,
         past: Past,
     ) -> Result<&World, StoreError> {
@@ -67,20 +68,24 @@ impl Around {
 
 impl Shared {
     /// What a deployment sees around it.
-    async fn world(&self, of: &DeploymentId) -> Result<World, StoreError> {
+    async fn world(&self, of: &Deployment) -> Result<World, StoreError> {
         let mut world = World::default();
-        for environment in self.store.environments().await? {
+        let concerned = |environment: &EnvironmentName| {
+            of.stages.iter().any(|stage| stage.spec.environment == *environment)
+        };
+        for environment in self.store.environments().await?.into_iter().filter(concerned) {
             world.environments.insert(environment, EnvironmentView::default());
         }
-        for (environment, databases) in self.store.environment_databases().await? {
+        let served = self.store.environment_databases().await?;
+        for (environment, databases) in served.into_iter().filter(|(environment, _)| concerned(environment)) {
             let mut queueing = BTreeSet::new();
             let presence = |(database, agent): (DatabaseName, AgentName)| {
-                let presence = match self.registry.agent_of(&environment, &database) {
-                    Some(link) => {
-                        if link.queues {
+                let presence = match self.registry.reached(&environment, &database) {
+                    Some((agent, queues)) => {
+                        if queues {
                             queueing.insert(database.clone());
                         }
-                        AgentPresence::Connected(link.agent)
+                        AgentPresence::Connected(agent)
                     }
                     None => AgentPresence::Away(agent),
                 };
@@ -92,7 +97,7 @@ impl Shared {
         }
         world.failed_follow_ups = self.store.failed_follow_ups().await?;
         for (environment, holder) in self.store.holds().await? {
-            if holder != *of {
+            if holder != of.id {
                 world.environments.entry(environment).or_default().held_by = Some(holder);
             }
         }

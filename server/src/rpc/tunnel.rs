@@ -118,6 +118,7 @@ impl OpenTunnel {
         let version: String = described.version.chars().take(64).collect();
         self.services.store.set_agent_databases(agent, &databases, &version, now).await?;
         let (agent, environment, queues) = (agent.clone(), environment.clone(), described.queues);
+        let databases = databases.into();
         Ok(AgentLink { agent, environment, databases, version, queues, channel })
     }
 

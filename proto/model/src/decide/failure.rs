@@ -1,13 +1,10 @@
 //! What a failed step means for its stage.
 
 use super::Next;
-use crate::deployment::{Deployment, Stage, Step, StepState, Watched};
+use crate::deployment::{Deployment, Set, Stage, Step, StepState, Watched};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey};
 use crate::pipeline::OnFailure;
 use crate::report::{ErrorClass, StepError};
-
-/// How often a step is tried in all when it fails for reasons that pass by themselves.
-pub const MOST_TRIES: u32 = 6;
 
 /// A step that will not succeed by itself.
 pub(super) struct Problem {
@@ -24,7 +21,7 @@ pub(super) fn find(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
 }
 
 fn before_the_soak(stage: &Stage) -> Option<Problem> {
-    stage.targets.iter().find_map(|target| {
+    stage.targets.that_are(Set::Failed).find_map(|target| {
         let database = &target.database;
         if let Some(error) = &target.refused {
             return Some(problem(&format!("{database} can't be migrated"), error, false));
@@ -73,7 +70,7 @@ fn of_monitors(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
 /// A step that failed for good; None while another try is due.
 pub(super) fn of_step(step: &Step, name: impl FnOnce() -> String) -> Option<Problem> {
     let error = step.error()?;
-    if step.passing_failure().is_some() && step.tries < MOST_TRIES {
+    if !step.has_failed() {
         return None;
     }
     Some(problem(&format!("{} failed", name()), error, matches!(step.state, StepState::Unknown { .. })))
@@ -85,7 +82,7 @@ pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, prob
     if problem.unknown {
         return next.append(pause(problem.cause));
     }
-    let affected = stage.targets.iter().flat_map(|t| &t.migrations).filter(|m| m.has_effect());
+    let affected = stage.targets.that_are(Set::Affected).flat_map(|t| &t.migrations).filter(|m| m.has_effect());
     match (stage.spec.on_failure, next.deployment.without_way_back(affected)) {
         (OnFailure::Pause, _) => next.append(pause(problem.cause)),
         (OnFailure::Rollback, Some(migration)) => {

@@ -13,10 +13,10 @@ mod world;
 
 use jiff::Timestamp;
 
-pub use failure::MOST_TRIES;
 pub use soak::{DueMonitors, due_monitors};
 pub use world::{AgentPresence, EnvironmentView, World};
 
+pub use crate::deployment::MOST_TRIES;
 use crate::deployment::{Deployment, Stage, StageStatus, StepState};
 use crate::event::{DeploymentOutcome, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::id::{AgentName, Attempt, Epoch};

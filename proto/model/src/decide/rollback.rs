@@ -2,7 +2,7 @@
 
 use super::stage::try_step;
 use super::{Next, cancel_step, failure, running_in};
-use crate::deployment::{Stage, Target};
+use crate::deployment::{Set, Stage, Target};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey, StepKind};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
@@ -16,7 +16,7 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         return;
     }
     let left = |target: &&Target| stage.left_to_take_back(target).next().is_some();
-    let Some(target) = stage.targets.iter().rev().find(left) else {
+    let Some(target) = stage.targets.that_are(Set::Affected).rev().find(left) else {
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RolledBack });
     };
     let steps = stage.left_to_take_back(target).next();

@@ -19,11 +19,11 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
     let watched = next.deployment.watched(stage);
     let end = until.checked_add(missed(&watched)).unwrap_or(Timestamp::MAX);
     let mut wake = Vec::new();
-    for target in stage.targets.iter().filter(|t| !t.is_being_monitored()) {
-        let mut due = watched
-            .iter()
-            .filter(|w| w.step.database == target.database && w.evidence.is_due(w.rhythm, end, next.now));
-        if let Some(first) = due.next() {
+    // Those of one database stand together.
+    for of_target in watched.chunk_by(|a, b| a.step.database == b.step.database) {
+        let mut due = of_target.iter().filter(|w| w.evidence.is_due(w.rhythm, end, next.now));
+        let Some(first) = due.next() else { continue };
+        if stage.target(&first.step.database).is_some_and(|t| !t.is_being_monitored()) {
             wake.extend(start(next, stage, first.step.clone()));
         }
     }
@@ -55,12 +55,12 @@ pub struct DueMonitors<'a> {
 pub fn due_monitors<'a>(deployment: &'a Deployment, key: &StepKey, now: Timestamp) -> DueMonitors<'a> {
     let Some(stage) = deployment.stage(key.stage) else { return DueMonitors::default() };
     let Some(end) = deployment.soak_end(stage) else { return DueMonitors::default() };
-    let watched = deployment.watched(stage);
+    let Some(target) = stage.target(&key.database) else { return DueMonitors::default() };
+    let watched = deployment.watched_in(stage, target);
     let due = |name: &str| {
         let mut of_step = watched.iter().filter(|w| w.step == *key);
         of_step.any(|w| w.rhythm.name == name && w.evidence.is_due(w.rhythm, end, now))
     };
-    let Some(target) = stage.target(&key.database) else { return DueMonitors::default() };
     let mut all = DueMonitors::default();
     match &key.migration {
         None => all.own.extend(stage.own_monitors(&key.database).filter(|m| due(&m.probe.name))),

@@ -70,9 +70,9 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     if next.deployment.kind == DeploymentKind::Migration && gates::hold(next, index, stage) {
         return;
     }
-    match stage.targets.iter().find(|t| !t.is_migrated()) {
+    match stage.targets.first_unfinished() {
         Some(target) => advance(next, index, stage, target),
-        None if stage.spec.soak.is_zero() || !stage.targets.iter().any(Target::applies_anything) => {
+        None if stage.spec.soak.is_zero() || !stage.applies_anything() => {
             next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
         }
         None => {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::deployment::tests as sample;
+use crate::deployment::{Targets, tests as sample};
 use crate::event::{Actor, DeploymentKind, Record, Resolution};
 use crate::id::{EnvironmentName, RunId, Seq};
 use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
@@ -77,6 +77,10 @@ impl Simulation {
         self.deployment
             .apply(&record)
             .unwrap_or_else(|e| panic!("decided something illegal: {e}\n{record:?}"));
+        for stage in &self.deployment.stages {
+            let anew = Targets::new(stage.targets.to_vec());
+            assert!(stage.targets == anew, "{record:?} left a database where it does not belong");
+        }
     }
 
     /// Carries out what is decided until nothing is left to do without an answer.

@@ -77,7 +77,7 @@ pub(super) fn around_running(
 }
 
 fn next_needed(deployment: &Deployment, stage: &Stage) -> Needed {
-    let target = stage.targets.iter().find(|target| !target.is_migrated());
+    let target = stage.targets.first_unfinished();
     let needed = target.and_then(|target| {
         let mut all = deployment.migrations_in(target);
         let (migration, _) = all.find(|(_, steps)| !steps.migrate.is_done())?;

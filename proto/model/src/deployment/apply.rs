@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::legal::{IllegalEvent, illegal_in};
 use super::step::{StatementRun, Step, StepState};
 use super::target::Target;
+use super::targets::Targets;
 use super::{Deployment, Pause, Stage, StageRollback, StageStatus};
 use crate::event::{
     Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
@@ -31,9 +32,31 @@ impl Deployment {
             return Err(IllegalEvent::Gap { expected: self.seq.next(), got: record.seq });
         }
         self.transition(&record.event, record.at)?;
+        self.review(&record.event);
         self.seq = record.seq;
         self.updated_at = record.at;
         Ok(())
+    }
+
+    /// Puts the databases where they belong that an event may have changed.
+    fn review(&mut self, event: &Event) {
+        let (stage, database) = match event {
+            Event::StepStarted { step, .. }
+            | Event::StepFinished { step, .. }
+            | Event::Resolved { step, .. } => (step.stage, Some(&step.database)),
+            Event::Planned { stage, plan } => (*stage, Some(&plan.database)),
+            Event::PlanRefused { stage, database, .. } => (*stage, Some(database)),
+            Event::RollbackStarted { stage, .. } | Event::StageRefreshed { stage, .. } => (*stage, None),
+            Event::Resumed { .. } => {
+                return self.stages.iter_mut().for_each(|stage| stage.targets.review_all());
+            }
+            _ => return,
+        };
+        let Ok(stage) = self.stage_mut(stage) else { return };
+        match database {
+            Some(database) => stage.targets.review(database),
+            None => stage.targets.review_all(),
+        }
     }
 
     fn transition(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
@@ -146,7 +169,8 @@ impl Deployment {
         let stage = self.stage_mut(index)?;
         let spec = &stage.spec;
         let target = |(place, d): (usize, &DatabaseName)| Target::new(d.clone(), &migrations, (spec, place));
-        stage.targets = databases.iter().enumerate().map(target).collect();
+        let targets = databases.iter().enumerate().map(target).collect();
+        stage.targets = Targets::new(targets);
         stage.status = StageStatus::Running { since: at };
         Ok(())
     }
@@ -181,9 +205,7 @@ impl Deployment {
     fn start_soak(&mut self, index: StageIndex, until: Timestamp, at: Timestamp) -> Result<(), IllegalEvent> {
         self.going_on()?;
         let stage = self.stage_mut(index)?;
-        if !matches!(stage.status, StageStatus::Running { .. })
-            || !stage.targets.iter().all(Target::is_migrated)
-        {
+        if !matches!(stage.status, StageStatus::Running { .. }) || stage.targets.unfinished() > 0 {
             return Err(illegal_in(stage, "the soak's start"));
         }
         stage.status = StageStatus::Soaking { since: at, until };
@@ -200,7 +222,7 @@ impl Deployment {
         let stage = self.stage_mut(index)?;
         stage.status = StageStatus::RollingBack { since: at };
         stage.rollback = Some(rollback);
-        for target in &mut stage.targets {
+        for target in stage.targets.all_mut() {
             target.rollback_backup = Step { attempts: target.rollback_backup.attempts, ..Step::default() };
             target.migrations.iter_mut().for_each(|m| m.rollback.reopen());
         }
@@ -364,7 +386,7 @@ impl Deployment {
 
     fn reopen_open_stages(&mut self) {
         for stage in self.stages.iter_mut().filter(|s| s.is_open()) {
-            for target in &mut stage.targets {
+            for target in stage.targets.all_mut() {
                 if target.refused.take().is_some() {
                     let attempts = target.inspect.attempts;
                     target.inspect = Step { attempts, ..Step::default() };
@@ -413,11 +435,7 @@ impl Deployment {
 
     pub(super) fn target_mut(&mut self, key: &StepKey) -> Result<&mut Target, IllegalEvent> {
         let stage = self.stage_mut(key.stage)?;
-        stage
-            .targets
-            .iter_mut()
-            .find(|t| t.database == key.database)
-            .ok_or_else(|| IllegalEvent::NoStep(key.clone()))
+        stage.targets.named_mut(&key.database).ok_or_else(|| IllegalEvent::NoStep(key.clone()))
     }
 
     fn step_mut(&mut self, key: &StepKey) -> Result<&mut Step, IllegalEvent> {

@@ -24,7 +24,7 @@ impl Deployment {
             spec: spec.clone(),
             status: StageStatus::Pending,
             gates: crate::gate::GateState::default(),
-            targets: Vec::new(),
+            targets: super::Targets::default(),
             rollback: None,
         };
         Ok(Self {

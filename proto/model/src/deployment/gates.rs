@@ -1,11 +1,13 @@
 //! A stage's gates in its deployment: who has opened them, for which plans, and whether those still are the plans.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::legal::{IllegalEvent, illegal_in};
 use super::step::{Step, StepState};
 use super::target::{MigrationSteps, Target};
-use super::{Deployment, Pause, Stage, StageStatus};
+use super::{Deployment, Pause, Set, Stage, StageStatus};
 use crate::actor::Actor;
 use crate::digest::Digest;
 use crate::event::StageIndex;
@@ -19,7 +21,7 @@ impl Stage {
     /// Whether one of its migrations was begun: its gates were open then.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.targets.iter().flat_map(|t| &t.migrations).any(|m| m.migrate.was_begun())
+        self.targets.any(Set::Migrating)
     }
 
     /// Whether everything is there that people look at before they open its gates.
@@ -31,7 +33,7 @@ impl Stage {
 
     #[must_use]
     pub fn applies_anything(&self) -> bool {
-        self.targets.iter().any(Target::applies_anything)
+        self.targets.any(Set::Applying)
     }
 
     /// When the last of the steps before its first migration ended.
@@ -176,9 +178,9 @@ impl Deployment {
         if !matches!(stage.status, StageStatus::Running { .. }) || stage.has_begun() || runs {
             return Err(illegal_in(stage, "another look at its databases"));
         }
-        let agreed = stage.agreed();
-        for target in &mut self.stage_mut(index)?.targets {
-            let former = agreed.iter().find(|a| a.database == target.database).cloned();
+        let agreed: BTreeMap<_, _> = stage.agreed().into_iter().map(|a| (a.database.clone(), a)).collect();
+        for target in self.stage_mut(index)?.targets.all_mut() {
+            let former = agreed.get(&target.database).cloned();
             target.refresh(former);
         }
         Ok(())

@@ -267,8 +267,8 @@ impl Deployment {
         }
         let fits = match (&stage.status, outcome) {
             (StageStatus::Running { .. }, StageOutcome::Succeeded) => {
-                stage.targets.iter().all(Target::is_migrated)
-                    && (stage.spec.soak.is_zero() || !stage.targets.iter().any(Target::applies_anything))
+                stage.targets.unfinished() == 0
+                    && (stage.spec.soak.is_zero() || !stage.applies_anything())
             }
             (StageStatus::Soaking { .. }, StageOutcome::Succeeded) => {
                 let of_migrations = stage.targets.iter().flat_map(|t| &t.migrations).map(|m| &m.monitor);

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Deployment, MigrationSteps, Stage, StepState, Target};
+use super::{Deployment, MigrationSteps, Set, Stage, StepState, Target};
 use crate::digest::Digest;
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::plan::{Known, Measured, MeasuredKind, Measurement, MigrationSummary, Variant, size_of};
 use crate::report::{LedgerState, MigrateReport, StepReport};
+
+/// So many databases of each stage tell the next plan how long things take.
+const MOST_MEASURED: usize = 64;
 
 impl Deployment {
     /// What the plans of a stage may go by, with what earlier deployments measured.
@@ -21,7 +24,7 @@ impl Deployment {
         }
         for (_, before) in self.indexed_stages().take_while(|(index, _)| *index <= stage) {
             let environment = before.spec.environment.as_str();
-            for target in &before.targets {
+            for target in before.targets.that_are(Set::Affected).take(MOST_MEASURED) {
                 for (migration, steps) in self.migrations_in(target) {
                     known.runs.extend(run(environment, target, migration, steps));
                     known.own.extend(self.measured(before, target, migration, steps));
@@ -81,17 +84,18 @@ impl Deployment {
     pub fn stage_to_plan(&self) -> Option<StageIndex> {
         let due = |t: &Target| t.inspect.succeeded() && t.plan.is_none() && t.refused.is_none();
         let mut open = self.indexed_stages().filter(|(_, stage)| stage.is_open());
-        open.find(|(_, stage)| stage.targets.iter().any(due)).map(|(index, _)| index)
+        open.find(|(_, stage)| stage.targets.that_are(Set::Working).any(due)).map(|(index, _)| index)
     }
 
-    /// Of the migrations that one of the stage's databases does not have yet.
+    /// Of the migrations that one of the stage's databases which are to be planned now does not have yet.
     #[must_use]
     pub fn digests_to_apply(&self, stage: &Stage) -> Vec<Digest> {
         let applied = |target: &Target| -> BTreeSet<Digest> {
             let ledger = target.inspection().map_or(&[][..], |inspection| &inspection.ledger);
             ledger.iter().filter(|e| e.state == LedgerState::Applied).map(|e| e.digest).collect()
         };
-        let applied: Vec<_> = stage.targets.iter().map(applied).collect();
+        let due = stage.targets.that_are(Set::Working).filter(|target| target.plan.is_none());
+        let applied: Vec<_> = due.map(applied).collect();
         let missing = |m: &&MigrationSummary| applied.iter().any(|applied| !applied.contains(&m.digest));
         self.migrations.iter().filter(missing).map(|m| m.digest).collect()
     }

@@ -9,14 +9,17 @@ mod rollback;
 mod soak;
 mod step;
 mod target;
+mod targets;
 
 use jiff::Timestamp;
 
 pub use legal::IllegalEvent;
 pub(crate) use soak::missed;
 pub use soak::{Watched, holds, monitors};
-pub use step::{StatementRun, Step, StepState};
+pub use step::{MOST_TRIES, StatementRun, Step, StepState};
 pub use target::{MigrationSteps, Target};
+pub use targets::Targets;
+pub(crate) use targets::Set;
 
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
@@ -73,7 +76,7 @@ pub struct Stage {
     pub status: StageStatus,
     pub gates: GateState,
     /// Known when the stage begins.
-    pub targets: Vec<Target>,
+    pub targets: Targets,
     /// The last one that was begun here.
     pub rollback: Option<StageRollback>,
 }
@@ -157,7 +160,7 @@ impl Deployment {
     #[must_use]
     pub fn running_steps(&self) -> Vec<StepKey> {
         self.indexed_stages()
-            .flat_map(|(index, stage)| stage.targets.iter().flat_map(move |t| t.running(index)))
+            .flat_map(|(index, stage)| stage.targets.that_are(Set::Running).flat_map(move |t| t.running(index)))
             .collect()
     }
 
@@ -171,13 +174,13 @@ impl Deployment {
 impl Stage {
     #[must_use]
     pub fn target(&self, database: &DatabaseName) -> Option<&Target> {
-        self.targets.iter().find(|t| t.database == *database)
+        self.targets.named(database)
     }
 
     /// Whether anything of this deployment is, or may be, in one of its databases.
     #[must_use]
     pub fn has_effects(&self) -> bool {
-        self.targets.iter().any(Target::has_effects)
+        self.targets.any(Set::Affected)
     }
 
     /// Begun and not ended: it holds its environment.

@@ -2,7 +2,7 @@
 
 use super::step::StepState;
 use super::target::MigrationSteps;
-use super::{Deployment, IllegalEvent, Stage, StageStatus, Target};
+use super::{Deployment, IllegalEvent, Set, Stage, StageStatus, Target};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::id::MigrationId;
 use crate::quarantine::{QuarantineChange, Quarantined};
@@ -29,7 +29,7 @@ impl Stage {
     /// Whether everything that the stage's rollback is about is gone.
     #[must_use]
     pub fn is_taken_back(&self) -> bool {
-        self.targets.iter().all(|target| self.left_to_take_back(target).next().is_none())
+        self.targets.that_are(Set::Affected).all(|target| self.left_to_take_back(target).next().is_none())
     }
 }
 

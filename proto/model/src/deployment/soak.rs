@@ -30,6 +30,12 @@ impl Deployment {
     /// All monitors of a stage that soaks.
     #[must_use]
     pub fn watched<'a>(&'a self, stage: &'a Stage) -> Vec<Watched<'a>> {
+        stage.targets.iter().flat_map(|target| self.watched_in(stage, target)).collect()
+    }
+
+    /// Those of one of its databases.
+    #[must_use]
+    pub fn watched_in<'a>(&'a self, stage: &'a Stage, target: &Target) -> Vec<Watched<'a>> {
         let StageStatus::Soaking { since, .. } = stage.status else { return Vec::new() };
         let same = |s: &Stage| s.spec.environment == stage.spec.environment;
         let Some((index, _)) = self.indexed_stages().find(|(_, s)| same(s)) else { return Vec::new() };
@@ -37,20 +43,18 @@ impl Deployment {
             evidence.get(name).cloned().unwrap_or_else(|| Evidence::new(since))
         };
         let mut all = Vec::new();
-        for target in &stage.targets {
-            let step = StepKey::target(index, &target.database, StepKind::Monitor);
-            for monitor in stage.own_monitors(&target.database) {
+        let step = StepKey::target(index, &target.database, StepKind::Monitor);
+        for monitor in stage.own_monitors(&target.database) {
+            let rhythm = monitor.rhythm();
+            let evidence = of(&target.evidence, rhythm.name);
+            all.push(Watched { step: step.clone(), rhythm, evidence });
+        }
+        for (migration, steps) in self.migrations_in(target) {
+            let step = StepKey::migration(index, &target.database, StepKind::Monitor, &steps.id);
+            for monitor in monitors(migration, steps) {
                 let rhythm = monitor.rhythm();
-                let evidence = of(&target.evidence, rhythm.name);
+                let evidence = of(&steps.evidence, rhythm.name);
                 all.push(Watched { step: step.clone(), rhythm, evidence });
-            }
-            for (migration, steps) in self.migrations_in(target) {
-                let step = StepKey::migration(index, &target.database, StepKind::Monitor, &steps.id);
-                for monitor in monitors(migration, steps) {
-                    let rhythm = monitor.rhythm();
-                    let evidence = of(&steps.evidence, rhythm.name);
-                    all.push(Watched { step: step.clone(), rhythm, evidence });
-                }
             }
         }
         all
@@ -60,7 +64,12 @@ impl Deployment {
     #[must_use]
     pub fn soak_end(&self, stage: &Stage) -> Option<Timestamp> {
         let StageStatus::Soaking { until, .. } = stage.status else { return None };
-        Some(until.checked_add(missed(&self.watched(stage))).unwrap_or(Timestamp::MAX))
+        let each = |t: &'_ Target| {
+            let of_migrations = t.migrations.iter().flat_map(|m| m.evidence.values());
+            t.evidence.values().chain(of_migrations).map(|e| e.missed).max()
+        };
+        let missed = stage.targets.iter().filter_map(each).max().unwrap_or_default();
+        Some(until.checked_add(missed).unwrap_or(Timestamp::MAX))
     }
 
     pub(super) fn take_evidence(
@@ -76,8 +85,9 @@ impl Deployment {
         };
         let stage = self.stage(key.stage).ok_or(IllegalEvent::NoStage(key.stage))?;
         let end = self.soak_end(stage).unwrap_or(Timestamp::MAX);
+        let target = stage.target(&key.database).ok_or_else(|| IllegalEvent::NoStep(key.clone()))?;
         let results: Vec<_> = self
-            .watched(stage)
+            .watched_in(stage, target)
             .into_iter()
             .filter(|watched| watched.step == *key)
             .filter_map(|mut watched| {
@@ -110,7 +120,7 @@ impl Deployment {
 impl Stage {
     /// The stage's own monitors that run with a database of it.
     pub fn own_monitors(&self, database: &DatabaseName) -> impl Iterator<Item = &StageMonitor> {
-        let place = self.targets.iter().position(|t| t.database == *database);
+        let place = self.targets.place(database);
         place.into_iter().flat_map(|place| self.spec.monitors_at(place))
     }
 }

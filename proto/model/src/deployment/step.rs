@@ -9,6 +9,9 @@ use crate::event::{Actor, Resolution};
 use crate::id::{AgentName, Attempt, Epoch, RunId};
 use crate::report::{Effect, ErrorClass, Outcome, StepError, StepReport};
 
+/// How often a step is tried in all when it fails for reasons that pass by themselves.
+pub const MOST_TRIES: u32 = 6;
+
 /// A step, through all its attempts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Step {
@@ -134,6 +137,12 @@ impl Step {
             }
             _ => None,
         }
+    }
+
+    /// Failed, or UNKNOWN, for good; not while another try is due.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.error().is_some() && (self.passing_failure().is_none() || self.tries >= MOST_TRIES)
     }
 
     pub(super) fn start(&mut self, attempt: Attempt, epoch: Epoch, agent: AgentName, at: Timestamp) {

@@ -151,6 +151,35 @@ impl Target {
             .flatten()
     }
 
+    /// Whether one of its steps is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running(StageIndex(0)).next().is_some()
+    }
+
+    /// Whether one of its migrations was begun.
+    #[must_use]
+    pub fn was_begun(&self) -> bool {
+        self.migrations.iter().any(|m| m.migrate.was_begun())
+    }
+
+    /// Whether it will not go on by itself, before its soak: it can't be planned, or a step failed for good.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let whole = [&self.inspect, &self.backup, &self.rehearse];
+        let each = self.migrations.iter().flat_map(|m| [&m.migrate, &m.verify]);
+        self.refused.is_some() || whole.into_iter().chain(each).any(Step::has_failed)
+    }
+
+    /// Whether all that people look at is there, and nothing behind it was begun or is under way.
+    pub(super) fn is_parked(&self) -> bool {
+        self.plan.is_some()
+            && self.rehearse.is_done()
+            && self.backup.error().is_none()
+            && !self.was_begun()
+            && !self.is_running()
+    }
+
     /// The migration just before that of a step.
     #[must_use]
     pub fn before(&self, key: &StepKey) -> Option<&MigrationSteps> {

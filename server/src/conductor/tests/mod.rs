@@ -52,7 +52,7 @@ impl Bench {
         let agent = FakeAgent::open(hears_from).await;
         let channel = agent.channel.clone();
         let registry = Registry::default();
-        let version = "1".into();
+        let (version, databases) = ("1".into(), databases.into());
         let link = AgentLink { agent: name, environment: staging, databases, version, queues: true, channel };
         let connected = registry.connect(link);
         let conductor = Conductor::start(store.clone(), registry.clone(), now).await.unwrap();

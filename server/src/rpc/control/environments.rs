@@ -35,11 +35,11 @@ impl Api {
         let environments = store.environments().await?.into_iter().map(|environment| {
             let databases = served.remove(&environment).unwrap_or_default();
             let databases = databases.into_iter().map(|(database, agent)| {
-                let reached = self.services.registry.agent_of(&environment, &database);
+                let reached = self.services.registry.reached(&environment, &database);
                 Database {
                     connected: reached.is_some(),
                     // Who serves it now, else who served it last.
-                    agent: name::write(reached.map_or(agent, |link| link.agent)),
+                    agent: name::write(reached.map_or(agent, |(agent, _)| agent)),
                     name: name::write(database),
                 }
             });

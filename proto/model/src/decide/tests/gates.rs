@@ -244,7 +244,8 @@ fn a_plan_that_changes_has_to_be_approved_again() {
 fn drift_that_came_meanwhile_voids_an_approval_too() {
     let mut simulation = waiting(|pipeline| pipeline.stages[1].checklist.clear());
     let before = simulation.deployment.plan_digest(PRODUCTION).unwrap();
-    let target = &mut simulation.deployment.stages[1].targets[0];
+    let targets = &mut simulation.deployment.stages[1].targets;
+    let target = targets.named_mut(&"main".parse().unwrap()).unwrap();
     let mut inspection = sample::inspection();
     inspection.drift = Some(Box::new(crate::drift::tests::drift()));
     let at = sample::at(60);
