@@ -117,7 +117,11 @@ impl Registry {
 
     /// The name of that agent, and whether it takes migrations behind others.
     #[must_use]
-    pub fn reached(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<(AgentName, bool)> {
+    pub fn reached(
+        &self,
+        environment: &EnvironmentName,
+        database: &DatabaseName,
+    ) -> Option<(AgentName, bool)> {
         self.links().newest(environment, database).map(|link| (link.agent.clone(), link.queues))
     }
 

@@ -82,7 +82,8 @@ pub(super) fn handle(next: &mut Next<'_>, index: StageIndex, stage: &Stage, prob
     if problem.unknown {
         return next.append(pause(problem.cause));
     }
-    let affected = stage.targets.that_are(Set::Affected).flat_map(|t| &t.migrations).filter(|m| m.has_effect());
+    let affected =
+        stage.targets.that_are(Set::Affected).flat_map(|t| &t.migrations).filter(|m| m.has_effect());
     match (stage.spec.on_failure, next.deployment.without_way_back(affected)) {
         (OnFailure::Pause, _) => next.append(pause(problem.cause)),
         (OnFailure::Rollback, Some(migration)) => {

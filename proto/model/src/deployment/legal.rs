@@ -267,8 +267,7 @@ impl Deployment {
         }
         let fits = match (&stage.status, outcome) {
             (StageStatus::Running { .. }, StageOutcome::Succeeded) => {
-                stage.targets.unfinished() == 0
-                    && (stage.spec.soak.is_zero() || !stage.applies_anything())
+                stage.targets.unfinished() == 0 && (stage.spec.soak.is_zero() || !stage.applies_anything())
             }
             (StageStatus::Soaking { .. }, StageOutcome::Succeeded) => {
                 let of_migrations = stage.targets.iter().flat_map(|t| &t.migrations).map(|m| &m.monitor);

@@ -18,8 +18,8 @@ pub(crate) use soak::missed;
 pub use soak::{Watched, holds, monitors};
 pub use step::{MOST_TRIES, StatementRun, Step, StepState};
 pub use target::{MigrationSteps, Target};
-pub use targets::Targets;
 pub(crate) use targets::Set;
+pub use targets::Targets;
 
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
@@ -160,7 +160,9 @@ impl Deployment {
     #[must_use]
     pub fn running_steps(&self) -> Vec<StepKey> {
         self.indexed_stages()
-            .flat_map(|(index, stage)| stage.targets.that_are(Set::Running).flat_map(move |t| t.running(index)))
+            .flat_map(|(index, stage)| {
+                stage.targets.that_are(Set::Running).flat_map(move |t| t.running(index))
+            })
             .collect()
     }
 
