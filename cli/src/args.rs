@@ -505,6 +505,11 @@ pub enum BackupCommand {
     },
     /// Read all of a backup back, where it lies, and decode it
     Verify(VerifyArgs),
+    /// Agree that a backup takes the place of the live database, where the environment needs approvals
+    Approve {
+        /// The backup's id, or the beginning of it
+        id: String,
+    },
     /// Bring a backup back: into a new database, or over the live one
     Restore(RestoreArgs),
 }

@@ -19,6 +19,13 @@ use crate::render::line::{Line, Tone};
 use follow::Ended;
 
 #[derive(Serialize)]
+struct Approved<'a> {
+    backup: &'a str,
+    have: u32,
+    need: u32,
+}
+
+#[derive(Serialize)]
 struct Shown<'a> {
     databases: &'a [DatabaseBackups],
 }
@@ -28,6 +35,7 @@ pub(crate) async fn run(context: &Context, command: BackupCommand) -> Result<Exi
         BackupCommand::List { environment, database } => list(context, environment, database).await,
         BackupCommand::Show { id } => show(context, &id).await,
         BackupCommand::Verify(args) => verify(context, &args).await,
+        BackupCommand::Approve { id } => approve(context, &id).await,
         BackupCommand::Restore(args) => restore(context, &args).await,
     }
 }
@@ -84,6 +92,25 @@ async fn verify(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
             Ok(Exit::Detached)
         }
     }
+}
+
+async fn approve(context: &Context, id: &str) -> Result<Exit, Failure> {
+    let mut control = context.control().await?;
+    let backup = find(&mut control, id).await?;
+    let request = v1::ApproveRestoreRequest {
+        environment: backup.environment.to_string(),
+        database: backup.database.to_string(),
+        backup: backup.id.to_string(),
+    };
+    let v1::ApproveRestoreResponse { have, need } = control.approve_restore(request).await?.into_inner();
+    let words = format!(
+        "{}/{} may be replaced with {} within an hour, by somebody else, once {have} of {need} approvals do: stopover \
+         backup restore {} --over-live",
+        backup.environment, backup.database, backup.id, backup.id
+    );
+    let approved = Approved { backup: backup.id.as_str(), have, need };
+    shown(context, &approved, &[Line::new().plain(words)])?;
+    Ok(Exit::Done)
 }
 
 async fn restore(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {

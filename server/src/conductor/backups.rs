@@ -14,6 +14,7 @@ use tonic::Streaming;
 
 use super::act::{Stay, checked, nonsense, refused};
 use super::plan::nobody_serves;
+use super::restore_approvals::Replacement;
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
 
@@ -97,7 +98,16 @@ impl Conductor {
         let id = DeploymentId::from_random(rand::random());
         let stay = match &target {
             RestoreTarget::NewDatabase { .. } => None,
-            RestoreTarget::Live { .. } => Some(Stay::begin(&self.shared, &environment, &id).await?),
+            RestoreTarget::Live { .. } => {
+                let stay = Stay::begin(&self.shared, &environment, &id).await?;
+                let of = Replacement {
+                    environment: environment.clone(),
+                    database: database.clone(),
+                    backup: backup.clone(),
+                };
+                self.shared.use_restore_approvals(&of, &by).await?;
+                Some(stay)
+            }
         };
         let epoch = self.shared.store.next_epoch().await?;
         let act = self.shared.act(&environment, &database, id.clone(), epoch);

@@ -1,10 +1,11 @@
 //! What can go wrong between an operator's request and the log.
 
 use stopover_lint::UnknownRule;
+use stopover_model::config::ConfigError;
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::digest::Digest;
 use stopover_model::follow_up::InvalidAcknowledgement;
-use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
+use stopover_model::id::{BackupId, DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::report::StepError;
 
 use crate::store::StoreError;
@@ -56,6 +57,24 @@ pub enum ConductError {
          {by} only {who} could; let another person deploy it, or add approvers to the pipeline: stopover pipeline apply"
     )]
     NobodyCouldApprove { environment: EnvironmentName, by: OperatorName, needed: u32, who: String },
+    #[error(
+        "nothing was restored: {environment} needs approvals, and replacing {database} with {backup} has {have} of {need}; {who} could approve it: \
+         stopover backup approve {backup}, then the same again within an hour"
+    )]
+    RestoreUnapproved {
+        environment: EnvironmentName,
+        database: DatabaseName,
+        backup: BackupId,
+        have: u32,
+        need: u32,
+        who: String,
+    },
+    #[error("no stage of a pipeline in {0} needs approvals: a restore there needs none either")]
+    NoRestoreApproval(EnvironmentName),
+    #[error(
+        "a stored pipeline can't be read, and may ask for approvals; correct it with `stopover pipeline apply`: {0}"
+    )]
+    StoredPipeline(Box<ConfigError>),
     #[error("the pipeline's [lint] can't be followed; correct it with `stopover pipeline apply`")]
     Rule(#[from] UnknownRule),
     #[error("no migration was given")]

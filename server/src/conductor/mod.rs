@@ -22,6 +22,7 @@ mod message;
 mod plan;
 mod projection;
 mod request;
+mod restore_approvals;
 mod rollback;
 mod saved;
 mod world;
@@ -46,6 +47,7 @@ pub use backups::{BackupAsked, BackupUpdates, Shelves};
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};
+pub use restore_approvals::Replacement;
 pub use rollback::StageRollbackPlan;
 pub use saved::{RestoreSaved, SavedIn};
 
@@ -53,6 +55,7 @@ use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;
 use crate::store::{Store, StoreError};
 use message::Message;
+use restore_approvals::RestoreApprovals;
 
 /// Before a deployment is taken up again after a fault of the server's own.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
@@ -131,6 +134,7 @@ struct Shared {
     actors: Mutex<BTreeMap<DeploymentId, mpsc::Sender<Message>>>,
     acts: act::Acts,
     linted: lint::Lately,
+    restores: RestoreApprovals,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -147,6 +151,7 @@ impl Conductor {
                 actors: Mutex::default(),
                 acts: act::Acts::default(),
                 linted: lint::Lately::default(),
+                restores: RestoreApprovals::default(),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),

@@ -179,7 +179,9 @@ fn conduct_code(error: &ConductError) -> (Code, &'static str) {
         ConductError::Linted(_) => (Code::FailedPrecondition, "refused_by_lint"),
         ConductError::Quarantined(_) => (Code::FailedPrecondition, "quarantined"),
         ConductError::NotLast(_) => (Code::FailedPrecondition, "not_last"),
-        ConductError::Rule(_) => (Code::FailedPrecondition, "bad_pipeline"),
+        ConductError::Rule(_) | ConductError::StoredPipeline(_) => (Code::FailedPrecondition, "bad_pipeline"),
+        ConductError::RestoreUnapproved { .. } => (Code::FailedPrecondition, "restore_unapproved"),
+        ConductError::NoRestoreApproval(_) => (Code::FailedPrecondition, "no_approval_needed"),
         ConductError::NobodyCouldApprove { .. } => (Code::FailedPrecondition, "nobody_could_approve"),
         ConductError::NoFollowUp { .. } => (Code::NotFound, "no_follow_up"),
         ConductError::Acknowledgement(InvalidAcknowledgement::NoReason) => {

@@ -6,6 +6,7 @@ mod calls;
 mod in_turn;
 mod lint;
 mod requests;
+mod restores;
 mod rollback;
 
 use std::pin::Pin;

@@ -10,7 +10,8 @@ use stopover_proto::v1::list_environment_backups_response::{DatabaseBackups, dat
 use tonic::Status;
 
 use super::Api;
-use crate::conductor::{BackupAsked, BackupUpdates};
+use crate::conductor::{BackupAsked, BackupUpdates, Replacement};
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 
 pub(super) type Updates = BoxStream<'static, Result<v1::BackupUpdate, Status>>;
@@ -49,6 +50,21 @@ impl Api {
             file_key: request.file_key,
         };
         Ok(sent(self.services.conductor.verify_backup(asked, request.restore).await?))
+    }
+
+    /// A person agrees that a backup takes the place of the live database.
+    pub(super) async fn approve_restore(
+        &self,
+        by: Operator,
+        request: v1::ApproveRestoreRequest,
+    ) -> Result<v1::ApproveRestoreResponse, RpcError> {
+        let of = Replacement {
+            environment: self.existing_environment(&request.environment).await?,
+            database: name::read(request.database, "database")?,
+            backup: name::read(request.backup, "backup")?,
+        };
+        let (have, need) = self.services.conductor.approve_restore(of, by.name, by.groups).await?;
+        Ok(v1::ApproveRestoreResponse { have, need })
     }
 
     pub(super) async fn restore_stored(

@@ -1,6 +1,8 @@
 //! Deploy, and what deployments there are.
 
-use stopover_model::event::{DeploymentKind, Event, Record};
+use stopover_model::deployment::Deployment;
+use stopover_model::digest::Digest;
+use stopover_model::event::{DeploymentKind, Event, Record, Waiting};
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
@@ -71,14 +73,19 @@ impl Api {
 
     pub(super) async fn whole_log(&self, deployment: &str) -> Result<v1::GetDeploymentResponse, RpcError> {
         let id = self.deployment_named(deployment).await?;
-        let mut records = Vec::new();
+        let mut log = Vec::new();
         let mut after = Seq::ZERO;
         loop {
             let page = self.services.store.records(&id, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(v1::GetDeploymentResponse { records }) };
+            let Some(last) = page.last() else { break };
             after = last.seq;
-            records.extend(page.into_iter().map(v1::Record::from));
+            log.extend(page);
         }
+        // What makes no sense here may make sense to the one who asks: it is shown in any case.
+        let state = Deployment::fold(&log).ok().flatten();
+        let plan_digest = state.as_ref().and_then(waiting_plan);
+        let records = log.into_iter().map(v1::Record::from).collect();
+        Ok(v1::GetDeploymentResponse { records, plan_digest: optional_digest::write(plan_digest) })
     }
 
     pub(super) async fn newest_deployments(
@@ -111,6 +118,14 @@ impl Api {
             _ => Err(ConductError::NoDeployment(id.to_string()).into()),
         }
     }
+}
+
+/// Of the stage that waits for its gates.
+fn waiting_plan(deployment: &Deployment) -> Option<Digest> {
+    let Some(Waiting::Gates { environment, .. }) = &deployment.waiting else { return None };
+    let mut stages = deployment.indexed_stages();
+    let (index, _) = stages.find(|(_, stage)| stage.spec.environment == *environment)?;
+    deployment.plan_digest(index)
 }
 
 fn request_id(text: &str) -> Result<Uuid, InvalidWire> {

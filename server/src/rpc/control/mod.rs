@@ -163,6 +163,14 @@ impl Control for Api {
         answer(self.tick(by, request.into_inner()).await)
     }
 
+    async fn approve_restore(
+        &self,
+        request: Request<v1::ApproveRestoreRequest>,
+    ) -> Answer<v1::ApproveRestoreResponse> {
+        let by = Operator::whole(&request)?;
+        answer(self.approve_restore(by, request.into_inner()).await)
+    }
+
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
