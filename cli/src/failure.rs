@@ -94,9 +94,7 @@ impl Failure {
         let message =
             if status.message().is_empty() { status.code().description() } else { status.message() };
         match status.code() {
-            Code::InvalidArgument | Code::NotFound | Code::OutOfRange | Code::PermissionDenied => {
-                Self::usage(message)
-            }
+            Code::InvalidArgument | Code::NotFound | Code::OutOfRange => Self::usage(message),
             Code::Unauthenticated => Self::usage(message).with_hint(
                 "check the token: --token-file, $STOPOVER_TOKEN or token_file in the configuration",
             ),

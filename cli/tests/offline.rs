@@ -261,8 +261,12 @@ fn what_is_wrong_with_a_pipeline_is_said_without_any_server() {
     .unwrap();
     let ran = home.run(&["pipeline", "apply", "p.toml"]);
     assert_eq!(ran.code, 2);
-    insta::assert_snapshot!(ran.stderr, @r#"
-    error: p.toml:4:1: unknown field `saok`, expected one of `environment`, `databases`, `soak`, `backup`, `on_failure`, `lock_timeout`, `lock_retry_for`, `concurrent_lock_timeout`, `oldest_transaction`, `show_queries`, `backfill`, `lint`, `drift`, `drift_ignore`, `sample`, `rehearse`, `allow_cluster_effects`, `save`, `save_within`, `saved_for`, `approvals`, `approvers`, `monitor`, `window`, `freeze`, `timezone`, `hook`, `checklist`
+    // Which keys there are is no matter here.
+    let (said, keys) = ran.stderr.split_once(", expected one of ").unwrap();
+    let (keys, way_out) = keys.split_once('\n').unwrap();
+    assert!(keys.starts_with("`environment`, `databases`, `soak`"), "{keys}");
+    insta::assert_snapshot!(format!("{said}\n{way_out}"), @r#"
+    error: p.toml:4:1: unknown field `saok`
     4 | saok = "1h"
       | ^
     hint: did you mean `soak`?

@@ -227,4 +227,41 @@ mod tests {
         staging-1  staging      never connected        app        0.1.0    in 23h 58m
         "#);
     }
+
+    #[test]
+    fn tokens_say_until_when_they_are_good() {
+        let token = |id: &str, operator: &str, admin| TokenRow {
+            id: id.parse().unwrap(),
+            operator: operator.parse().unwrap(),
+            groups: vec!["dba".parse().unwrap()],
+            admin,
+            created_at: at(0),
+            created_by: (!admin).then(|| "admin".parse().unwrap()),
+            expires_at: (!admin).then(|| at(190)),
+            revoked_at: None,
+            revoked_by: None,
+        };
+        let ended = TokenRow { expires_at: Some(at(90)), ..token("0000000002", "ben", false) };
+        let revoked = TokenRow {
+            revoked_at: Some(at(40)),
+            revoked_by: Some("admin".parse().unwrap()),
+            ..token("0000000003", "ben", false)
+        };
+        let rows = [token("0000000000", "admin", true), token("0000000001", "anna", false), ended, revoked];
+        let shown = tokens(&rows, view());
+        let states: Vec<_> = shown
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().skip(4).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            states,
+            [
+                "the server never ends",
+                "admin ends in 1m 30s",
+                "admin ended 10 s ago",
+                "admin revoked 1m 00s ago, by admin"
+            ]
+        );
+    }
 }

@@ -12,7 +12,7 @@ use stopover_model::impact::{
     FiringTrigger, LockMode, LockTaken, ScriptImpact, StatementImpact, Work, WorkKind,
 };
 use stopover_model::migration::Migration;
-use stopover_model::pipeline::{BackupLevel, DriftSettings, OutOfOrder, Pipeline};
+use stopover_model::pipeline::{ApprovalSettings, BackupLevel, DriftSettings, OutOfOrder, Pipeline};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     BackupReport, CheckResult, Inspection, LogLine, MigrateReport, Outcome, StepReport, TableInspection,
@@ -98,6 +98,16 @@ impl Story {
     pub(crate) fn rehearsing() -> Self {
         let mut pipeline = pipeline();
         pipeline.stages[1].rehearse = true;
+        Self::of(pipeline)
+    }
+
+    /// The same, where production needs two approvals, and has a checklist.
+    pub(crate) fn gated() -> Self {
+        let mut pipeline = pipeline();
+        let production = &mut pipeline.stages[1];
+        let approvers = ["group:dba", "anna"].map(|name| name.parse().unwrap()).into();
+        production.approvals = ApprovalSettings { needed: 2, approvers };
+        production.checklist = vec!["Team notified".into(), "It's \"quiet\"".into()];
         Self::of(pipeline)
     }
 

@@ -2,7 +2,7 @@
 
 use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
 use stopover_model::duration::human;
-use stopover_model::event::{DeploymentKind, StageIndex, StageOutcome, StepKey, StepKind};
+use stopover_model::event::{DeploymentKind, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use stopover_model::report::StepReport;
 
 use super::line::{Line, Tone};
@@ -87,6 +87,9 @@ pub fn stage_row(deployment: &Deployment, stage: &Stage, view: View) -> Line {
         StageStatus::Running { .. } | StageStatus::Soaking { .. } if deployment.paused.is_some() => {
             (Tone::Warn, "▸", "held for a person".to_owned())
         }
+        StageStatus::Running { .. } if is_at_its_gates(deployment, stage) => {
+            (Tone::Warn, "▸", "waits at its gates".to_owned())
+        }
         StageStatus::Running { .. } => (Tone::Busy, "▸", "running".to_owned()),
         StageStatus::Soaking { .. } => (Tone::Busy, "▸", "under observation".to_owned()),
         StageStatus::RollingBack { .. } => {
@@ -117,6 +120,10 @@ pub fn stage_row(deployment: &Deployment, stage: &Stage, view: View) -> Line {
     };
     let left = Line::of(tone, mark).plain(" ").strong(stage.spec.environment.as_str()).plain("  ");
     left.with(tone, word).and_right(right, view.width)
+}
+
+fn is_at_its_gates(deployment: &Deployment, stage: &Stage) -> bool {
+    matches!(&deployment.waiting, Some(Waiting::Gates { environment, .. }) if *environment == stage.spec.environment)
 }
 
 /// The migration that stays, where not all of the stage is taken back.

@@ -113,7 +113,12 @@ fn person_advice(deployment: &Deployment) -> Vec<String> {
         ];
     }
     let failed = any_step(deployment, |s| s.error().is_some());
-    let word = if failed { "tries again, with the same files" } else { "goes on" };
+    let rejected = deployment.stages.iter().any(|stage| stage.gates.rejection.is_some());
+    let word = match (failed, rejected) {
+        (true, _) => "tries again, with the same files",
+        (false, true) => "goes on, and asks for approvals anew",
+        (false, false) => "goes on",
+    };
     let mut advice = vec![format!("stopover resume {id} {word}")];
     let stage = deployment.last_stage_with_effects().and_then(|index| deployment.stage(index));
     advice.extend(stage.into_iter().flat_map(|stage| way_back::when(deployment, stage)));

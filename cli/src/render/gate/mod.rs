@@ -6,6 +6,9 @@ mod hook;
 pub mod told;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use stopover_model::deployment::{Deployment, Stage};
 use stopover_model::gate::GateWait;
 use stopover_model::id::EnvironmentName;
@@ -55,7 +58,21 @@ pub fn lines(
         let mut lines = Line::of(Tone::Warn, "  · ").plain(what).wrapped(view.width, 4);
         for way in ways {
             let who = who.take().map(|who| format!("{who}: ")).unwrap_or_default();
-            lines.extend(Line::of(Tone::Busy, "    → ").plain(who).plain(way).wrapped(view.width, 6));
+            let arrow = Line::of(Tone::Busy, "    → ");
+            let whole = arrow.clone().plain(&who).plain(&way);
+            if whole.width() <= view.width {
+                lines.push(whole);
+                continue;
+            }
+            // A command is to be copied in one piece.
+            lines.extend(arrow.plain(who.trim_end()).wrapped(view.width, 6));
+            lines.extend(
+                Line::new()
+                    .plain(way)
+                    .wrapped(view.width.saturating_sub(6), 2)
+                    .into_iter()
+                    .map(|l| l.indented(6)),
+            );
         }
         lines
     };

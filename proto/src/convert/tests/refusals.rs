@@ -186,6 +186,18 @@ fn a_pipeline_that_no_file_could_hold() {
     let glob =
         |wire: &mut v1::Pipeline| wire.stages[0].drift.as_mut().unwrap().ignore.push("public.[".into());
     assert_eq!(refused_field::<Pipeline, _>(good(), glob), "stages[0].drift.ignore[1]");
+    let nobody = |wire: &mut v1::Pipeline| wire.stages[1].approvals.as_mut().unwrap().approvers.truncate(1);
+    let (field, why) = refusal::<Pipeline, _>(good(), nobody);
+    assert!(
+        field == "stages[1].approvals" && why.starts_with("approvals = 2 needs as many"),
+        "{field}: {why}"
+    );
+    let group = |wire: &mut v1::Pipeline| {
+        wire.stages[1].approvals.as_mut().unwrap().approvers.push("group:DBA".into());
+    };
+    assert_eq!(refused_field::<Pipeline, _>(good(), group), "stages[1].approvals.approvers[2]");
+    let empty = |wire: &mut v1::Pipeline| wire.stages[1].checklist.push(" ".into());
+    assert_eq!(refused_field::<Pipeline, _>(good(), empty), "stages[1].checklist[1]");
 }
 
 #[test]
