@@ -51,7 +51,7 @@ async fn a_pipeline_with_a_typo_or_an_unsupported_gate_is_not_stored() {
     let stack = Stack::start().await;
     for (text, wanted) in [
         ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsaok = \"1h\"\n", "did you mean `soak`?"),
-        ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nfreeze = []\n", "not supported yet"),
+        ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nhook = []\n", "not supported yet"),
     ] {
         let file = stack.directory().join("p.toml");
         fs::write(&file, text).unwrap();
