@@ -1,5 +1,7 @@
 //! The command line: what can be asked, and with which options.
 
+mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::history::Tool;
-use stopover_model::id::{
-    DatabaseName, EnvironmentName, GroupName, MigrationId, OperatorName, PipelineName, SavedId, TokenId,
-};
+use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName, SavedId};
 use stopover_model::layout::Layout;
+
+pub use people::{CreateTokenArgs, GoodFor, TokenCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -626,48 +628,6 @@ pub enum AgentCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Make a token, which is shown once; for administrators
-    Create(CreateTokenArgs),
-    /// List tokens, by the names of those who hold them
-    List,
-    /// Make a token useless at once; for administrators
-    Revoke {
-        /// As `stopover token list` shows it
-        id: TokenId,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct CreateTokenArgs {
-    /// Whose it is: a person's name, or a program's; whoever holds several is one person
-    pub name: OperatorName,
-    /// A group that a pipeline's `approvers` may name; may be given several times
-    #[arg(long, value_name = "GROUP")]
-    pub group: Vec<GroupName>,
-    /// How long it is good, such as 90d; or never
-    #[arg(long, default_value = "90d", value_name = "TIME", value_parser = good_for)]
-    pub expires: GoodFor,
-    /// It may make and revoke tokens
-    #[arg(long)]
-    pub admin: bool,
-}
-
-/// How long a token is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GoodFor {
-    Ever,
-    Time(Duration),
-}
-
-fn good_for(text: &str) -> Result<GoodFor, String> {
-    if text == "never" {
-        return Ok(GoodFor::Ever);
-    }
-    duration(text).map(GoodFor::Time).map_err(|why| format!("{why}; or write never"))
-}
-
-#[derive(Debug, Subcommand)]
 pub enum PipelineCommand {
     /// Store a pipeline under its name
     Apply { file: PathBuf },
@@ -761,9 +721,11 @@ mod tests {
             ("stopover reject x", ErrorKind::MissingRequiredArgument),
             ("stopover reject x --reason=", ErrorKind::InvalidValue),
             ("stopover tick x", ErrorKind::MissingRequiredArgument),
-            ("stopover token create Anna", ErrorKind::ValueValidation),
-            ("stopover token create anna --expires 0s", ErrorKind::ValueValidation),
+            ("stopover token create Anna --admin", ErrorKind::ValueValidation),
+            ("stopover token create anna --admin --expires 0s", ErrorKind::ValueValidation),
             ("stopover token create anna --group group:dba", ErrorKind::ValueValidation),
+            ("stopover token create anna --role operator", ErrorKind::ValueValidation),
+            ("stopover token create anna", ErrorKind::MissingRequiredArgument),
             ("stopover resolve x", ErrorKind::MissingRequiredArgument),
             ("stopover resolve x --applied --not-applied", ErrorKind::ArgumentConflict),
             ("stopover environment create Production", ErrorKind::ValueValidation),

@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use serde::Deserialize;
 use stopover_model::config::{self, ConfigError};
+use stopover_model::id::{GroupName, InvalidId};
+use stopover_model::role::{Grant, InvalidGrant, Role, Scope};
+
+use crate::people::GroupRoles;
 
 /// The store's file in the data directory, where no other store is named.
 const STORE_FILE: &str = "stopover.db";
@@ -49,6 +53,8 @@ pub struct Config {
     pub store: StorePlace,
     pub reflection: bool,
     pub log_format: LogFormat,
+    /// What groups may do.
+    pub roles: GroupRoles,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +98,17 @@ struct Raw {
     reflection: bool,
     #[serde(default)]
     log_format: LogFormat,
+    #[serde(default)]
+    role: Vec<RawRole>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRole {
+    group: toml::Spanned<String>,
+    role: toml::Spanned<String>,
+    /// Without it: all.
+    environments: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
 }
 
 impl Config {
@@ -150,8 +167,38 @@ impl Config {
             data_dir,
             reflection: raw.reflection,
             log_format: raw.log_format,
+            roles: group_roles(raw.role, &at)?,
         })
     }
+}
+
+fn group_roles(
+    raw: Vec<RawRole>,
+    at: &impl Fn(std::ops::Range<usize>, &str) -> ConfigError,
+) -> Result<GroupRoles, ConfigError> {
+    let mut roles = Vec::new();
+    for RawRole { group, role, environments } in raw {
+        let in_place =
+            |text: &toml::Spanned<String>, why: &dyn std::fmt::Display| at(text.span(), &why.to_string());
+        let name: GroupName = group.get_ref().parse().map_err(|why: InvalidId| in_place(&group, &why))?;
+        let role: Role = role.get_ref().parse().map_err(|why: InvalidGrant| in_place(&role, &why))?;
+        let Some(environments) = environments else {
+            roles.push((name, Grant { role, scope: Scope::Everywhere }));
+            continue;
+        };
+        if environments.get_ref().is_empty() {
+            return Err(at(
+                environments.span(),
+                "the role counts nowhere: name environments, or leave this out for all",
+            ));
+        }
+        for environment in environments.get_ref() {
+            let scope =
+                environment.get_ref().parse().map_err(|why: InvalidGrant| in_place(environment, &why))?;
+            roles.push((name.clone(), Grant { role, scope }));
+        }
+    }
+    Ok(GroupRoles::new(roles))
 }
 
 fn has_known_scheme(url: &str) -> bool {
@@ -243,6 +290,15 @@ mod tests {
             ("names = []", "/server.toml:1:9: the server needs a name"),
             ("store = \"mysql://x\"", "/server.toml:1:9: write it as \"postgres://"),
             ("log_format = \"xml\"", "unknown variant `xml`"),
+            ("[[role]]\ngroup = \"dba\"\nrole = \"owner\"", "/server.toml:3:8: `owner` is no role"),
+            (
+                "[[role]]\ngroup = \"dba\"\nrole = \"viewer\"\nenvironments = []",
+                "/server.toml:4:16: the role counts nowhere",
+            ),
+            (
+                "[[role]]\ngroup = \"dba\"\nrole = \"viewer\"\nenvironments = [\"No\"]",
+                "/server.toml:4:17: `No` is not the name of an environment",
+            ),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(expected), "{text} gave {error}");

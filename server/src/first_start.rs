@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use stopover_model::id::InvalidId;
+use stopover_model::role::{Grants, Role};
 use stopover_proto::token::OperatorToken;
 
 use crate::data_dir::{DataDirError, write_private};
@@ -65,7 +66,7 @@ pub async fn make_first_operator(
         operator: &operator,
         hash: &hash,
         groups: &[],
-        admin: true,
+        roles: &Grants::everywhere(Role::Admin),
         created_by: None,
         at: now,
         expires_at: None,
@@ -117,7 +118,7 @@ mod tests {
         let token = text.split("STOPOVER_TOKEN=").nth(1).unwrap().lines().next().unwrap();
         let token: OperatorToken = token.parse().unwrap();
         let stored = store.operator_token(&token.hash()).await.unwrap().unwrap();
-        assert!(stored.operator.as_str() == "admin" && stored.admin, "{stored:?}");
+        assert!(stored.operator.as_str() == "admin" && stored.roles.is_admin(), "{stored:?}");
 
         let mut again = Vec::new();
         let file = dir.path().join("token");

@@ -14,6 +14,7 @@ pub mod data_dir;
 pub mod first_start;
 pub mod hub;
 pub mod listener;
+pub mod people;
 pub mod registry;
 pub mod rpc;
 pub mod store;

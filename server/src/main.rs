@@ -73,6 +73,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         authority,
         registry,
         conductor: conductor.clone(),
+        roles: Arc::new(config.roles.clone()),
         clock: now,
         stopping: stopping.clone(),
         stopped: stopped.clone(),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use stopover_model::id::{GroupName, OperatorName, TokenId};
+use stopover_model::role::{Grant, Grants, InvalidGrant};
 use stopover_proto::convert::{InvalidWire, field};
 use stopover_proto::v1;
 
@@ -11,6 +12,7 @@ pub struct TokenRow {
     pub id: TokenId,
     pub operator: OperatorName,
     pub groups: Vec<GroupName>,
+    pub roles: Grants,
     pub admin: bool,
     pub created_at: Timestamp,
     /// None: the server, at its first start.
@@ -28,6 +30,7 @@ impl TryFrom<v1::Token> for TokenRow {
             id: field::name::read(wire.id, "id")?,
             operator: field::name::read(wire.operator, "operator")?,
             groups: field::names::read(wire.groups, "groups")?,
+            roles: roles(&wire.roles)?,
             admin: wire.admin,
             created_at: field::timestamp::read(wire.created_at, "created_at")?,
             created_by: field::optional_name::read(wire.created_by, "created_by")?,
@@ -36,4 +39,14 @@ impl TryFrom<v1::Token> for TokenRow {
             revoked_by: field::optional_name::read(wire.revoked_by, "revoked_by")?,
         })
     }
+}
+
+pub(super) fn roles(texts: &[String]) -> Result<Grants, InvalidWire> {
+    let mut roles = Grants::default();
+    for text in texts {
+        let grant: Grant =
+            text.parse().map_err(|why: InvalidGrant| InvalidWire::new("roles", why.to_string()))?;
+        roles.add(grant);
+    }
+    Ok(roles)
 }

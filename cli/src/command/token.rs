@@ -52,6 +52,7 @@ async fn create(context: &Context, args: &CreateTokenArgs) -> Result<(), Failure
         operator: args.name.to_string(),
         groups: field::names::write(args.group.clone()),
         admin: args.admin,
+        roles: args.role.iter().map(ToString::to_string).collect(),
         good_for: match args.expires {
             GoodFor::Ever => None,
             GoodFor::Time(time) => field::duration::write(time),
@@ -69,7 +70,8 @@ async fn create(context: &Context, args: &CreateTokenArgs) -> Result<(), Failure
         || "it never ends".to_owned(),
         |at| format!("it ends {}", relative(at, output.view().now)),
     );
-    let words = format!("for {}, and shown only now; {ends}. On their machine:", row.operator);
+    let words =
+        format!("for {} ({}), and shown only now; {ends}. On their machine:", row.operator, row.roles);
     output.note(&Line::new().plain(words));
     output.note(&Line::new().plain(format!("  export STOPOVER_SERVER={}", context.server()?)));
     output.note(&Line::new().plain("  export STOPOVER_TOKEN=..."));

@@ -233,8 +233,8 @@ impl<'a> Stack<'a> {
         let request = v1::CreateTokenRequest {
             operator: name.to_owned(),
             groups: vec![group.to_owned()],
-            admin: false,
-            good_for: None,
+            roles: vec!["approver@*".to_owned()],
+            ..v1::CreateTokenRequest::default()
         };
         let token = control.create_token(request).await?.into_inner().token;
         let file = format!("{name}-token");

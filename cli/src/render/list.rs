@@ -109,13 +109,13 @@ pub fn tokens(rows: &[TokenRow], view: View) -> String {
         [
             row.id.to_string(),
             row.operator.to_string(),
+            if row.roles.is_empty() { "-".to_owned() } else { row.roles.to_string() },
             if groups.is_empty() { "-".to_owned() } else { groups.join(", ") },
-            if row.admin { "yes" } else { "-" }.to_owned(),
             row.created_by.as_ref().map_or_else(|| "the server".to_owned(), ToString::to_string),
             state,
         ]
     });
-    table(["ID", "NAME", "GROUPS", "ADMIN", "MADE BY", "STATE"], cells, view)
+    table(["ID", "NAME", "ROLES", "GROUPS", "MADE BY", "STATE"], cells, view)
 }
 
 /// Aligned columns within the view's width; every cell is escaped.

@@ -30,6 +30,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod quarantine;
 pub mod report;
+pub mod role;
 pub mod rollback;
 pub mod saved;
 pub mod sql;

@@ -47,6 +47,7 @@ pub use backups::{BackupAsked, BackupUpdates, Shelves};
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};
+pub use request::{next_stage, stage_with};
 pub use restore_approvals::Replacement;
 pub use rollback::StageRollbackPlan;
 pub use saved::{RestoreSaved, SavedIn};

@@ -54,14 +54,17 @@ pub(super) fn event_of(
 }
 
 /// The stage that people mean when they name none: the open one, or the one that comes next.
-fn next_stage(deployment: &Deployment) -> StageIndex {
+#[must_use]
+pub fn next_stage(deployment: &Deployment) -> StageIndex {
     let ended = |stage: &Stage| matches!(stage.status, StageStatus::Ended { .. });
     let mut stages = deployment.indexed_stages();
     let next = stages.find(|(_, stage)| !ended(stage)).map(|(index, _)| index);
     next.or_else(|| deployment.indexed_stages().next_back().map(|(index, _)| index)).unwrap_or(StageIndex(0))
 }
 
-fn stage_with(deployment: &Deployment, item: &str) -> StageIndex {
+/// The first stage that goes on in which this item is not ticked, else the next one.
+#[must_use]
+pub fn stage_with(deployment: &Deployment, item: &str) -> StageIndex {
     let goes_on = |stage: &Stage| !matches!(stage.status, StageStatus::Ended { .. });
     let open =
         |stage: &Stage| find_item(&stage.spec, item).is_ok_and(|i| !stage.gates.ticked.contains_key(i));

@@ -1,24 +1,36 @@
 //! Who an operator is: the holder of the bearer token that each call carries.
 //!
-//! It wraps a whole service, so that no method can be forgotten.
+//! It wraps a whole service, so that no method can be forgotten, and looks whether the holder has the role that the method
+//! needs, somewhere.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use jiff::Timestamp;
-use stopover_model::id::{GroupName, OperatorName};
-use stopover_proto::token::OperatorToken;
+use stopover_model::id::{EnvironmentName, GroupName, OperatorName};
+use stopover_model::role::Grants;
+use stopover_proto::token::{OperatorToken, TokenHash};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
+use super::Services;
+use super::access::Where;
+use super::methods::{self, Method};
 use super::status::RpcError;
 use crate::conductor::Clock;
-use crate::store::Store;
+use crate::people::GroupRoles;
+use crate::store::{Store, TokenRow};
+
+/// How soon an open watch ends after its token has, at most, whichever server it was revoked on.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Found in the extensions of each request that got through.
 #[derive(Debug, Clone)]
@@ -27,26 +39,39 @@ pub(super) struct Operator {
     pub(super) name: OperatorName,
     /// Of the token that was used.
     pub(super) groups: Vec<GroupName>,
-    admin: bool,
+    /// What the token and the groups let them do.
+    pub(super) grants: Grants,
+    /// What they call.
+    pub(super) method: &'static Method,
+    pub(super) token: TokenHash,
 }
 
 impl Operator {
-    pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<OperatorName, RpcError> {
-        Self::whole(request).map(|operator| operator.name)
-    }
-
-    /// With what their token lets them do.
-    pub(super) fn whole<T>(request: &tonic::Request<T>) -> Result<Self, RpcError> {
+    pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, RpcError> {
         request.extensions().get::<Self>().cloned().ok_or(RpcError::NoToken)
     }
 
-    /// The name, where the token is an administrator's.
-    pub(super) fn admin<T>(
-        request: &tonic::Request<T>,
-        wish: &'static str,
-    ) -> Result<OperatorName, RpcError> {
-        let operator = Self::whole(request)?;
-        if operator.admin { Ok(operator.name) } else { Err(RpcError::NotAdmin { by: operator.name, wish }) }
+    /// Whether they may see what is in an environment.
+    pub(super) fn sees(&self, environment: &EnvironmentName) -> bool {
+        self.grants.role_in(environment).is_some()
+    }
+
+    /// Ends when the token is not good any more, with why.
+    pub(super) async fn gone(self, store: Store, clock: Clock) -> RpcError {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            match found(&store, clock(), &self.token).await {
+                Ok(_) => {}
+                // A store that fails for a moment is no reason to send watchers away.
+                Err(RpcError::Store(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not check a watcher's token"
+                    );
+                }
+                Err(gone) => return gone,
+            }
+        }
     }
 }
 
@@ -55,12 +80,14 @@ impl Operator {
 pub(super) struct Authenticated<S> {
     inner: S,
     store: Store,
+    roles: Arc<GroupRoles>,
     clock: Clock,
 }
 
 impl<S> Authenticated<S> {
-    pub(super) fn new(inner: S, store: Store, clock: Clock) -> Self {
-        Self { inner, store, clock }
+    pub(super) fn new(inner: S, services: &Services) -> Self {
+        let (store, roles) = (services.store.clone(), Arc::clone(&services.roles));
+        Self { inner, store, roles, clock: services.clock }
     }
 }
 
@@ -77,16 +104,17 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         // The one that was asked whether it is ready has to take the call.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let (store, now) = (self.store.clone(), (self.clock)());
+        let (store, roles, clock) = (self.store.clone(), Arc::clone(&self.roles), self.clock);
         Box::pin(async move {
-            match operator(&store, now, request.headers()).await {
+            let (mut head, body) = request.into_parts();
+            match admitted(&store, &roles, clock, &head).await {
                 Ok(operator) => {
-                    request.extensions_mut().insert(operator);
-                    inner.call(request).await
+                    head.extensions.insert(operator);
+                    inner.call(Request::from_parts(head, body)).await
                 }
                 Err(error) => Ok(Status::from(error).into_http()),
             }
@@ -98,18 +126,39 @@ impl<S: NamedService> NamedService for Authenticated<S> {
     const NAME: &'static str = S::NAME;
 }
 
-/// Tokens are looked up by their hash: how long it takes tells nothing about a secret.
-async fn operator(store: &Store, now: Timestamp, headers: &HeaderMap) -> Result<Operator, RpcError> {
+/// Whoever may call the method somewhere; whether that is where they want it, the method says.
+async fn admitted(
+    store: &Store,
+    roles: &GroupRoles,
+    clock: Clock,
+    request: &Parts,
+) -> Result<Operator, RpcError> {
+    let token = token_of(&request.headers)?.hash();
+    let found = found(store, clock(), &token).await?;
+    let path = request.uri.path();
+    let method = methods::of_path(path).ok_or_else(|| RpcError::NoMethod(path.to_owned()))?;
+    let mut grants = found.roles;
+    grants.extend(roles.of(&found.groups).iter());
+    let operator = Operator { name: found.operator, groups: found.groups, grants, method, token };
+    operator.may(store, clock, &Where::Anywhere).await?;
+    Ok(operator)
+}
+
+fn token_of(headers: &HeaderMap) -> Result<OperatorToken, RpcError> {
     let header = headers.get(AUTHORIZATION).ok_or(RpcError::NoToken)?;
     let token = header.to_str().ok().and_then(bearer).ok_or(RpcError::BadToken)?;
-    let token: OperatorToken = token.parse().map_err(|_| RpcError::BadToken)?;
-    let found = store.operator_token(&token.hash()).await?.ok_or(RpcError::BadToken)?;
+    token.parse().map_err(|_| RpcError::BadToken)
+}
+
+/// Tokens are looked up by their hash: how long it takes tells nothing about a secret.
+async fn found(store: &Store, now: Timestamp, token: &TokenHash) -> Result<TokenRow, RpcError> {
+    let found = store.operator_token(token).await?.ok_or(RpcError::BadToken)?;
     if let Some(at) = found.revoked_at {
         return Err(RpcError::TokenRevoked { id: found.id, at });
     }
     match found.expires_at {
         Some(at) if at <= now => Err(RpcError::TokenEnded { id: found.id, operator: found.operator, at }),
-        _ => Ok(Operator { name: found.operator, groups: found.groups, admin: found.admin }),
+        _ => Ok(found),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Nothing is decided here: requests go to the conductor and to the store.
 
+mod access;
 mod auth;
 mod control;
 mod enrolment;
 mod limit;
+mod methods;
 mod status;
 mod tunnel;
 
@@ -23,6 +25,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::authority::Authority;
 use crate::conductor::{Clock, Conductor};
+use crate::people::GroupRoles;
 use crate::registry::Registry;
 use crate::store::Store;
 use auth::Authenticated;
@@ -38,6 +41,8 @@ pub struct Services {
     pub authority: Arc<Authority>,
     pub registry: Registry,
     pub conductor: Conductor,
+    /// What groups may do.
+    pub roles: Arc<GroupRoles>,
     pub clock: Clock,
     /// Fires when the server begins to stop: watchers are sent away.
     pub stopping: CancellationToken,
@@ -67,8 +72,7 @@ pub async fn routes(
     reflection: bool,
 ) -> Result<(Routes, Health), tonic_reflection::server::Error> {
     let control = ControlServer::new(Api::new(services.clone())).max_decoding_message_size(WHOLE_MIGRATIONS);
-    let control =
-        Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), services.store.clone(), services.clock);
+    let control = Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), &services);
     let enrolment =
         EnrolmentServer::new(Enrolling::new(services.clone())).max_decoding_message_size(SMALL_REQUEST);
     let tunnel = TunnelServer::new(Tunnels::new(services)).max_decoding_message_size(MAX_MESSAGE);

@@ -14,6 +14,7 @@ use stopover_proto::token::InvalidToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
+use super::access::Lacking;
 use crate::authority::IssueError;
 use crate::conductor::ConductError;
 use crate::store::StoreError;
@@ -37,10 +38,15 @@ pub(super) enum RpcError {
         day(at)
     )]
     TokenEnded { id: TokenId, operator: OperatorName, at: Timestamp },
+    #[error("{0}")]
+    Lacking(Box<Lacking>),
+    #[error("this server has no method {}; a newer one may", .0.escape_debug())]
+    NoMethod(String),
     #[error(
-        "only an administrator may {wish}, and the token of {by} is none's; `stopover token list` shows whose are"
+        "the token would let {0} do nothing: give it a role (--role operator@staging), or a group that has one by the \
+         server's settings"
     )]
-    NotAdmin { by: OperatorName, wish: &'static str },
+    NoRole(OperatorName),
     #[error("there is no token {0}; `stopover token list` shows them")]
     NoSuchToken(TokenId),
     #[error(
@@ -112,7 +118,9 @@ impl RpcError {
             Self::BadToken => (Code::Unauthenticated, "bad_token"),
             Self::TokenRevoked { .. } => (Code::Unauthenticated, "token_revoked"),
             Self::TokenEnded { .. } => (Code::Unauthenticated, "token_ended"),
-            Self::NotAdmin { .. } => (Code::PermissionDenied, "not_admin"),
+            Self::Lacking(_) => (Code::PermissionDenied, "role_needed"),
+            Self::NoMethod(_) => (Code::Unimplemented, "no_method"),
+            Self::NoRole(_) => (Code::InvalidArgument, "no_role"),
             Self::NoSuchToken(_) => (Code::NotFound, "no_such_token"),
             Self::LastAdmin(_) => (Code::FailedPrecondition, "last_admin"),
             Self::TooLarge { .. } => (Code::ResourceExhausted, "too_large"),

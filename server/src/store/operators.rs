@@ -1,9 +1,11 @@
-//! The operators' tokens, by their hashes: whose each is, the groups that come with it, and until when it is good.
+//! The operators' tokens, by their hashes: whose each is, the groups and roles that come with it, and until when it is
+//! good.
 //!
 //! Who may make or revoke one is not asked here, nor whether one that is found is still good: the times are in the row.
 
 use jiff::Timestamp;
 use stopover_model::id::{GroupName, OperatorName, TokenId};
+use stopover_model::role::Grants;
 use stopover_proto::token::TokenHash;
 
 use super::db::{Row, Tx, sql};
@@ -16,7 +18,7 @@ pub struct NewToken<'a> {
     pub operator: &'a OperatorName,
     pub hash: &'a TokenHash,
     pub groups: &'a [GroupName],
-    pub admin: bool,
+    pub roles: &'a Grants,
     /// None: the server itself.
     pub created_by: Option<&'a OperatorName>,
     pub at: Timestamp,
@@ -30,7 +32,7 @@ pub struct TokenRow {
     pub id: TokenId,
     pub operator: OperatorName,
     pub groups: Vec<GroupName>,
-    pub admin: bool,
+    pub roles: Grants,
     pub created_at: Timestamp,
     pub created_by: Option<OperatorName>,
     pub expires_at: Option<Timestamp>,
@@ -52,7 +54,7 @@ pub enum Revoked {
 macro_rules! select {
     ($which:literal) => {
         concat!(
-            "SELECT id, operator, member_of, admin, created_at, created_by, expires_at, revoked_at, revoked_by \
+            "SELECT id, operator, member_of, roles, created_at, created_by, expires_at, revoked_at, revoked_by \
              FROM operator_tokens ",
             $which
         )
@@ -69,7 +71,7 @@ impl TokenRow {
 impl Store {
     /// Whether somebody holds an administrator's token that is good.
     pub async fn has_admin(&self, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(self.operator_tokens().await?.iter().any(|token| token.admin && token.is_good(now)))
+        Ok(self.operator_tokens().await?.iter().any(|token| token.roles.is_admin() && token.is_good(now)))
     }
 
     /// An operator may hold several. A second call with the same hash changes nothing.
@@ -106,16 +108,18 @@ impl Store {
         let hash = new.hash.to_string();
         let id = TokenId::of_hash(&hash).ok_or_else(|| Cause::row("hash", "it is too short"))?;
         let groups = serde_json::to_string(new.groups).map_err(|error| Cause::row("member_of", error))?;
-        let query = sql("INSERT INTO operator_tokens (hash, id, operator, member_of, admin, created_at, created_by, expires_at) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (hash) DO NOTHING")
+        let roles = serde_json::to_string(new.roles).map_err(|error| Cause::row("roles", error))?;
+        let query = sql("INSERT INTO operator_tokens (hash, id, operator, member_of, admin, created_at, created_by, expires_at, roles) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (hash) DO NOTHING")
         .bind(hash)
         .bind(id.as_str())
         .bind(new.operator.as_str())
         .bind(groups)
-        .bind(u32::from(new.admin))
+        .bind(u32::from(new.roles.is_admin()))
         .bind(new.at)
         .bind(new.created_by.map(ToString::to_string))
-        .bind(new.expires_at);
+        .bind(new.expires_at)
+        .bind(roles);
         self.db.write(query).await?;
         Ok(id)
     }
@@ -131,8 +135,8 @@ impl Store {
         if found.revoked_at.is_some() {
             return Ok(Revoked::Token(found));
         }
-        let other_admin = |token: &&TokenRow| token.id != *id && token.admin && token.is_good(at);
-        if found.admin && found.is_good(at) && !all.iter().any(|token| other_admin(&token)) {
+        let other_admin = |token: &&TokenRow| token.id != *id && token.roles.is_admin() && token.is_good(at);
+        if found.roles.is_admin() && found.is_good(at) && !all.iter().any(|token| other_admin(&token)) {
             return Ok(Revoked::LastAdmin(found));
         }
         let query = sql("UPDATE operator_tokens SET revoked_at = $1, revoked_by = $2 WHERE id = $3")
@@ -158,7 +162,7 @@ fn token(row: &Row) -> Result<TokenRow, Cause> {
         id: row.parsed("id")?,
         operator: row.parsed("operator")?,
         groups: row.json("member_of")?,
-        admin: row.count("admin")? != 0,
+        roles: row.json("roles")?,
         created_at: row.time("created_at")?,
         created_by: name("created_by")?,
         expires_at: row.optional_time("expires_at")?,

@@ -11,7 +11,7 @@ const TABLE: [(&str, &str); 2] = [("up.sql", "CREATE TABLE t (a int);"), ("down.
 
 /// The command line of a person with a new token.
 pub(crate) async fn person(stack: &Stack, name: &str, groups: &[&str]) -> Cli {
-    let mut args = vec!["--json", "token", "create", name];
+    let mut args = vec!["--json", "token", "create", name, "--role", "approver@*"];
     args.extend(groups.iter().flat_map(|group| ["--group", group]));
     let made = stack.cli.run(&args).await.json();
     let id = made[0]["id"].as_str().expect("an id");

@@ -67,6 +67,12 @@ impl Pipeline {
         self.stages.iter().find(|stage| stage.environment == *environment)
     }
 
+    /// Of its stages, in order.
+    #[must_use]
+    pub fn environments(&self) -> Vec<EnvironmentName> {
+        self.stages.iter().map(|stage| stage.environment.clone()).collect()
+    }
+
     /// The way of a rehearsal by itself: one stage, as the pipeline's own of that environment is as far as that matters
     /// there, or as the defaults are. What would keep a deployment from beginning is a warning in it, since it changes
     /// nothing.

@@ -19,6 +19,7 @@ pub(super) type Updates = BoxStream<'static, Result<v1::BackupUpdate, Status>>;
 impl Api {
     pub(super) async fn backups(
         &self,
+        by: &Operator,
         request: v1::ListEnvironmentBackupsRequest,
     ) -> Result<v1::ListEnvironmentBackupsResponse, RpcError> {
         use database_backups::Result as Answer;
@@ -28,7 +29,8 @@ impl Api {
         };
         let database: Option<DatabaseName> = optional_name::read(request.database, "database")?;
         let found = self.services.conductor.list_backups(environment.as_ref(), database.as_ref()).await?;
-        let databases = found.into_iter().map(|(environment, database, found)| DatabaseBackups {
+        let found = found.into_iter().filter(|(environment, ..)| by.sees(environment));
+        let databases = found.map(|(environment, database, found)| DatabaseBackups {
             environment: name::write(environment),
             database: name::write(database),
             result: Some(match found {

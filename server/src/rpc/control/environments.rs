@@ -10,6 +10,7 @@ use stopover_proto::v1;
 use stopover_proto::v1::environment::Database;
 
 use super::Api;
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 use crate::store::AgentRow;
 
@@ -29,10 +30,12 @@ impl Api {
         Ok(v1::CreateEnvironmentResponse {})
     }
 
-    pub(super) async fn environments(&self) -> Result<v1::ListEnvironmentsResponse, RpcError> {
+    /// Those that the caller may see.
+    pub(super) async fn environments(&self, by: &Operator) -> Result<v1::ListEnvironmentsResponse, RpcError> {
         let store = &self.services.store;
         let (mut holds, mut served) = (store.holds().await?, store.environment_databases().await?);
-        let environments = store.environments().await?.into_iter().map(|environment| {
+        let environments = store.environments().await?.into_iter().filter(|environment| by.sees(environment));
+        let environments = environments.map(|environment| {
             let databases = served.remove(&environment).unwrap_or_default();
             let databases = databases.into_iter().map(|(database, agent)| {
                 let reached = self.services.registry.reached(&environment, &database);
@@ -67,11 +70,13 @@ impl Api {
         Ok(v1::CreateJoinTokenResponse { token: token.expose(), expires_at: timestamp::write(expires_at) })
     }
 
-    pub(super) async fn agents(&self) -> Result<v1::ListAgentsResponse, RpcError> {
+    /// Those in environments that the caller may see.
+    pub(super) async fn agents(&self, by: &Operator) -> Result<v1::ListAgentsResponse, RpcError> {
         let connected: BTreeSet<AgentName> =
             self.services.registry.agents().into_iter().map(|link| link.agent).collect();
         let agents = self.services.store.agents().await?;
-        let agents = agents.into_iter().map(|row| info(connected.contains(&row.name), row));
+        let agents = agents.into_iter().filter(|row| by.sees(&row.environment));
+        let agents = agents.map(|row| info(connected.contains(&row.name), row));
         Ok(v1::ListAgentsResponse { agents: agents.collect() })
     }
 }

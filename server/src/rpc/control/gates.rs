@@ -7,7 +7,7 @@ use stopover_proto::convert::field::{digest, name, optional_name};
 use stopover_proto::v1;
 
 use super::Api;
-use super::requests::stage_in;
+use super::asks::Meant;
 use crate::conductor::Request;
 use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
@@ -18,7 +18,8 @@ impl Api {
         by: Operator,
         request: v1::ApproveDeploymentRequest,
     ) -> Result<v1::ApproveDeploymentResponse, RpcError> {
-        let (id, stage) = self.stage_named(&request.deployment, request.environment).await?;
+        let (id, stage) =
+            self.stage_named(&by, &request.deployment, request.environment, Meant::Next).await?;
         let digest = digest::read(request.digest, "digest")?;
         let wish = Request::Approve { stage, groups: by.groups, digest, reason: request.reason };
         let (stage, _) = self.said(&id, by.name, wish).await?;
@@ -41,7 +42,8 @@ impl Api {
             let why = "is empty; say why, since everybody who looks is shown it";
             return Err(InvalidWire::new("reason", why).into());
         }
-        let (id, stage) = self.stage_named(&request.deployment, request.environment).await?;
+        let (id, stage) =
+            self.stage_named(&by, &request.deployment, request.environment, Meant::Next).await?;
         let wish = Request::Reject { stage, groups: by.groups, reason: request.reason };
         let (stage, _) = self.said(&id, by.name, wish).await?;
         let pipeline = self.pipeline_of(&id).await?;
@@ -52,19 +54,19 @@ impl Api {
 
     pub(super) async fn override_window_of(
         &self,
-        by: OperatorName,
+        by: &Operator,
         request: v1::OverrideWindowRequest,
     ) -> Result<v1::OverrideWindowResponse, RpcError> {
         if request.reason.trim().is_empty() {
             let why = "is empty; say why, since everybody who looks is shown it";
             return Err(InvalidWire::new("reason", why).into());
         }
-        let (id, stage) = self.stage_named(&request.deployment, request.environment).await?;
+        let (id, stage) = self.stage_named(by, &request.deployment, request.environment, Meant::Next).await?;
         let wish = Request::OverrideWindow { stage, reason: request.reason };
-        let (stage, _) = self.said(&id, by.clone(), wish).await?;
+        let (stage, _) = self.said(&id, by.name.clone(), wish).await?;
         let whole = self.services.conductor.state_of(&id).await?;
         if whole.paused.is_some() {
-            self.services.conductor.request(&id, by, Request::Resume).await?;
+            self.services.conductor.request(&id, by.name.clone(), Request::Resume).await?;
         }
         let environment = whole.stage(stage).map(|stage| name::write(stage.spec.environment.clone()));
         Ok(v1::OverrideWindowResponse { environment: environment.unwrap_or_default() })
@@ -72,11 +74,13 @@ impl Api {
 
     pub(super) async fn tick(
         &self,
-        by: OperatorName,
+        by: &Operator,
         request: v1::TickItemRequest,
     ) -> Result<v1::TickItemResponse, RpcError> {
-        let (id, stage) = self.stage_named(&request.deployment, request.environment).await?;
-        let (stage, item) = self.said(&id, by, Request::Tick { stage, item: request.item }).await?;
+        let meant = Meant::WithItem(&request.item);
+        let (id, stage) = self.stage_named(by, &request.deployment, request.environment, meant).await?;
+        let (stage, item) =
+            self.said(&id, by.name.clone(), Request::Tick { stage, item: request.item }).await?;
         let whole = self.services.conductor.state_of(&id).await?;
         let Some(stage) = whole.stage(stage) else { return Ok(v1::TickItemResponse::default()) };
         let left = stage.spec.checklist.iter().filter(|item| !stage.gates.ticked.contains_key(*item));
@@ -87,18 +91,19 @@ impl Api {
         })
     }
 
-    /// The deployment, and its stage in an environment where one is named.
+    /// The deployment, and its stage that is named or meant, where the caller may do this.
     async fn stage_named(
         &self,
+        by: &Operator,
         deployment: &str,
         environment: String,
+        meant: Meant<'_>,
     ) -> Result<(DeploymentId, Option<StageIndex>), RpcError> {
         let id = self.deployment_named(deployment).await?;
-        let Some(environment) = optional_name::read::<EnvironmentName>(environment, "environment")? else {
-            return Ok((id, None));
-        };
-        let stage = stage_in(&self.pipeline_of(&id).await?, id.as_str(), &environment)?;
-        Ok((id, Some(stage)))
+        let environment: Option<EnvironmentName> = optional_name::read(environment, "environment")?;
+        let whole = self.services.conductor.state_of(&id).await?;
+        let stage = self.stage_for(by, &whole, environment.as_ref(), meant).await?;
+        Ok((id, stage))
     }
 
     /// Asks, and says which stage it came to be about, and which item.

@@ -6,6 +6,8 @@ use stopover_model::pipeline::Pipeline;
 use stopover_proto::v1;
 
 use super::Api;
+use crate::rpc::access::Where;
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 
 /// A stored pipeline, read again.
@@ -18,10 +20,18 @@ pub(super) struct Stored {
 impl Api {
     pub(super) async fn store_pipeline(
         &self,
+        by: &Operator,
         request: v1::ApplyPipelineRequest,
     ) -> Result<v1::ApplyPipelineResponse, RpcError> {
         let file = if request.file.is_empty() { "pipeline.toml" } else { &request.file };
         let pipeline = read_pipeline(file, &request.toml)?;
+        // Whoever changes a pipeline says what has to be true in its environments, in those that it leaves as well.
+        let mut environments = pipeline.environments();
+        if let Some(row) = self.services.store.pipeline(&pipeline.name).await? {
+            let before = read_pipeline(&format!("pipeline {}", pipeline.name), &row.toml);
+            environments.extend(before.map(|before| before.environments()).unwrap_or_default());
+        }
+        self.may(by, &Where::each(&environments)).await?;
         let now = (self.services.clock)();
         pipeline.check_windows(file, &request.toml, now)?;
         let put = self.services.store.put_pipeline(&pipeline.name, &request.toml, now).await?;

@@ -10,7 +10,9 @@ use stopover_proto::convert::field::{enumeration, name, optional_duration, optio
 use stopover_proto::v1;
 
 use super::Api;
+use super::asks::Meant;
 use crate::conductor::{Request, ThrottleChange};
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 
 impl Api {
@@ -83,24 +85,23 @@ impl Api {
 
     pub(super) async fn roll_back(
         &self,
-        by: OperatorName,
+        by: &Operator,
         request: v1::RollbackDeploymentRequest,
     ) -> Result<v1::RollbackDeploymentResponse, RpcError> {
         let id = self.deployment_named(&request.deployment).await?;
-        let pipeline = self.pipeline_of(&id).await?;
         let given: Option<EnvironmentName> = optional_name::read(request.environment, "environment")?;
-        let stage = given.map(|environment| stage_in(&pipeline, id.as_str(), &environment)).transpose()?;
         let to: Option<MigrationId> = optional_name::read(request.to, "to")?;
-        let seq = self.services.conductor.roll_back(&id, by, stage, to).await?;
+        let whole = self.services.conductor.state_of(&id).await?;
+        let stage = self.stage_for(by, &whole, given.as_ref(), Meant::WithEffects).await?;
+        let seq = self.services.conductor.roll_back(&id, by.name.clone(), stage, to).await?;
 
         let began = self.services.store.records(&id, Seq(seq.0.saturating_sub(1)), 1).await?;
         let stage = began.first().and_then(|record| match record.event {
             Event::RollbackStarted { stage, .. } => Some(stage),
             _ => stage,
         });
-        let environment = stage
-            .and_then(|stage| pipeline.stages.get(stage.0 as usize))
-            .map(|spec| spec.environment.clone());
+        let environment =
+            stage.and_then(|stage| whole.stage(stage)).map(|stage| stage.spec.environment.clone());
         Ok(v1::RollbackDeploymentResponse {
             environment: environment.map(name::write).unwrap_or_default(),
             seq: seq.0,

@@ -7,11 +7,13 @@ use stopover_proto::v1::list_saved_response::{DatabaseSaved, database_saved};
 
 use super::Api;
 use crate::conductor::RestoreSaved;
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 
 impl Api {
     pub(super) async fn saved(
         &self,
+        by: &Operator,
         request: v1::ListSavedRequest,
     ) -> Result<v1::ListSavedResponse, RpcError> {
         use database_saved::Result as Answer;
@@ -26,7 +28,8 @@ impl Api {
         let found = conductor
             .list_saved(environment.as_ref(), database.as_ref(), id.as_ref(), request.purged)
             .await?;
-        let databases = found.into_iter().map(|(environment, database, found)| DatabaseSaved {
+        let found = found.into_iter().filter(|(environment, ..)| by.sees(environment));
+        let databases = found.map(|(environment, database, found)| DatabaseSaved {
             environment: name::write(environment),
             database: name::write(database),
             result: Some(match found {

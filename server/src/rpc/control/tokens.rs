@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stopover_model::id::{GroupName, OperatorName, TokenId};
+use stopover_model::role::{Grant, Grants, InvalidGrant, Role, Scope};
 use stopover_proto::convert::InvalidWire;
 use stopover_proto::convert::field::{
     name, names, optional_duration, optional_name, optional_timestamp, timestamp,
@@ -11,6 +12,8 @@ use stopover_proto::token::OperatorToken;
 use stopover_proto::v1;
 
 use super::Api;
+use crate::rpc::access::Where;
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 use crate::store::{NewToken, Revoked, TokenRow};
 
@@ -20,7 +23,7 @@ const MOST_GROUPS: usize = 50;
 impl Api {
     pub(super) async fn make_token(
         &self,
-        by: OperatorName,
+        by: &Operator,
         request: v1::CreateTokenRequest,
     ) -> Result<v1::CreateTokenResponse, RpcError> {
         let operator: OperatorName = name::read(request.operator, "operator")?;
@@ -30,6 +33,12 @@ impl Api {
         if groups.len() > MOST_GROUPS {
             return Err(InvalidWire::new("groups", format!("has more than {MOST_GROUPS} groups")).into());
         }
+        let roles = roles(request.roles, request.admin)?;
+        let together = self.together(&roles, &groups);
+        if together.is_empty() {
+            return Err(RpcError::NoRole(operator));
+        }
+        self.may(by, &everywhere_in(&together)).await?;
         let now = (self.services.clock)();
         let good_for = optional_duration::read(request.good_for, "good_for")?;
         let expires_at = match good_for {
@@ -48,21 +57,20 @@ impl Api {
             operator: &operator,
             hash: &token.hash(),
             groups: &groups,
-            admin: request.admin,
-            created_by: Some(&by),
+            roles: &roles,
+            created_by: Some(&by.name),
             at: now,
             expires_at,
         };
         let id = self.services.store.create_operator_token(new).await?;
-        tracing::info!(token = %id, %operator, admin = request.admin, %by, "made a token");
-        let admin = request.admin;
+        tracing::info!(token = %id, %operator, %roles, by = %by.name, "made a token");
         let stored = TokenRow {
             id,
             operator,
             groups,
-            admin,
+            roles,
             created_at: now,
-            created_by: Some(by),
+            created_by: Some(by.name.clone()),
             expires_at,
             revoked_at: None,
             revoked_by: None,
@@ -77,19 +85,47 @@ impl Api {
 
     pub(super) async fn revoke(
         &self,
-        by: OperatorName,
+        by: &Operator,
         request: v1::RevokeTokenRequest,
     ) -> Result<v1::RevokeTokenResponse, RpcError> {
         let id: TokenId = name::read(request.id, "id")?;
-        match self.services.store.revoke_operator_token(&id, &by, (self.services.clock)()).await? {
+        let tokens = self.services.store.operator_tokens().await?;
+        let found = tokens.into_iter().find(|token| token.id == id);
+        let found = found.ok_or_else(|| RpcError::NoSuchToken(id.clone()))?;
+        self.may(by, &everywhere_in(&self.together(&found.roles, &found.groups))).await?;
+        match self.services.store.revoke_operator_token(&id, &by.name, (self.services.clock)()).await? {
             Revoked::Token(row) => {
-                tracing::info!(token = %id, operator = %row.operator, %by, "revoked a token");
+                tracing::info!(token = %id, operator = %row.operator, by = %by.name, "revoked a token");
                 Ok(v1::RevokeTokenResponse { stored: Some(wire(row)) })
             }
             Revoked::Unknown => Err(RpcError::NoSuchToken(id)),
             Revoked::LastAdmin(row) => Err(RpcError::LastAdmin(row.id)),
         }
     }
+
+    /// The roles of a token, and those of its groups.
+    fn together(&self, roles: &Grants, groups: &[GroupName]) -> Grants {
+        let mut together = roles.clone();
+        together.extend(self.services.roles.of(groups).iter());
+        together
+    }
+}
+
+fn roles(given: Vec<String>, admin: bool) -> Result<Grants, InvalidWire> {
+    let mut roles = Grants::default();
+    for (index, text) in given.into_iter().enumerate() {
+        let wrong = |why: InvalidGrant| InvalidWire::new(format!("roles[{index}]"), why.to_string());
+        roles.add(text.parse().map_err(wrong)?);
+    }
+    if admin {
+        roles.add(Grant { role: Role::Admin, scope: Scope::Everywhere });
+    }
+    Ok(roles)
+}
+
+/// Wherever one of the roles counts.
+fn everywhere_in(roles: &Grants) -> Where {
+    Where::Each(roles.iter().map(|grant| grant.scope).collect())
 }
 
 fn wire(row: TokenRow) -> v1::Token {
@@ -97,7 +133,8 @@ fn wire(row: TokenRow) -> v1::Token {
         id: name::write(row.id),
         operator: name::write(row.operator),
         groups: names::write(row.groups),
-        admin: row.admin,
+        admin: row.roles.is_admin(),
+        roles: row.roles.iter().map(|grant| grant.to_string()).collect(),
         created_at: timestamp::write(row.created_at),
         created_by: optional_name::write(row.created_by),
         expires_at: optional_timestamp::write(row.expires_at),

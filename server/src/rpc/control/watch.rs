@@ -11,11 +11,13 @@ use tonic::Status;
 
 use super::Api;
 use crate::hub::WatchItem;
+use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
 
 impl Api {
     pub(super) async fn follow(
         &self,
+        by: Operator,
         request: v1::WatchRequest,
     ) -> Result<BoxStream<'static, Result<v1::WatchUpdate, Status>>, RpcError> {
         let id = self.deployment_named(&request.deployment).await?;
@@ -32,19 +34,25 @@ impl Api {
                 async move { stopped.is_cancelled().then(|| Err(Status::from(RpcError::Stopping))) },
             );
         let updates = updates.chain(last.filter_map(std::future::ready));
-        Ok(until(updates, stopping.cancelled_owned(), || Status::from(RpcError::Stopping)).boxed())
+        let gone = by.gone(self.services.store.clone(), self.services.clock);
+        let end = async move {
+            tokio::select! {
+                () = stopping.cancelled_owned() => Status::from(RpcError::Stopping),
+                gone = gone => gone.into(),
+            }
+        };
+        Ok(until(updates, end).boxed())
     }
 }
 
-/// Passes a stream on, and ends it with a status when `end` comes first: a stream that just ends would say that the
+/// Passes a stream on, and ends it with the status of `end` when that comes first: a stream that just ends would say that the
 /// deployment has.
 fn until<T: Send + 'static>(
     items: impl Stream<Item = Result<T, Status>> + Send + 'static,
-    end: impl Future<Output = ()> + Send + 'static,
-    status: fn() -> Status,
+    end: impl Future<Output = Status> + Send + 'static,
 ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
     // The whole stream ends with whichever of the two ends first: after the last item, or after the status.
-    let ending = stream::once(end).map(move |()| Some(Err(status()))).chain(stream::iter([None]));
+    let ending = stream::once(end).map(|status| Some(Err(status))).chain(stream::iter([None]));
     let items = items.map(Some).chain(stream::iter([None]));
     let mut done = false;
     stream::select(items, ending)
@@ -73,9 +81,9 @@ mod tests {
 
     async fn collected(
         items: impl Stream<Item = Result<u32, Status>> + Send + 'static,
-        end: impl Future<Output = ()> + Send + 'static,
+        end: impl Future<Output = Status> + Send + 'static,
     ) -> Vec<Result<u32, String>> {
-        let all = until(items, end, || Status::unavailable("stopping"));
+        let all = until(items, end);
         all.map(|item| item.map_err(|status| status.message().to_owned())).collect().await
     }
 
@@ -92,7 +100,10 @@ mod tests {
             let _ = go.send(());
             std::future::pending::<Result<u32, Status>>().await
         }));
-        let end = async move { end.await.unwrap() };
+        let end = async move {
+            end.await.unwrap();
+            Status::unavailable("stopping")
+        };
         assert_eq!(collected(items, end).await, [Ok(1), Err("stopping".to_owned())]);
     }
 }

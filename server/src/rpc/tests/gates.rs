@@ -18,6 +18,7 @@ impl Bench {
         let request = CreateTokenRequest {
             operator: operator.into(),
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            roles: vec!["approver@*".to_owned()],
             ..CreateTokenRequest::default()
         };
         self.operator().create_token(request).await.unwrap().into_inner()
@@ -60,16 +61,17 @@ async fn only_an_administrator_makes_and_revokes_tokens() {
     let mut his = bench.holder(&ben);
     let request = CreateTokenRequest { operator: "ben".into(), admin: true, ..CreateTokenRequest::default() };
     let refused = his.create_token(request).await.unwrap_err();
-    assert_eq!((refused.code(), name_of(&refused)), (Code::PermissionDenied, "not_admin"));
+    assert_eq!((refused.code(), name_of(&refused)), (Code::PermissionDenied, "role_needed"));
     assert_eq!(
         refused.message(),
-        "only an administrator may make tokens, and the token of ben is none's; `stopover token list` shows whose are"
+        "to make a token needs the role admin in some environment, and ben has approver@*; anna can give it: \
+         stopover token create ben --role admin@ENVIRONMENT"
     );
     let all = his.list_tokens(ListTokensRequest {}).await.unwrap().into_inner().tokens;
     assert_eq!(all.iter().map(|t| t.operator.as_str()).collect::<Vec<_>>(), ["anna", "ben"]);
     let admin = RevokeTokenRequest { id: all[0].id.clone() };
     let refused = his.revoke_token(admin.clone()).await.unwrap_err();
-    assert_eq!(name_of(&refused), "not_admin");
+    assert_eq!(name_of(&refused), "role_needed");
     let last = bench.operator().revoke_token(admin).await.unwrap_err();
     assert_eq!((last.code(), name_of(&last)), (Code::FailedPrecondition, "last_admin"));
 
@@ -85,8 +87,12 @@ async fn only_an_administrator_makes_and_revokes_tokens() {
 async fn a_token_ends_by_itself() {
     let bench = Bench::start().await;
     let short = duration::write(Duration::from_millis(1));
-    let request =
-        CreateTokenRequest { operator: "ben".into(), good_for: short, ..CreateTokenRequest::default() };
+    let request = CreateTokenRequest {
+        operator: "ben".into(),
+        good_for: short,
+        admin: true,
+        ..CreateTokenRequest::default()
+    };
     let token = bench.operator().create_token(request).await.unwrap().into_inner();
     let ended = async {
         loop {
@@ -104,6 +110,7 @@ async fn a_token_ends_by_itself() {
     let never = CreateTokenRequest {
         operator: "ben".into(),
         good_for: duration::write(Duration::ZERO),
+        admin: true,
         ..CreateTokenRequest::default()
     };
     let refused = bench.operator().create_token(never).await.unwrap_err();

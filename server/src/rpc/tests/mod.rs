@@ -5,6 +5,7 @@ mod control;
 mod enrolment;
 mod gates;
 mod port;
+mod roles;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair};
+use stopover_model::role::{Grants, Role};
 use stopover_proto::token::OperatorToken;
 use stopover_proto::v1::control_client::ControlClient;
 use stopover_proto::v1::enrolment_client::EnrolmentClient;
@@ -74,7 +76,7 @@ impl Bench {
             operator: &"anna".parse().unwrap(),
             hash: &OperatorToken::new([1; 32]).hash(),
             groups: &[],
-            admin: true,
+            roles: &Grants::everywhere(Role::Admin),
             created_by: None,
             at: now(),
             expires_at: None,
@@ -86,6 +88,7 @@ impl Bench {
             store,
             authority,
             registry,
+            roles: Arc::default(),
             clock: now,
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),

@@ -1,5 +1,6 @@
 use futures::future::join_all;
 use stopover_model::id::{OperatorName, TokenId};
+use stopover_model::role::{Grants, Role};
 use stopover_proto::token::{OperatorToken, TokenHash};
 
 use super::super::{NewToken, Revoked, Store};
@@ -28,7 +29,7 @@ async fn make(store: &Store, operator: &str, number: u8, admin: bool) -> TokenId
         operator: &operator,
         hash: &hash(number),
         groups: if admin { &[] } else { &groups },
-        admin,
+        roles: &Grants::everywhere(if admin { Role::Admin } else { Role::Approver }),
         created_by: (!admin).then_some(&by),
         at: at(0),
         expires_at: admin.then(|| at(100)),
@@ -45,7 +46,8 @@ async fn operators_are_known_by_their_tokens(place: Place) {
     assert_eq!(made[2], made[3], "the same token again");
     assert_eq!(store.operator_tokens().await.unwrap().len(), 3);
     let anna = store.operator_token(&hash(2)).await.unwrap().unwrap();
-    assert_eq!((&anna.operator, &anna.id, anna.admin), (&name("anna"), &made[1], false));
+    assert_eq!((&anna.operator, &anna.id), (&name("anna"), &made[1]));
+    assert_eq!(anna.roles, Grants::everywhere(Role::Approver));
     assert_eq!(anna.groups.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dba", "eu"]);
     assert_eq!((anna.created_by, anna.expires_at), (Some(name("root")), None));
     assert_eq!(store.operator_token(&hash(4)).await.unwrap(), None);

@@ -1,0 +1,186 @@
+//! Whether somebody's role suffices for what they ask; and if not, which one would, where, and who can give it.
+
+use std::fmt;
+
+use stopover_model::id::{EnvironmentName, OperatorName};
+use stopover_model::role::{Grant, Grants, Role, Scope};
+
+use super::auth::Operator;
+use super::status::RpcError;
+use crate::conductor::Clock;
+use crate::store::{Store, TokenRow};
+
+/// So many who can give a role are named.
+const NAMED: usize = 3;
+
+/// Where a role has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Where {
+    Anywhere,
+    /// In each of these; of none at all: everywhere.
+    Each(Vec<Scope>),
+    OneOf(Vec<EnvironmentName>),
+}
+
+/// A role that somebody lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lacking {
+    pub(super) by: OperatorName,
+    pub(super) has: Grants,
+    /// What for.
+    pub(super) verb: &'static str,
+    pub(super) role: Role,
+    /// Where it is lacking; empty: anywhere at all.
+    pub(super) scopes: Vec<Scope>,
+    /// One of the scopes would do.
+    pub(super) any: bool,
+    /// Who can give it.
+    pub(super) givers: Vec<OperatorName>,
+}
+
+impl Where {
+    pub(super) fn each<'a>(environments: impl IntoIterator<Item = &'a EnvironmentName>) -> Self {
+        Self::Each(environments.into_iter().cloned().map(Scope::Environment).collect())
+    }
+
+    /// Where the role is lacking; empty where nothing is.
+    fn lacking(&self, has: &Grants, role: Role) -> Option<Vec<Scope>> {
+        let suffices = |scope: &Scope| has.role_at(scope) >= Some(role);
+        let missing: Vec<Scope> = match self {
+            Self::Anywhere if has.role_anywhere() >= Some(role) => return None,
+            Self::Anywhere => return Some(Vec::new()),
+            Self::OneOf(environments) => {
+                let scopes: Vec<_> = environments.iter().cloned().map(Scope::Environment).collect();
+                if scopes.iter().any(suffices) { Vec::new() } else { scopes }
+            }
+            Self::Each(scopes) if scopes.is_empty() => {
+                if suffices(&Scope::Everywhere) {
+                    Vec::new()
+                } else {
+                    vec![Scope::Everywhere]
+                }
+            }
+            Self::Each(scopes) => scopes.iter().filter(|scope| !suffices(scope)).cloned().collect(),
+        };
+        Some(missing).filter(|missing| !missing.is_empty())
+    }
+}
+
+impl Operator {
+    /// Refuses what the caller's role does not suffice for.
+    pub(super) async fn may(&self, store: &Store, clock: Clock, place: &Where) -> Result<(), RpcError> {
+        let Some(mut scopes) = place.lacking(&self.grants, self.method.role) else { return Ok(()) };
+        scopes.dedup();
+        let now = clock();
+        let tokens = store.operator_tokens().await?;
+        let mut givers: Vec<_> = tokens
+            .into_iter()
+            .filter(|token| token.is_good(now) && gives(token, &scopes))
+            .map(|token| token.operator)
+            .collect();
+        givers.dedup();
+        Err(RpcError::Lacking(Box::new(Lacking {
+            by: self.name.clone(),
+            has: self.grants.clone(),
+            verb: self.method.verb,
+            role: self.method.role,
+            any: matches!(place, Where::OneOf(_)),
+            scopes,
+            givers,
+        })))
+    }
+}
+
+fn gives(token: &TokenRow, scopes: &[Scope]) -> bool {
+    let admin = |scope: &Scope| token.roles.role_at(scope) == Some(Role::Admin);
+    token.roles.is_admin() || (!scopes.is_empty() && scopes.iter().all(admin))
+}
+
+/// "to deploy needs the role operator in production, and ben has viewer@*; anna can give it: stopover token create ben
+/// --role operator@production".
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, has, verb, role, scopes, any, givers } = self;
+        write!(f, "to {verb} needs the role {role} ")?;
+        match scopes.as_slice() {
+            [] => f.write_str("in some environment")?,
+            scopes if scopes.contains(&Scope::Everywhere) => f.write_str("in all environments")?,
+            scopes => {
+                let names: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+                write!(f, "in {}", names.join(if *any { " or " } else { " and " }))?;
+            }
+        }
+        write!(f, ", and {by} has {has}; ")?;
+        let (shown, more) = givers.split_at(givers.len().min(NAMED));
+        let mut shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
+        if !more.is_empty() {
+            shown.push("others".to_owned());
+        }
+        match shown.split_last() {
+            Some((last, [])) => write!(f, "{last} can give it")?,
+            Some((last, rest)) => write!(f, "{} or {last} can give it", rest.join(", "))?,
+            None => f.write_str("an administrator can give it")?,
+        }
+        write!(f, ": stopover token create {by}")?;
+        let scopes = if *any { scopes.get(..1).unwrap_or_default() } else { scopes };
+        if scopes.is_empty() {
+            return write!(f, " --role {role}@ENVIRONMENT");
+        }
+        scopes
+            .iter()
+            .try_for_each(|scope| write!(f, " --role {}", Grant { role: *role, scope: scope.clone() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(texts: &[&str]) -> Grants {
+        texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Grant>>().into()
+    }
+
+    fn environments(names: &[&str]) -> Vec<EnvironmentName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_role_has_to_be_where_it_is_needed() {
+        let both = environments(&["staging", "production"]);
+        let staging = grants(&["operator@staging", "viewer@*"]);
+        let lacks = |place: &Where, has: &Grants| place.lacking(has, Role::Operator).map(|l| l.len());
+        assert_eq!(lacks(&Where::each(&both), &staging), Some(1));
+        assert_eq!(lacks(&Where::OneOf(both.clone()), &staging), None);
+        assert_eq!(lacks(&Where::OneOf(both[1..].to_vec()), &staging), Some(1));
+        assert_eq!(lacks(&Where::Anywhere, &staging), None);
+        assert_eq!(lacks(&Where::Anywhere, &grants(&["viewer@*"])), Some(0));
+        assert_eq!(lacks(&Where::Each(Vec::new()), &staging), Some(1), "everywhere");
+        assert_eq!(lacks(&Where::each(&both), &grants(&["admin@*"])), None);
+    }
+
+    #[test]
+    fn a_refusal_says_which_role_where_and_who_can_give_it() {
+        let [staging, production] =
+            ["staging", "production"].map(|name| Scope::Environment(name.parse().unwrap()));
+        let lacking = Lacking {
+            by: "ben".parse().unwrap(),
+            has: grants(&["viewer@*"]),
+            verb: "deploy",
+            role: Role::Operator,
+            scopes: vec![staging, production],
+            any: false,
+            givers: ["anna", "carl", "dora", "eve"].map(|name| name.parse().unwrap()).to_vec(),
+        };
+        assert_eq!(
+            lacking.to_string(),
+            "to deploy needs the role operator in staging and production, and ben has viewer@*; anna, carl, dora or \
+             others can give it: stopover token create ben --role operator@staging --role operator@production"
+        );
+        let one = Lacking { any: true, givers: Vec::new(), has: Grants::default(), ..lacking };
+        assert_eq!(
+            one.to_string(),
+            "to deploy needs the role operator in staging or production, and ben has no role; an administrator can \
+             give it: stopover token create ben --role operator@staging"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! What each request is about, and whether the caller's role suffices there.
+
+use stopover_model::deployment::Deployment;
+use stopover_model::event::StageIndex;
+use stopover_model::id::EnvironmentName;
+use stopover_proto::v1;
+use tonic::Request;
+
+use super::Api;
+use super::requests::stage_in;
+use crate::conductor::{next_stage, stage_with};
+use crate::rpc::access::Where;
+use crate::rpc::auth::Operator;
+use crate::rpc::methods::Place;
+use crate::rpc::status::RpcError;
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    /// Nothing of one environment, or what only its verb knows.
+    Nothing,
+    /// The field, and what stands there.
+    Environment(&'static str, &'a str),
+    Deployment(&'a str),
+    Pipeline(&'a str),
+}
+
+pub(super) trait Asks {
+    fn subject(&self) -> Subject<'_>;
+}
+
+macro_rules! asks {
+    ($($kind:ident { $($request:ident)* })*) => {
+        $($(impl Asks for v1::$request {
+            fn subject(&self) -> Subject<'_> {
+                asks!(@$kind self)
+            }
+        })*)*
+    };
+    (@nothing $request:ident) => {{ let _ = $request; Subject::Nothing }};
+    (@environment $request:ident) => { Subject::Environment("environment", &$request.environment) };
+    (@name $request:ident) => { Subject::Environment("name", &$request.name) };
+    (@deployment $request:ident) => { Subject::Deployment(&$request.deployment) };
+    (@pipeline $request:ident) => { Subject::Pipeline(&$request.pipeline) };
+}
+
+asks! {
+    nothing {
+        ListDeploymentsRequest ListTokensRequest ListEnvironmentsRequest ListAgentsRequest GetPipelineRequest
+        CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest
+    }
+    pipeline { PlanRequest DeployRequest }
+    name { CreateEnvironmentRequest }
+    environment {
+        RehearseEnvironmentRequest ReadHistoriesRequest RecordAppliedRequest ReadEnvironmentDriftRequest
+        AcceptEnvironmentDriftRequest ListEnvironmentBackupsRequest VerifyStoredBackupRequest
+        RestoreStoredBackupRequest ListSavedRequest RestoreEnvironmentSavedRequest PurgeEnvironmentSavedRequest
+        CreateJoinTokenRequest ApproveRestoreRequest
+    }
+    deployment {
+        WatchRequest GetDeploymentRequest CancelDeploymentRequest PlanDeploymentRollbackRequest
+        RollbackDeploymentRequest PauseDeploymentRequest ResumeDeploymentRequest OverrideWindowRequest
+        ThrottleDeploymentRequest ResolveDeploymentRequest ApproveDeploymentRequest RejectDeploymentRequest
+        TickItemRequest ListFollowUpsRequest AcknowledgeFollowUpRequest
+    }
+}
+
+/// Which stage is meant where none is named.
+pub(super) enum Meant<'a> {
+    Next,
+    WithItem(&'a str),
+    WithEffects,
+}
+
+impl Api {
+    /// Who asks, and what; refused where their role does not suffice. Of a stage, and of what a request brings along, the
+    /// verb finds out where that is, and asks [`Api::may`].
+    pub(super) async fn admit<T: Asks>(&self, request: Request<T>) -> Result<(Operator, T), RpcError> {
+        let by = Operator::of(&request)?;
+        let request = request.into_inner();
+        let place = match (by.method.place, request.subject()) {
+            (Place::Anywhere | Place::Stage | Place::Given, _)
+            | (Place::Named, Subject::Environment(_, "")) => {
+                return Ok((by, request));
+            }
+            (_, Subject::Environment(field, name)) => {
+                let environment: EnvironmentName = name.parse().map_err(RpcError::id(field))?;
+                Where::each([&environment])
+            }
+            (_, Subject::Pipeline(name)) => {
+                Where::each(&self.pipeline_named(name).await?.pipeline.environments())
+            }
+            (place, Subject::Deployment(id)) => {
+                let id = self.deployment_named(id).await?;
+                let environments = self.pipeline_of(&id).await?.environments();
+                if place == Place::Stages { Where::OneOf(environments) } else { Where::each(&environments) }
+            }
+            // A method that says that it is about something, and a request that does not: a mistake of ours.
+            (_, Subject::Nothing) => Where::Each(Vec::new()),
+        };
+        self.may(&by, &place).await?;
+        Ok((by, request))
+    }
+
+    pub(super) async fn may(&self, by: &Operator, place: &Where) -> Result<(), RpcError> {
+        by.may(&self.services.store, self.services.clock, place).await
+    }
+
+    /// The stage that is named, or meant; refused where the caller's role does not suffice in its environment.
+    pub(super) async fn stage_for(
+        &self,
+        by: &Operator,
+        deployment: &Deployment,
+        named: Option<&EnvironmentName>,
+        meant: Meant<'_>,
+    ) -> Result<Option<StageIndex>, RpcError> {
+        let stage = match (named, meant) {
+            (Some(named), _) => Some(stage_in(&deployment.pipeline, deployment.id.as_str(), named)?),
+            (None, Meant::Next) => Some(next_stage(deployment)),
+            (None, Meant::WithItem(item)) => Some(stage_with(deployment, item)),
+            (None, Meant::WithEffects) => deployment.last_stage_with_effects(),
+        };
+        let found = stage.and_then(|stage| deployment.stage(stage));
+        match found {
+            Some(stage) => self.may(by, &Where::each([&stage.spec.environment])).await?,
+            None => self.may(by, &Where::each(&deployment.pipeline.environments())).await?,
+        }
+        Ok(stage)
+    }
+}
