@@ -128,9 +128,16 @@ fn about_production(method: &Method, deployment: &str) -> Vec<u8> {
             item: "x".into(),
         }
         .encode_to_vec(),
-        ("ApproveDeployment" | "RejectDeployment" | "OverrideWindow", _) => v1::ApproveDeploymentRequest {
+        ("RejectDeployment" | "OverrideWindow", _) => v1::RejectDeploymentRequest {
             deployment: deployment.into(),
             environment: "production".into(),
+            reason: "x".into(),
+        }
+        .encode_to_vec(),
+        ("ApproveDeployment", _) => v1::ApproveDeploymentRequest {
+            deployment: deployment.into(),
+            environment: "production".into(),
+            digest: vec![7; 32],
             ..Default::default()
         }
         .encode_to_vec(),
