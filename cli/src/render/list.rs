@@ -143,6 +143,8 @@ pub fn table<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::super::sample::{at, view};
+    use stopover_model::role::{Grants, Role};
+
     use super::*;
     use crate::answer::DatabaseRow;
 
@@ -234,6 +236,7 @@ mod tests {
             id: id.parse().unwrap(),
             operator: operator.parse().unwrap(),
             groups: vec!["dba".parse().unwrap()],
+            roles: Grants::everywhere(if admin { Role::Admin } else { Role::Operator }),
             admin,
             created_at: at(0),
             created_by: (!admin).then(|| "admin".parse().unwrap()),
