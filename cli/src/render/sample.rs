@@ -103,11 +103,15 @@ impl Story {
 
     /// The same, where production needs two approvals, and has a checklist.
     pub(crate) fn gated() -> Self {
-        let mut pipeline = pipeline();
-        let production = &mut pipeline.stages[1];
-        let approvers = ["group:dba", "anna"].map(|name| name.parse().unwrap()).into();
-        production.approvals = ApprovalSettings { needed: 2, approvers };
-        production.checklist = vec!["Team notified".into(), "It's \"quiet\"".into()];
+        Self::of(gated())
+    }
+
+    /// The same, where production has a window too.
+    pub(crate) fn gated_in_a_window() -> Self {
+        let mut pipeline = gated();
+        let text =
+            "name = \"p\"\n[[stage]]\nenvironment = \"e\"\nwindow = { cron = \"0 2 * * *\", for = \"1h\" }\n";
+        pipeline.stages[1].calendar = Pipeline::parse("p.toml", text).unwrap().stages.remove(0).calendar;
         Self::of(pipeline)
     }
 
@@ -321,4 +325,13 @@ pub(crate) fn check(passed: bool) -> CheckResult {
 
 pub(crate) fn digest(of: &str) -> Digest {
     Digester::new(of).finish()
+}
+
+fn gated() -> Pipeline {
+    let mut pipeline = pipeline();
+    let production = &mut pipeline.stages[1];
+    let approvers = ["group:dba", "anna"].map(|name| name.parse().unwrap()).into();
+    production.approvals = ApprovalSettings { needed: 2, approvers };
+    production.checklist = vec!["Team notified".into(), "It's \"quiet\"".into()];
+    pipeline
 }

@@ -86,7 +86,7 @@ fn who_alone_could_approve_is_told_that_nobody_can() {
 
 #[test]
 fn each_event_is_a_line() {
-    let mut story = Story::gated().staging_through().planned(1);
+    let mut story = Story::gated_in_a_window().staging_through().planned(1);
     let digest = story.deployment.plan_digest(PRODUCTION).unwrap();
     let first = story.records.len();
     let stage = PRODUCTION;
