@@ -168,10 +168,31 @@ pub enum Command {
     /// Pipelines: the way from one environment to the next
     #[command(subcommand)]
     Pipeline(PipelineCommand),
+    /// Notifications: what people were told, and whether they can be
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// Try everything on this machine: server, two agents and two throwaway databases
     Dev(DevArgs),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NotificationsCommand {
+    /// List what people were told, or are to be, newest first
+    List {
+        /// Only what was given up
+        #[arg(long)]
+        failed: bool,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500), value_name = "N")]
+        limit: u32,
+    },
+    /// Send a trial to everybody whom a pipeline tells; exit code 1 where it did not arrive
+    Test {
+        /// The pipeline; needed when the server has several
+        pipeline: Option<PipelineName>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,8 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, acknowledge, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift,
-    environment, explain, follow_ups, lint, list, pause, pipeline, plan, rehearse, resolve, resume, rollback,
-    saved, statements, status, throttle, tick, token, watch,
+    environment, explain, follow_ups, lint, list, notifications, pause, pipeline, plan, rehearse, resolve,
+    resume, rollback, saved, statements, status, throttle, tick, token, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -42,6 +42,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Environment(command) => environment::run(&context, command).await,
         Command::Agent(command) => agent::run(&context, command).await,
         Command::Token(command) => token::run(&context, command).await,
+        Command::Notifications(command) => notifications::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,
         Command::Dev(args) => crate::dev::run(&args, context.output).await,
         Command::Completions { shell } => completions::run(&context, shell),

@@ -1,4 +1,4 @@
-//! The secrets that are typed or pasted: join tokens of agents and the tokens of operators.
+//! The secrets that are typed or pasted: join tokens of agents, the tokens of operators, and those of hooks' callbacks.
 //!
 //! A token is shown once, when it is made; what is stored is its hash, and `Debug` never shows the secret. Nothing here
 //! knows which tokens exist, expire or were used.
@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 const JOIN: &str = "stj_";
 const OPERATOR: &str = "sto_";
+const HOOK: &str = "sth_";
 /// 32 random bytes in base64url.
 const SECRET_CHARS: usize = 43;
 
@@ -29,6 +30,10 @@ pub enum InvalidToken {
          was printed when the token was made, or ask an administrator for a new one"
     )]
     Operator,
+    #[error(
+        "this is not the token of a hook's callback: use the `callback` that came with the call, as it is"
+    )]
+    Hook,
     #[error("this is not a fingerprint of an authority: it has to be 64 hexadecimal digits")]
     Fingerprint,
     #[error("this is not the stored hash of a token: it has to be 64 hexadecimal digits")]
@@ -126,6 +131,44 @@ impl FromStr for OperatorToken {
 impl fmt::Debug for OperatorToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OperatorToken(sto_…)")
+    }
+}
+
+/// With which the receiver of a hook says later how it went. Written `sth_<secret>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HookToken(Secret);
+
+impl HookToken {
+    /// Makes a token out of 32 bytes that must come from a cryptographic random generator.
+    #[must_use]
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(Secret(random))
+    }
+
+    /// What the server stores and looks up.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        self.0.hash(HOOK)
+    }
+
+    /// The whole token in clear, for the one receiver that gets it.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        self.0.expose(HOOK)
+    }
+}
+
+impl FromStr for HookToken {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        text.strip_prefix(HOOK).and_then(Secret::parse).map(Self).ok_or(InvalidToken::Hook)
+    }
+}
+
+impl fmt::Debug for HookToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookToken(sth_…)")
     }
 }
 

@@ -2,17 +2,25 @@
 //!
 //! Nothing is opened or made here.
 
+mod mail;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 use serde::Deserialize;
 use stopover_model::config::{self, ConfigError};
-use stopover_model::id::{GroupName, InvalidId};
+use stopover_model::id::{GroupName, InvalidId, SecretName};
+use stopover_model::pipeline::check_url;
 use stopover_model::role::{Grant, InvalidGrant, Role, Scope};
 
 use crate::people::GroupRoles;
+use crate::secrets::{self, RawSecret, Secrets};
+use mail::RawSmtp;
+pub use mail::{Smtp, SmtpTls};
 
 /// The store's file in the data directory, where no other store is named.
 const STORE_FILE: &str = "stopover.db";
@@ -55,6 +63,23 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What groups may do.
     pub roles: GroupRoles,
+    /// How it is reached from outside, for those who are to call back.
+    pub url: Option<String>,
+    pub secrets: Secrets,
+    pub smtp: Option<Smtp>,
+    pub notifications: NotificationSettings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationSettings {
+    /// What has not reached somebody by then never will.
+    pub give_up_after: Duration,
+}
+
+impl Default for NotificationSettings {
+    fn default() -> Self {
+        Self { give_up_after: Duration::from_hours(24) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +123,12 @@ struct Raw {
     reflection: bool,
     #[serde(default)]
     log_format: LogFormat,
+    url: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    secrets: BTreeMap<SecretName, toml::Spanned<RawSecret>>,
+    smtp: Option<RawSmtp>,
+    #[serde(default)]
+    notifications: RawNotifications,
     #[serde(default)]
     role: Vec<RawRole>,
 }
@@ -109,6 +140,12 @@ struct RawRole {
     role: toml::Spanned<String>,
     /// Without it: all.
     environments: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNotifications {
+    give_up_after: Option<toml::Spanned<String>>,
 }
 
 impl Config {
@@ -136,6 +173,17 @@ impl Config {
             .or_else(|| default_data_dir(environment))
             .ok_or(SettingsError::NoDataDirectory)?;
         let at = |span, message: &str| ConfigError::at(&name, &text, Some(span), message);
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let secrets = secrets::read(raw.secrets, directory, (&name, &text))?;
+        let smtp = raw.smtp.map(|smtp| smtp.read(|secret| secrets.has(secret), directory, (&name, &text)));
+        let mut notifications = NotificationSettings::default();
+        if let Some(age) = raw.notifications.give_up_after {
+            notifications.give_up_after =
+                stopover_model::duration::parse(age.get_ref()).map_err(|why| at(age.span(), &why))?;
+        }
+        if let Some(url) = &raw.url {
+            check_url(url.get_ref()).map_err(|why| at(url.span(), &why))?;
+        }
         Ok(Self {
             listen: match (arguments.listen, &raw.listen) {
                 (Some(address), _) => address,
@@ -168,6 +216,10 @@ impl Config {
             reflection: raw.reflection,
             log_format: raw.log_format,
             roles: group_roles(raw.role, &at)?,
+            url: raw.url.map(|url| url.into_inner().trim_end_matches('/').to_owned()),
+            smtp: smtp.transpose()?,
+            secrets,
+            notifications,
         })
     }
 }
@@ -299,6 +351,21 @@ mod tests {
                 "[[role]]\ngroup = \"dba\"\nrole = \"viewer\"\nenvironments = [\"No\"]",
                 "/server.toml:4:17: `No` is not the name of an environment",
             ),
+            ("url = \"here\"", "/server.toml:1:7: `here` is no URL"),
+            ("[secrets]\nA = { file = \"x\" }", "`A` is not the name of a secret"),
+            ("[secrets]\na = { file = \"x\", env = \"Y\" }", "/server.toml:2:5: write where the secret is"),
+            ("[smtp]\nhost = \"h\"\nfrom = \"me\"", "/server.toml:3:8: `me` is no mail address"),
+            (
+                "[smtp]\nhost = \"h\"\nfrom = \"a@b\"\nusername = \"u\"\npassword = \"p\"",
+                "/server.toml:5:12: there is no secret `p`; add",
+            ),
+            ("[smtp]\nhost = \"h\"\nfrom = \"a@b\"\nusername = \"u\"", "and no `password`"),
+            (
+                "[secrets]\np = { env = \"P\" }\n[smtp]\nhost = \"h\"\nfrom = \"a@b\"\ntls = \"none\"\n\
+                 username = \"u\"\npassword = \"p\"",
+                "would send its password in clear",
+            ),
+            ("[notifications]\ngive_up_after = \"1\"", "/server.toml:2:17: `1` is not a duration"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(expected), "{text} gave {error}");

@@ -5,6 +5,7 @@
 //! ```text
 //! listener (TLS) -> rpc -> conductor -> store (log)
 //!                     \-> registry (tunnels) <- conductor
+//! store (outbox) -> notify -> webhooks, Slack, mail
 //! ```
 
 pub mod authority;
@@ -14,9 +15,11 @@ pub mod data_dir;
 pub mod first_start;
 pub mod hub;
 pub mod listener;
+pub mod notify;
 pub mod people;
 pub mod registry;
 pub mod rpc;
+pub mod secrets;
 pub mod store;
 #[cfg(test)]
 mod testing;

@@ -15,6 +15,7 @@ use stopover_server::config::{Arguments, Config, LogFormat, StorePlace};
 use stopover_server::data_dir::{DataDir, write_private};
 use stopover_server::first_start::{Welcome, make_first_operator};
 use stopover_server::listener::{Limits, Listener};
+use stopover_server::notify::{Courier, Sender};
 use stopover_server::registry::Registry;
 use stopover_server::rpc::{self, Services};
 use stopover_server::store::Store;
@@ -48,6 +49,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     let (stopping, stopped) = (stop_on_signal()?, CancellationToken::new());
+    config.secrets.check()?;
     let data = DataDir::open(&config.data_dir)?;
     if let Some(file) = &arguments.port_file {
         forget(file).with_context(|| format!("could not remove the old `{}`", file.display()))?;
@@ -66,6 +68,8 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     };
     make_first_operator(&store, welcome, rand::random(), now(), io::stdout()).await?;
 
+    let sender = Sender::new(config.secrets, config.smtp).context("could not prepare calls by HTTP")?;
+    let courier = Courier::new(store.clone(), sender.clone(), now, config.notifications.give_up_after);
     let registry = Registry::default();
     let conductor = Conductor::start(store.clone(), registry.clone(), now).await?;
     let services = Services {
@@ -74,11 +78,13 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         registry,
         conductor: conductor.clone(),
         roles: Arc::new(config.roles.clone()),
+        sender,
         clock: now,
         stopping: stopping.clone(),
         stopped: stopped.clone(),
     };
     let (routes, health) = rpc::routes(services, config.reflection).await?;
+    let telling = tokio::spawn(courier.run(stopped.clone()));
     let address = listener.address();
     let serving = tokio::spawn(listener.serve(routes, stopped.clone()));
     announce(&address.to_string(), arguments.port_file.as_deref())?;
@@ -91,6 +97,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     conductor.shutdown().await;
     stopped.cancel();
     serving.await.context("the listener ended with a panic")?;
+    telling.await.context("the notifications ended with a panic")?;
     store.close().await;
     Ok(())
 }

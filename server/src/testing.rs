@@ -7,6 +7,8 @@ use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
 use tempfile::TempDir;
 
+use crate::notify::Sender;
+use crate::secrets::Secrets;
 use crate::store::Store;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,6 +17,12 @@ pub(crate) async fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_file(&dir.path().join("store.db")).await.unwrap();
     (dir, store)
+}
+
+/// One that has no secrets and no mail server.
+pub(crate) fn sender() -> Sender {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Sender::new(Secrets::default(), None).unwrap()
 }
 
 pub(crate) fn pipeline(name: &str) -> Pipeline {

@@ -6,6 +6,8 @@
 //! Cutter: a TCP proxy that can cut, swallow and delay
 //! HttpTarget: answers over HTTP as the test decides
 //! ObjectStore: a bucket that speaks S3, over a directory
+//! Receiver: what webhooks are sent to
+//! Mailbox: a mail server that keeps what it gets
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
 //! bench: what the benchmarks share
 //! ```
@@ -18,16 +20,20 @@ pub mod cli;
 pub mod cutter;
 pub mod history;
 pub mod http;
+pub mod mailbox;
 pub mod process;
+pub mod receiver;
 pub mod s3;
 pub mod stack;
 pub mod wait;
 pub mod wire;
 
+pub use self::http::{HttpTarget, Reply};
 pub use cli::{Cli, Finished};
 pub use cutter::Cutter;
-pub use http::{HttpTarget, Reply};
+pub use mailbox::{Mail, Mailbox};
 pub use process::Process;
+pub use receiver::{Received, Receiver};
 pub use s3::ObjectStore;
 pub use stack::{AgentOptions, Stack};
 pub use wait::eventually;

@@ -20,6 +20,8 @@ pub struct Stack {
     pub cli: Cli,
     pub address: SocketAddr,
     store: Option<String>,
+    /// More lines for its server.toml, at the end.
+    settings: String,
     directory: TempDir,
 }
 
@@ -54,15 +56,20 @@ pub struct AgentOptions {
 impl Stack {
     /// A server with a store of its own in a new directory.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, &[], "").await
     }
 
     /// A server whose store is the PostgreSQL database of this URL.
     pub async fn start_on(store: &str) -> Self {
-        Self::start_with(Some(store.to_owned())).await
+        Self::start_with(Some(store.to_owned()), &[], "").await
     }
 
-    async fn start_with(store: Option<String>) -> Self {
+    /// A server that knows these secrets, with more lines at the end of its server.toml. There they are `secrets/NAME`.
+    pub async fn start_with_secrets(secrets: &[(&str, &str)], settings: &str) -> Self {
+        Self::start_with(None, secrets, settings).await
+    }
+
+    async fn start_with(store: Option<String>, secrets: &[(&str, &str)], settings: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("stopover-test-").tempdir().expect("a directory");
         let path = directory.path().to_owned();
         let cli = Cli {
@@ -72,7 +79,14 @@ impl Stack {
             home: path.clone(),
         };
         let address = "127.0.0.1:0".parse().expect("an address");
-        let mut stack = Self { agents: Vec::new(), server: None, cli, address, store, directory };
+        fs::create_dir(path.join("secrets")).expect("a directory");
+        let lines = secrets.iter().map(|(name, text)| {
+            fs::write(path.join("secrets").join(name), text).expect("a file can be written");
+            format!("{name} = {{ file = \"secrets/{name}\" }}\n")
+        });
+        let lines: Vec<_> = lines.collect();
+        let settings = format!("[secrets]\n{}{settings}", lines.concat());
+        let mut stack = Self { agents: Vec::new(), server: None, cli, address, store, settings, directory };
         stack.start_server().await;
         stack
     }
@@ -90,9 +104,10 @@ impl Stack {
         let config = directory.join("server.toml");
         let store = self.store.as_ref().map(|url| format!("store = \"{url}\"\n")).unwrap_or_default();
         let text = format!(
-            "listen = \"{}\"\ndata_dir = \"{}\"\nreflection = true\n{store}",
+            "listen = \"{}\"\ndata_dir = \"{}\"\nreflection = true\n{store}{}",
             self.address,
-            directory.join("data").display()
+            directory.join("data").display(),
+            self.settings
         );
         fs::write(&config, text).expect("the configuration can be written");
         let args = [

@@ -16,6 +16,7 @@ pub(crate) mod explain;
 pub(crate) mod follow_ups;
 pub(crate) mod lint;
 pub(crate) mod list;
+pub(crate) mod notifications;
 pub(crate) mod pause;
 pub(crate) mod pipeline;
 pub(crate) mod plan;

@@ -15,6 +15,7 @@ pub mod json;
 pub mod line;
 pub mod lint;
 pub mod list;
+pub mod notification;
 pub mod number;
 pub mod pipeline;
 pub mod plan;

@@ -18,6 +18,12 @@ pub fn lines(pipeline: &Pipeline, revision: u64, view: View) -> Vec<Line> {
     if let Some(text) = findings::settings(&pipeline.lint) {
         lines.extend(Line::new().dim("  lint      ").plain(text).wrapped(view.width, 12));
     }
+    for (n, notify) in pipeline.notify.iter().enumerate() {
+        let label = if n == 0 { "  tells     " } else { "            " };
+        let kinds: Vec<_> = notify.events.iter().map(|kind| kind.as_str()).collect();
+        let line = Line::new().dim(label).plain(notify.to.to_string());
+        lines.extend(line.dim(format!("  of {}", kinds.join(", "))).wrapped(view.width, 12));
+    }
     for (n, stage) in pipeline.stages.iter().enumerate() {
         let databases: Vec<_> = stage.databases.iter().map(ToString::to_string).collect();
         let databases = if databases.is_empty() { "all databases".to_owned() } else { databases.join(", ") };

@@ -102,6 +102,10 @@ text_id!(
     HookName, "the name of a hook", NAME_RULE, is_name
 );
 text_id!(
+    /// A secret of the server's settings: only its name is known elsewhere.
+    SecretName, "the name of a secret", NAME_RULE, is_name
+);
+text_id!(
     /// A migration: the name of its directory.
     MigrationId, "a migration's name", MIGRATION_RULE, is_migration
 );

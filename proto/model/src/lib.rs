@@ -26,6 +26,7 @@ pub mod layout;
 pub mod lint;
 pub mod migration;
 pub mod monitor;
+pub mod notice;
 pub mod pipeline;
 pub mod plan;
 pub mod quarantine;

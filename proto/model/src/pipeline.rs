@@ -7,6 +7,7 @@ mod drift;
 mod lint;
 mod locks;
 mod monitor;
+mod notify;
 mod rehearse;
 mod saving;
 mod window;
@@ -34,6 +35,8 @@ use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
 use locks::RawLocks;
+use notify::RawNotify;
+pub use notify::{NoticeKind, Notify, NotifyTarget, check_address, check_url};
 use rehearse::RawRehearse;
 use saving::RawSaving;
 pub use saving::SaveSettings;
@@ -51,6 +54,9 @@ pub struct Pipeline {
     /// For all stages; a stage's own goes over it.
     #[serde(default, skip_serializing_if = "LintSettings::is_default")]
     pub lint: LintSettings,
+    /// Who is told of its deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notify>,
     pub stages: Vec<StageSpec>,
 }
 
@@ -169,7 +175,8 @@ impl Pipeline {
                 return Err(ConfigError::at(file, text, Some(span), message));
             }
         };
-        Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, lint, stages })
+        let notify = notify::read(raw.notify, file, text)?;
+        Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, lint, notify, stages })
     }
 
     /// Refuses what could never go on: windows that don't open within the next two years. What was applied once is not
@@ -195,6 +202,8 @@ struct RawPipeline {
     drift_ignore: Vec<toml::Spanned<String>>,
     #[serde(default)]
     lint: RawLint,
+    #[serde(default)]
+    notify: Vec<toml::Spanned<RawNotify>>,
     #[serde(default)]
     stage: Vec<RawStage>,
 }

@@ -27,6 +27,7 @@ mod lint;
 mod log;
 mod migration;
 mod monitor;
+mod notify;
 mod outcome;
 mod pipeline;
 mod plan;

@@ -62,6 +62,7 @@ impl From<Pipeline> for v1::Pipeline {
             stages: messages::write(pipeline.stages),
             out_of_order: enumeration::write(pipeline.out_of_order),
             lint: or_default::write(pipeline.lint),
+            notify: messages::write(pipeline.notify),
         }
     }
 }
@@ -75,6 +76,7 @@ impl TryFrom<v1::Pipeline> for Pipeline {
             contacts: plain::read(wire.contacts, "contacts")?,
             out_of_order: enumeration::read(wire.out_of_order, "out_of_order")?,
             lint: or_default::read(wire.lint, "lint")?,
+            notify: messages::read(wire.notify, "notify")?,
             stages: messages::read(wire.stages, "stages")?,
         };
         if pipeline.stages.is_empty() {

@@ -14,7 +14,10 @@ use stopover_model::impact::{LockMode, SampleWish, WorkKind};
 use stopover_model::lint::ScriptRole;
 use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::monitor::Question;
-use stopover_model::pipeline::{BackupLevel, BackupScope, DriftPolicy, OnFailure, OutOfOrder, Pipeline};
+use stopover_model::notice::NotificationState;
+use stopover_model::pipeline::{
+    BackupLevel, BackupScope, DriftPolicy, NoticeKind, OnFailure, OutOfOrder, Pipeline,
+};
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
     Effect, ErrorClass, Inspection, LedgerState, LogLine, Outcome, Progress, ProgressUnit, StepReport,
@@ -96,6 +99,8 @@ fn enums() {
     every_value_comes_back::<RowState>();
     every_value_comes_back::<LockMode>();
     every_value_comes_back::<WorkKind>();
+    every_value_comes_back::<NoticeKind>();
+    every_value_comes_back::<NotificationState>();
 }
 
 #[test]

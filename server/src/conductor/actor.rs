@@ -10,6 +10,7 @@ use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
 use stopover_model::follow_up::{FollowUpChange, follow_up_changes};
 use stopover_model::id::{DeploymentId, EnvironmentName, OperatorName, Seq};
+use stopover_model::notice::{self, Telling};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
 use tokio::sync::mpsc;
@@ -79,6 +80,8 @@ struct Actor {
     quarantine: Vec<QuarantineChange>,
     /// And of what is to be looked at later.
     follow_ups: Vec<FollowUpChange>,
+    /// What people are to be told of those.
+    tellings: Vec<Telling>,
     /// Steps to call as soon as the log says that they run, and whether nobody can have asked for them before.
     due: Vec<Due>,
     around: Around,
@@ -116,6 +119,7 @@ impl Actor {
             measured: Vec::new(),
             quarantine: Vec::new(),
             follow_ups: Vec::new(),
+            tellings: Vec::new(),
             due: Vec::new(),
             around: Around::default(),
             calls: BTreeMap::new(),
@@ -228,8 +232,10 @@ impl Actor {
             }
             let (deployment, at) = (self.deployment.id.clone(), (self.shared.clock)());
             let record = Record { deployment, seq: self.deployment.seq.next(), at, event };
+            let tellings = notice::tellings(&self.deployment, &record);
             match self.deployment.apply(&record) {
                 Ok(()) => {
+                    self.tellings.extend(tellings);
                     if let Event::StepFinished { step, .. } = &record.event {
                         self.measured.extend(self.deployment.telling(step));
                         self.quarantine.extend(self.deployment.quarantine_change(step));
@@ -263,6 +269,7 @@ impl Actor {
         let measured = std::mem::take(&mut self.measured);
         let quarantine = std::mem::take(&mut self.quarantine);
         let follow_ups = std::mem::take(&mut self.follow_ups);
+        let tellings = std::mem::take(&mut self.tellings);
         if records.is_empty() {
             return Ok(());
         }
@@ -271,7 +278,12 @@ impl Actor {
             Hold::Keep | Hold::Release(_) => None,
         };
         let projection = projection::of(&self.deployment);
-        let learned = Learned { measured: &measured, quarantine: &quarantine, follow_ups: &follow_ups };
+        let learned = Learned {
+            measured: &measured,
+            quarantine: &quarantine,
+            follow_ups: &follow_ups,
+            tellings: &tellings,
+        };
         self.shared.store.append_learned(&records, &projection, hold, learned).await?;
         for record in records {
             tracing::debug!(deployment = %self.deployment.id, seq = %record.seq, event = ?record.event, "appended");
@@ -393,6 +405,7 @@ impl Actor {
         self.unsaved.clear();
         self.measured.clear();
         self.quarantine.clear();
+        self.tellings.clear();
         self.due.clear();
         self.around.forget();
         if let Upset::Append(AppendError::Held { by }) = upset {

@@ -25,6 +25,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::authority::Authority;
 use crate::conductor::{Clock, Conductor};
+use crate::notify::Sender;
 use crate::people::GroupRoles;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -43,6 +44,7 @@ pub struct Services {
     pub conductor: Conductor,
     /// What groups may do.
     pub roles: Arc<GroupRoles>,
+    pub sender: Sender,
     pub clock: Clock,
     /// Fires when the server begins to stop: watchers are sent away.
     pub stopping: CancellationToken,

@@ -74,6 +74,10 @@ pub(super) enum RpcError {
     NoStageIn(PipelineName, EnvironmentName),
     #[error("several pipelines are stored: {0}; name one with --pipeline")]
     SeveralPipelines(String),
+    #[error("the pipeline {0} tells nobody; add a [[notify]] to its file and apply it")]
+    NobodyIsTold(PipelineName),
+    #[error("the pipeline is not stored, since {target} could not be told of anything: {why}")]
+    CannotTell { target: String, why: String },
     #[error("the environment {0} exists already")]
     EnvironmentExists(EnvironmentName),
     #[error("there is no environment {0}; `stopover environment create {0}` makes it")]
@@ -131,6 +135,8 @@ impl RpcError {
             Self::NoStage { .. } | Self::NoStageIn(..) => (Code::InvalidArgument, "no_stage"),
             Self::NoPipelines | Self::NoPipeline(..) => (Code::NotFound, "no_pipeline"),
             Self::SeveralPipelines(_) => (Code::InvalidArgument, "several_pipelines"),
+            Self::NobodyIsTold(_) => (Code::FailedPrecondition, "nobody_is_told"),
+            Self::CannotTell { .. } => (Code::FailedPrecondition, "cannot_tell"),
             Self::EnvironmentExists(_) => (Code::AlreadyExists, "environment_exists"),
             Self::NoEnvironment(_) => (Code::NotFound, "no_environment"),
             Self::Token(_) => (Code::InvalidArgument, "bad_join_token"),

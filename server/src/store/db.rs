@@ -247,10 +247,16 @@ impl From<u32> for Argument<'_> {
     }
 }
 
+impl From<u64> for Argument<'_> {
+    fn from(value: u64) -> Self {
+        // Nothing here is counted to 2^63.
+        Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
 impl From<stopover_model::id::Seq> for Argument<'_> {
     fn from(value: stopover_model::id::Seq) -> Self {
-        // No log reaches 2^63 events.
-        Self::Integer(i64::try_from(value.0).unwrap_or(i64::MAX))
+        value.0.into()
     }
 }
 

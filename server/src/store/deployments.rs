@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::event::{DeploymentOutcome, Event, Record};
 use stopover_model::id::{DeploymentId, MigrationId, OperatorName, PipelineName, Seq};
+use stopover_model::notice;
 use uuid::Uuid;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
 use super::named::value_of;
-use super::{Store, StoreError, bundles, events};
+use super::{Store, StoreError, bundles, events, notifications};
 
 /// A deployment as it begins.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +136,11 @@ impl Store {
         }
         events::insert(&mut tx, new.record).await?;
         bundles::insert(&mut tx, new.bundles).await?;
+        let news = notifications::change(&mut tx, &notice::of_creation(new.record)).await?;
         tx.commit().await?;
+        if news {
+            self.news.notify_one();
+        }
         Ok(Creation::Created)
     }
 }

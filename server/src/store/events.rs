@@ -7,13 +7,14 @@ use std::sync::LazyLock;
 use stopover_model::event::{DeploymentOutcome, Record};
 use stopover_model::follow_up::FollowUpChange;
 use stopover_model::id::{DeploymentId, EnvironmentName, Epoch, Seq};
+use stopover_model::notice::Telling;
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
 
 use super::db::{Row, Tx, places, sql};
 use super::error::{Cause, attempt};
 use super::named::text_of;
-use super::{AppendError, Store, StoreError, follow_ups, measurements, quarantine};
+use super::{AppendError, Store, StoreError, follow_ups, measurements, notifications, quarantine};
 
 /// What the list of deployments shows of one after an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Learned<'a> {
     pub measured: &'a [Measurement],
     pub quarantine: &'a [QuarantineChange],
     pub follow_ups: &'a [FollowUpChange],
+    /// What people are to be told.
+    pub tellings: &'a [Telling],
 }
 
 const EPOCHS_AT_A_TIME: u32 = 100;
@@ -153,7 +156,12 @@ impl Store {
         measurements::insert(&mut tx, &first.deployment, learned.measured).await?;
         quarantine::change(&mut tx, learned.quarantine).await?;
         follow_ups::change(&mut tx, learned.follow_ups).await?;
-        Ok(tx.commit().await?)
+        let news = notifications::change(&mut tx, learned.tellings).await?;
+        tx.commit().await?;
+        if news {
+            self.news.notify_one();
+        }
+        Ok(())
     }
 }
 

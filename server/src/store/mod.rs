@@ -16,6 +16,7 @@ mod events;
 mod follow_ups;
 mod measurements;
 mod named;
+mod notifications;
 mod open;
 mod operators;
 mod pipelines;
@@ -24,7 +25,7 @@ mod quarantine;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use db::Db;
 
@@ -33,6 +34,7 @@ pub use bundles::Files;
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};
 pub use events::{Hold, Learned, Projection};
+pub use notifications::Notification;
 pub use operators::{NewToken, Revoked, TokenRow};
 pub use pipelines::{PipelineRow, PutPipeline};
 
@@ -42,11 +44,18 @@ pub struct Store {
     db: Db,
     /// Drawn from the store, and not given to anybody yet.
     epochs: Arc<Mutex<Range<u64>>>,
+    /// Somebody is to be told something.
+    news: Arc<Notify>,
 }
 
 impl Store {
     fn new(db: Db) -> Self {
-        Self { db, epochs: Arc::default() }
+        Self { db, epochs: Arc::default(), news: Arc::default() }
+    }
+
+    /// Waits until this process has written something that people are to be told. For one who waits at a time.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Waits for what is under way and closes the connections. Calls that come later fail.

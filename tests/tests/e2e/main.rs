@@ -17,6 +17,7 @@ mod in_turn;
 mod killed_backups;
 mod layouts;
 mod lint;
+mod notices;
 mod path;
 mod refusals;
 mod rehearsal;

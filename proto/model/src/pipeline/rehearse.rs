@@ -88,6 +88,8 @@ impl Pipeline {
             None => Self::parse("the pipeline of a rehearsal", &text)?,
         };
         pipeline.lint = LintSettings::default();
+        // Whoever asks for it looks at it.
+        pipeline.notify.clear();
         pipeline.stages.retain(|stage| stage.environment == *environment);
         for stage in &mut pipeline.stages {
             if !databases.is_empty() {

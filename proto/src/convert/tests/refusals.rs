@@ -198,6 +198,13 @@ fn a_pipeline_that_no_file_could_hold() {
     assert_eq!(refused_field::<Pipeline, _>(good(), group), "stages[1].approvals.approvers[2]");
     let empty = |wire: &mut v1::Pipeline| wire.stages[1].checklist.push(" ".into());
     assert_eq!(refused_field::<Pipeline, _>(good(), empty), "stages[1].checklist[1]");
+    let nothing = |wire: &mut v1::Pipeline| wire.notify[0].events.clear();
+    assert_eq!(refused_field::<Pipeline, _>(good(), nothing), "notify[0].events");
+    let nobody = |wire: &mut v1::Pipeline| {
+        let email = v1::notify_target::Email { to: vec!["a@b\nBcc: c@d".into()] };
+        wire.notify[0].to = Some(v1::NotifyTarget { kind: Some(v1::notify_target::Kind::Email(email)) });
+    };
+    assert_eq!(refused_field::<Pipeline, _>(good(), nobody), "notify[0].to.email.to");
 }
 
 #[test]

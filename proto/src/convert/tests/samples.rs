@@ -21,7 +21,8 @@ use stopover_model::migration::{
 use stopover_model::monitor::{HttpProbe, Probe, PrometheusProbe, Question, StageMonitor};
 use stopover_model::pipeline::{
     ApprovalSettings, BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings,
-    LintSettings, LockSettings, OnFailure, OutOfOrder, Pipeline, SaveSettings, StageSpec, VacuumAfter,
+    LintSettings, LockSettings, NoticeKind, Notify, NotifyTarget, OnFailure, OutOfOrder, Pipeline,
+    SaveSettings, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
@@ -251,6 +252,7 @@ pub(super) fn pipeline() -> Pipeline {
         monitors: monitors(),
         calendar: if on_failure == OnFailure::Pause { calendar() } else { Calendar::default() },
     };
+    let notify = |to| Notify { to, events: [NoticeKind::Waiting, NoticeKind::Succeeded].into() };
     Pipeline {
         name: id("default"),
         contacts: vec!["dba@example.org".into()],
@@ -260,6 +262,11 @@ pub(super) fn pipeline() -> Pipeline {
             warn: vec!["ban-drop-table".into()],
             refuse: Vec::new(),
         },
+        notify: vec![
+            notify(NotifyTarget::Webhook { url: "https://h/x".into(), secret: id("hook") }),
+            notify(NotifyTarget::Slack { secret: id("slack") }),
+            notify(NotifyTarget::Email { to: vec!["a@b".into()] }),
+        ],
         stages: vec![
             stage("staging", vec![], BackupSettings::default(), OnFailure::Rollback),
             stage("production", vec![id("users"), id("orders")], touched, OnFailure::Pause),

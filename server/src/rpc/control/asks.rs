@@ -47,9 +47,9 @@ macro_rules! asks {
 asks! {
     nothing {
         ListDeploymentsRequest ListTokensRequest ListEnvironmentsRequest ListAgentsRequest GetPipelineRequest
-        CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest
+        ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest
     }
-    pipeline { PlanRequest DeployRequest }
+    pipeline { PlanRequest DeployRequest TestNotificationsRequest }
     name { CreateEnvironmentRequest }
     environment {
         RehearseEnvironmentRequest ReadHistoriesRequest RecordAppliedRequest ReadEnvironmentDriftRequest

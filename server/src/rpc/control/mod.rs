@@ -8,6 +8,7 @@ mod environments;
 mod follow_ups;
 mod gates;
 mod histories;
+mod notifications;
 mod pipelines;
 mod plan;
 mod requests;
@@ -333,5 +334,21 @@ impl Control for Api {
     ) -> Answer<v1::GetPipelineResponse> {
         let (_, request) = self.admit(request).await?;
         answer(self.show_pipeline(&request.name).await)
+    }
+
+    async fn list_notifications(
+        &self,
+        request: Request<v1::ListNotificationsRequest>,
+    ) -> Answer<v1::ListNotificationsResponse> {
+        let (_, request) = self.admit(request).await?;
+        answer(self.notifications(&request).await)
+    }
+
+    async fn test_notifications(
+        &self,
+        request: Request<v1::TestNotificationsRequest>,
+    ) -> Answer<v1::TestNotificationsResponse> {
+        let (by, request) = self.admit(request).await?;
+        answer(self.try_notifications(by.name, &request.pipeline).await)
     }
 }

@@ -32,6 +32,7 @@ impl Api {
             environments.extend(before.map(|before| before.environments()).unwrap_or_default());
         }
         self.may(by, &Where::each(&environments)).await?;
+        self.check_notify(&pipeline)?;
         let now = (self.services.clock)();
         pipeline.check_windows(file, &request.toml, now)?;
         let put = self.services.store.put_pipeline(&pipeline.name, &request.toml, now).await?;

@@ -85,6 +85,7 @@ impl Bench {
         let registry = Registry::default();
         let services = Services {
             conductor: Conductor::start(store.clone(), registry.clone(), now).await.unwrap(),
+            sender: crate::testing::sender(),
             store,
             authority,
             registry,

@@ -6,6 +6,7 @@ mod enrolment;
 mod follow_ups;
 mod log;
 mod measurements;
+mod notifications;
 mod operators;
 mod quarantine;
 
