@@ -183,7 +183,7 @@ fn gates_that_people_open_are_told_once_each() {
     use crate::gate::GateWait;
     let gates = |gates: Vec<GateWait>| Waiting::Gates { environment: "staging".parse().unwrap(), gates };
     let approvals = |have| GateWait::Approvals { have, need: 2, approvers: vec![] };
-    let window = || GateWait::Window { opens: sample::at(99) };
+    let window = || GateWait::Window { opens: Some(sample::at(99)) };
     let list = || GateWait::Checklist { items: vec!["Team notified".into()] };
     let story = Story::of_all().begun().waits(gates(vec![window()]));
     assert_eq!(story.kinds(), [NoticeKind::Started], "a window opens by itself");
