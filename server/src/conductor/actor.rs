@@ -405,6 +405,7 @@ impl Actor {
         self.unsaved.clear();
         self.measured.clear();
         self.quarantine.clear();
+        self.follow_ups.clear();
         self.tellings.clear();
         self.due.clear();
         self.around.forget();
