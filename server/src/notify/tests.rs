@@ -50,6 +50,7 @@ impl Bench {
             lint: Vec::new(),
             again: None,
             kind: stopover_model::event::DeploymentKind::Migration,
+            restore_saved: false,
         };
         let deployment = DeploymentId::from_random(7);
         let record = Record { deployment: deployment.clone(), seq: Seq(1), at: now(), event };
