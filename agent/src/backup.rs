@@ -4,6 +4,8 @@
 //! pg_dump -> zstd -> NAME.dump.zst.partial -> fsync -> (pg_restore reads all of it) -> NAME.json -> NAME.dump.zst
 //! ```
 //!
+//! With several jobs it is `pg_dump`'s directory format instead, one file a table, see [`parallel`].
+//!
 //! A file gets its final name only when it is whole and proven. Nothing is ever overwritten, nothing goes through a shell,
 //! and the password is in no argument and no variable.
 
@@ -17,8 +19,10 @@ mod decode;
 mod dump;
 mod facts;
 mod manifest;
+mod members;
 mod names;
 mod own_command;
+mod parallel;
 mod programs;
 mod progress;
 mod proof;
@@ -67,6 +71,8 @@ pub struct BackupSettings {
     pub directory: PathBuf,
     /// Where backups go, who can read them, and how long they stay.
     pub vault: Vault,
+    /// So many tables are dumped and restored at a time; with more than one a backup is a directory.
+    pub jobs: u32,
     /// The site's own program, which makes backups in `pg_dump`'s place.
     pub command: Option<Vec<String>>,
     /// A private directory for files that live no longer than a step.
@@ -132,6 +138,10 @@ async fn backup(
     {
         context.reporter.message("this attempt's backup is there already, and is what its manifest says");
         return Ok(manifest.report(directory.join(&manifest.file).display().to_string()));
+    }
+    let left = manifest::left_a_directory(directory, &names);
+    if left.map_err(|error| disk_error("look for leftovers", settings, &error))? {
+        parallel::end_orphans(context).await?;
     }
     manifest::remove_leftovers(directory, &names)
         .map_err(|error| disk_error("remove leftovers", settings, &error))?;

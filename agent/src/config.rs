@@ -36,6 +36,8 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     pub backup_directory: PathBuf,
     pub vault: Vault,
+    /// So many tables are dumped and restored at a time.
+    pub backup_jobs: u32,
     /// A secret of the backups' destination, or a header of [http], stands in the file itself.
     pub(crate) holds_secret: bool,
     /// Makes backups in `pg_dump`'s place: a program and its arguments.
@@ -110,6 +112,7 @@ impl AgentConfig {
         let holds_secret = raw.backup.holds_secret() || web.headers.iter().any(|(_, set)| set.holds_secret());
         let command =
             raw.backup.command.clone().map(|command| backup_command(&file, text, command)).transpose()?;
+        let backup_jobs = raw.backup.jobs(&file, text)?;
         let (vault, backup) = raw.backup.checked((&file, text), &here, &state_dir)?;
         let programs = ProgramPaths {
             pg_dump: raw.pg_dump.map(|p| absolute(&file, text, p)).transpose()?,
@@ -128,6 +131,7 @@ impl AgentConfig {
             backup_directory: backup,
             backup_command: command,
             vault,
+            backup_jobs,
             holds_secret,
             programs,
             databases,

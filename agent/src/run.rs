@@ -59,6 +59,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Run
         backup: BackupSettings {
             directory: config.backup_directory,
             vault: config.vault,
+            jobs: config.backup_jobs,
             command: config.backup_command,
             scratch: store.scratch(),
             programs: config.programs,

@@ -9,7 +9,7 @@ use super::archive::Written;
 use super::facts::Facts;
 use super::names::Names;
 use super::restore::Restore;
-use super::{BackupSettings, disk_error, manifest, programs};
+use super::{BackupSettings, disk_error, manifest, parallel, programs};
 use crate::scratch::Scratch;
 use crate::step::StepContext;
 
@@ -40,15 +40,22 @@ pub async fn restore_again(
     context.reporter.progress(Progress { doing, done: 0, total, unit: ProgressUnit::Bytes, backfill: None });
     let scratch = Scratch::create(context).await?;
     let path = directory.join(&manifest.file);
-    let restore = &Restore {
-        programs: &programs,
-        scratch_directory: &settings.scratch,
-        path: &path,
-        written: Written { bytes: manifest.bytes, sha256: manifest.sha256, dump_bytes: manifest.dump_bytes },
-        partial: !manifest.only_tables.is_empty(),
+    let partial = !manifest.only_tables.is_empty();
+    let restoring = async {
+        if !manifest.members.is_empty() {
+            let members = Some(manifest.members.as_slice());
+            let restore =
+                parallel::Restore { programs: &programs, settings, directory: &path, members, partial };
+            return restore.run(context, &scratch).await.map(|_| ());
+        }
+        let written =
+            Written { bytes: manifest.bytes, sha256: manifest.sha256, dump_bytes: manifest.dump_bytes };
+        let scratch_directory = &settings.scratch;
+        let restore = &Restore { programs: &programs, scratch_directory, path: &path, written, partial };
+        restore.into(context, &scratch).await
     };
     let restored = tokio::select! {
-        restored = restore.into(context, &scratch) => restored,
+        restored = restoring => restored,
         () = context.cancel.cancelled() => {
             Err(StepError::new(ErrorClass::Cancelled, "the rehearsal was cancelled"))
         }

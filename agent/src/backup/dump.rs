@@ -19,7 +19,7 @@ use crate::postgres::SessionName;
 use crate::step::StepContext;
 
 /// A dump takes weak locks on all tables at its start; behind an ALTER that waits itself it gives up after this.
-const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+pub(super) const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 /// A dump that says nothing for so long hangs on a network that swallows its packets.
 const SILENCE: Duration = Duration::from_mins(10);
 
@@ -66,13 +66,13 @@ pub(super) async fn through<T>(
             pg_dump.stop().await;
             return Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled"));
         }
-        () = silence(&read, SILENCE) => {
+        () = said_nothing(|| read.load(Ordering::Relaxed)) => {
             pg_dump.stop().await;
             let message = format!("pg_dump said nothing for {} minutes", SILENCE.as_secs() / 60);
             return Err(StepError::new(ErrorClass::Transient, message)
                 .with_hint("check the network between the agent and the database"));
         }
-        never = progress::watch(context, facts) => match never {},
+        never = progress::watch(context, facts, None) => match never {},
     };
     match written {
         Ok(written) => {
@@ -92,11 +92,12 @@ pub(super) async fn through<T>(
     }
 }
 
-async fn silence(read: &AtomicU64, longest: Duration) {
+/// Waits until nothing has come for too long; `so_far` tells how much there is.
+pub(super) async fn said_nothing(so_far: impl Fn() -> u64) {
     loop {
-        let before = read.load(Ordering::Relaxed);
-        tokio::time::sleep(longest).await;
-        if read.load(Ordering::Relaxed) == before {
+        let before = so_far();
+        tokio::time::sleep(SILENCE).await;
+        if so_far() == before {
             return;
         }
     }
@@ -116,7 +117,7 @@ pub(super) fn archive_error(error: &ArchiveError, settings: &BackupSettings, fac
 }
 
 /// Why `pg_dump` failed, from its own words. They name objects and places, never a row or the password.
-fn failure(ended: &Ended, place: &str) -> StepError {
+pub(super) fn failure(ended: &Ended, place: &str) -> StepError {
     let words = &ended.words;
     let says = |part: &str| words.contains(part);
     let (class, hint) = if says("server version mismatch") {

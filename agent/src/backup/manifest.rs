@@ -18,7 +18,9 @@ use stopover_model::report::{BackupReport, RestorePoint, RestoreProof};
 
 use super::archive;
 use super::compare::Contents;
-use super::names::{DUMP, LOG, MANIFEST, Names, PARTIAL};
+use super::members::{self, Member};
+use super::names::{DIRECTORY, DUMP, LOG, MANIFEST, Names, PARTIAL};
+use super::publish;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -40,7 +42,7 @@ pub(crate) struct Manifest {
     pub(crate) level: BackupLevel,
     pub(crate) bytes: u64,
     pub(crate) sha256: Digest,
-    /// Before compression.
+    /// Before compression; 0: of a backup in several files nobody knows.
     pub(crate) dump_bytes: u64,
     /// Of the tables' data in the database.
     pub(crate) database_bytes: u64,
@@ -50,6 +52,9 @@ pub(crate) struct Manifest {
     /// The objects that the backup is of in their order, where it is too long for one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pieces: Vec<String>,
+    /// What is in the directory that `file` names; empty: it is a file itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<Member>,
     /// To whom it is encrypted; empty: it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recipients: Vec<String>,
@@ -118,10 +123,24 @@ impl Manifest {
                 return Err(format!("it names `{piece}`, which is not the file that belongs to it"));
             }
         }
+        if let Some(member) = self.members.iter().find(|member| !member.is_plain()) {
+            let member = crate::postgres::shown(&member.name, 200);
+            return Err(format!("it names `{member}`, which is no file of its directory"));
+        }
         if self.format != 1 {
             return Err(format!("it is of format {}, which this agent does not know", self.format));
         }
         Ok(())
+    }
+
+    /// Whether the backup lies in this directory as it was written.
+    pub(crate) async fn is_whole_in(&self, directory: &Path) -> bool {
+        let path = directory.join(&self.file);
+        if self.members.is_empty() {
+            let found = archive::measure(&path).await;
+            return found.is_ok_and(|found| found == (self.bytes, self.sha256));
+        }
+        members::differences(&path, &self.members, 1, |_| {}).await.is_empty()
     }
 
     /// Writes it under its name, on the disk when this returns.
@@ -150,19 +169,23 @@ pub(crate) async fn find(
         if manifest.step != *step || manifest.attempt != attempt || manifest.level < level {
             continue;
         }
-        let found = archive::measure(&directory.join(&manifest.file)).await;
-        if found.is_ok_and(|found| found == (manifest.bytes, manifest.sha256)) {
+        if manifest.is_whole_in(directory).await {
             return Ok(Some(manifest));
         }
     }
     Ok(None)
 }
 
+/// Whether a run that did not end left a directory, into which its jobs may still write.
+pub(crate) fn left_a_directory(directory: &Path, names: &Names) -> io::Result<bool> {
+    Ok(!files(directory, names, &format!("{DIRECTORY}{PARTIAL}"))?.is_empty())
+}
+
 /// Removes what runs that did not end left: partial files, and manifests of files that never got their name.
 pub(crate) fn remove_leftovers(directory: &Path, names: &Names) -> io::Result<()> {
-    for ending in [DUMP, LOG] {
+    for ending in [DUMP, DIRECTORY, LOG] {
         for path in files(directory, names, &format!("{ending}{PARTIAL}"))? {
-            std::fs::remove_file(path)?;
+            publish::remove(&path)?;
         }
     }
     for path in files(directory, names, MANIFEST)? {

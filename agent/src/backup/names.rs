@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName};
 
 pub(crate) const DUMP: &str = ".dump.zst";
+/// A directory with a file for each table, which several jobs have made.
+pub(crate) const DIRECTORY: &str = ".dump.dir";
 /// What the site's own command said, which made the backup elsewhere.
 pub(crate) const LOG: &str = ".log";
 /// Behind the ending of what is not whole yet.

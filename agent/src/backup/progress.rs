@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::path::Path;
 use std::time::Duration;
 
 use stopover_model::report::{Progress, ProgressUnit, Session as Blocker};
 
 use super::facts::{Facts, Relation};
+use super::members;
 use crate::postgres::{Purpose, QueryError, Session, SessionName, blockers, shown};
 use crate::step::StepContext;
 
@@ -15,20 +17,21 @@ const EVERY: Duration = Duration::from_millis(500);
 
 const SCHEMA: &str = "reading the schema";
 
-/// Reports progress until it is dropped. What it can't find out is not shown; the dump does not depend on it.
-pub(super) async fn watch(context: &StepContext, facts: &Facts) -> Infallible {
+/// Reports progress until it is dropped. What it can't find out is not shown; the dump does not depend on it. Of several jobs
+/// nobody knows how far they are: what they have written into their directory is told.
+pub(super) async fn watch(context: &StepContext, facts: &Facts, directory: Option<&Path>) -> Infallible {
     let name = SessionName::of(context);
     report(context, SCHEMA.to_owned(), 0, facts.tables_bytes);
     if let Ok(session) = context.database.connect(&Purpose::reading(&name)).await {
         // It ends when the session is lost.
-        let _ = look(context, facts, &session, &name.to_string()).await;
+        let _ = look(context, (facts, directory), &session, &name.to_string()).await;
     }
     std::future::pending().await
 }
 
 async fn look(
     context: &StepContext,
-    facts: &Facts,
+    (facts, directory): (&Facts, Option<&Path>),
     session: &Session,
     name: &str,
 ) -> Result<Infallible, QueryError> {
@@ -54,7 +57,10 @@ async fn look(
             continue;
         };
         waited = waits;
-        report(context, doing, furthest, facts.tables_bytes);
+        match directory {
+            Some(directory) => report(context, doing, members::size(directory), 0),
+            None => report(context, doing, furthest, facts.tables_bytes),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Proving<'a> {
     snapshot: Snapshot,
     beginning: Beginning,
     pub(super) scratch: &'a Scratch,
+    /// How many work at a time.
+    jobs: usize,
     began: Instant,
 }
 
@@ -41,7 +43,12 @@ impl<'a> Proving<'a> {
         let snapshot = Snapshot::hold(context, system_identifier).await?;
         let only = scope.only().map(|only| only.quoted.as_slice());
         let beginning = Beginning::look(&snapshot, only).await?;
-        Ok(Self { snapshot, beginning, scratch, began: Instant::now() })
+        Ok(Self { snapshot, beginning, scratch, jobs: 1, began: Instant::now() })
+    }
+
+    /// With so many sessions at a time as the site allows.
+    pub(super) fn with_jobs(self, jobs: u32) -> Self {
+        Self { jobs: usize::try_from(jobs).unwrap_or(1), ..self }
     }
 
     /// For `pg_dump`.
@@ -68,7 +75,7 @@ impl<'a> Proving<'a> {
         context: &StepContext,
         restoring: impl Future<Output = Result<(), StepError>>,
     ) -> Result<(RestoreProof, Option<Contents>), StepError> {
-        let Self { snapshot, beginning, scratch, began } = self;
+        let Self { snapshot, beginning, scratch, jobs, began } = self;
         let (dumped_in, began) = (began.elapsed(), Instant::now());
         let after = contents::sequences(snapshot.session()).await?;
         let total = beginning.tables.iter().map(|table| table.bytes).sum();
@@ -85,9 +92,10 @@ impl<'a> Proving<'a> {
             restoring.await?;
             Ok::<Duration, StepError>(began.elapsed())
         };
-        let reading = beginning.read(context, &snapshot, SOURCE_READERS);
+        let reading = beginning.read(context, &snapshot, SOURCE_READERS.max(jobs));
         let (restored_in, expected) = futures::future::try_join(restoring, reading).await?;
-        let equal = expected.compare(context, scratch.database(), &snapshot, &after, READERS).await?;
+        let readers = READERS.max(jobs);
+        let equal = expected.compare(context, scratch.database(), &snapshot, &after, readers).await?;
         snapshot.let_go().await;
         let proof = RestoreProof {
             tables: equal.tables,

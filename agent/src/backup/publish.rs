@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +11,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::manifest::{Manifest, sync_directory};
-use super::names::{DUMP, ENCRYPTED, LOG, MANIFEST, Names, PARTIAL};
+use super::names::{DIRECTORY, DUMP, ENCRYPTED, LOG, MANIFEST, Names, PARTIAL};
 
-/// The file `NAME.dump.zst.partial`, say, removed when it is dropped unpublished.
+/// How often a directory is emptied into which somebody may still write.
+const TRIES: u32 = 10;
+
+/// The file `NAME.dump.zst.partial`, say, or the directory `NAME.dump.dir.partial`, removed when it is dropped unpublished.
 #[derive(Debug)]
 pub(crate) struct Partial {
     directory: PathBuf,
@@ -32,18 +35,36 @@ impl Partial {
         time: Timestamp,
         ending: &'static str,
     ) -> io::Result<Self> {
+        let open =
+            |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(Some);
+        Self::make(directory, names, time, ending, open)
+    }
+
+    /// The same of an empty directory.
+    pub(crate) fn create_directory(directory: &Path, names: &Names, time: Timestamp) -> io::Result<Self> {
+        let make = |path: &Path| std::fs::DirBuilder::new().mode(0o700).create(path).map(|()| None);
+        Self::make(directory, names, time, DIRECTORY, make)
+    }
+
+    fn make(
+        directory: &Path,
+        names: &Names,
+        time: Timestamp,
+        ending: &'static str,
+        make: impl Fn(&Path) -> io::Result<Option<std::fs::File>>,
+    ) -> io::Result<Self> {
         let mut time = time;
         loop {
             let stem = names.at(time);
             let path = directory.join(format!("{stem}{ending}{PARTIAL}"));
-            let taken = [DUMP, LOG, MANIFEST]
+            let taken = [DUMP, DIRECTORY, LOG, MANIFEST]
                 .iter()
                 .any(|e| directory.join(format!("{stem}{e}")).symlink_metadata().is_ok());
             if !taken {
-                match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                match make(&path) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     file => {
-                        let file = Some(file?);
+                        let file = file?;
                         let (directory, ending) = (directory.to_owned(), ending.to_owned());
                         return Ok(Self { directory, stem, path, ending, file });
                     }
@@ -91,7 +112,24 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // After publishing there is nothing of this name; what can't be removed is removed by the next attempt.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = remove(&self.path);
+    }
+}
+
+/// Removes a file or a directory. A program that was killed a moment ago may still write into that.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    if !path.symlink_metadata()?.is_dir() {
+        return std::fs::remove_file(path);
+    }
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tried < TRIES => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
     }
 }
 

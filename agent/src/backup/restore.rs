@@ -60,10 +60,21 @@ pub(super) struct Restoring {
 impl Restoring {
     pub(super) async fn start(
         context: &StepContext,
-        (programs, scratch_directory): (&Programs, &Path),
+        tools: (&Programs, &Path),
         contents: &str,
         scratch: &Scratch,
         partial: bool,
+    ) -> Result<Self, StepError> {
+        Self::from(context, tools, (contents, partial), scratch, None).await
+    }
+
+    /// The same of a directory, read by so many jobs, where there is one.
+    pub(super) async fn from(
+        context: &StepContext,
+        (programs, scratch_directory): (&Programs, &Path),
+        (contents, partial): (&str, bool),
+        scratch: &Scratch,
+        directory: Option<(&Path, u32)>,
     ) -> Result<Self, StepError> {
         let leave = toc::Leave { schemas: scratch.schemas(), foreign_keys: partial };
         let list = SecretFile::write(scratch_directory, "list", &toc::chosen(contents, &leave))?;
@@ -73,10 +84,22 @@ impl Restoring {
         use_list.push(list.path());
         let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).into();
         arguments.push(&use_list);
+        let jobs = directory.map(|(_, jobs)| format!("--jobs={jobs}"));
+        let input = match (directory, &jobs) {
+            (Some((directory, _)), Some(jobs)) => {
+                arguments.extend(["--format=directory", jobs].map(OsStr::new));
+                arguments.push(directory.as_os_str());
+                Stdio::null()
+            }
+            _ => {
+                arguments.push(OsStr::new("--format=custom"));
+                Stdio::piped()
+            }
+        };
         let mut environment = connection.environment.clone();
         // The copy is gone tomorrow: nobody has to wait until a standby has it.
         environment.push(("PGOPTIONS", "-c synchronous_commit=off".into()));
-        let pipes = (Stdio::piped(), Stdio::null());
+        let pipes = (input, Stdio::null());
         let program = Program::start("pg_restore", &programs.pg_restore, &arguments, &environment, pipes)?;
         Ok(Self { program, _files: (list, connection) })
     }
@@ -92,8 +115,7 @@ fn judge(ended: &Ended) -> Result<(), StepError> {
 }
 
 /// Owners and grants are left out: the roles that they name may not be there, and the copy is nobody's.
-const OPTIONS: [&str; 10] = [
-    "--format=custom",
+const OPTIONS: [&str; 9] = [
     "--exit-on-error",
     "--no-owner",
     "--no-privileges",

@@ -8,6 +8,12 @@ pub(crate) fn restore_command(file: &Path, database: &str, into: Into) -> String
     format!("{}zstd -dc {file} | {}", into.before(database), into.pg_restore(database))
 }
 
+/// The same of a directory, by several jobs.
+pub(crate) fn of_directory(directory: &Path, jobs: u32, database: &str, into: Into) -> String {
+    let directory = shell(&directory.display().to_string());
+    format!("{}{} -j {jobs} {directory}", into.before(database), into.pg_restore(database))
+}
+
 /// The same for a backup that lies elsewhere, or that needs an identity. The cloud's own program fetches it.
 pub(crate) fn elsewhere(locations: &[String], encrypted: bool, database: &str, into: Into) -> String {
     let fetch: Vec<String> = locations.iter().map(|location| fetched(location)).collect();
@@ -105,6 +111,10 @@ mod tests {
         assert_eq!(
             restore_command(Path::new("/b/a.dump.zst"), "users", Into::New),
             "createdb --template template0 -- users_backup && zstd -dc /b/a.dump.zst | pg_restore --no-owner -d users_backup"
+        );
+        assert_eq!(
+            of_directory(Path::new("/b/a.dump.dir"), 4, "users", Into::Place),
+            "pg_restore --clean --if-exists --no-owner -d users -j 4 /b/a.dump.dir"
         );
         assert!(line("/b/a", "-x").ends_with(r"-d 'dbname='\''-x'\'''"));
     }

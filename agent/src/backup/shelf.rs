@@ -11,8 +11,8 @@ use super::names::{MANIFEST, Names};
 use crate::postgres::shown;
 use crate::vault::{Bucket, Destination, regular_file};
 
-/// A manifest is a page of text.
-const LONGEST: u64 = 4 * 1024 * 1024;
+/// A manifest is a page of text, and has a line for each table.
+const LONGEST: u64 = 32 * 1024 * 1024;
 
 /// What lies there of one database.
 #[derive(Debug, Default)]

@@ -166,6 +166,7 @@ async fn make(
         database_bytes: facts.tables_bytes,
         started,
         finished: Timestamp::now(),
+        members: Vec::new(),
         pieces: if pieces.len() > 1 { pieces } else { Vec::new() },
         recipients: vault.recipients.names().to_vec(),
         header,

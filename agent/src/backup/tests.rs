@@ -1,3 +1,4 @@
+mod parallel;
 mod restored;
 
 use std::path::Path;
@@ -28,7 +29,7 @@ fn place() -> Place {
     let directory = root.path().join("backups");
     let vault = Vault::directory(directory.clone());
     let programs = ProgramPaths::default();
-    let settings = BackupSettings { directory, vault, command: None, scratch, programs };
+    let settings = BackupSettings { directory, vault, jobs: 1, command: None, scratch, programs };
     Place { root, settings }
 }
 

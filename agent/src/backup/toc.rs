@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 
 use stopover_model::report::{ErrorClass, StepError};
@@ -45,6 +46,23 @@ pub(super) async fn head(
         return Err(decode::unproven(&why));
     }
     Ok((head, table))
+}
+
+/// The table of contents of an archive that is a directory.
+pub(super) async fn of_directory(programs: &Programs, directory: &Path) -> Result<String, StepError> {
+    let arguments = [OsStr::new("--list"), OsStr::new("--format=directory"), directory.as_os_str()];
+    let pipes = (Stdio::null(), Stdio::piped());
+    let mut lister = Program::start("pg_restore", &programs.pg_restore, &arguments, &[], pipes)?;
+    let mut table = String::new();
+    let read = match lister.child.stdout.take() {
+        Some(mut output) => output.read_to_string(&mut table).await.is_ok(),
+        None => false,
+    };
+    let ended = lister.wait().await?;
+    if ended.status.success() && read {
+        return Ok(table);
+    }
+    Err(decode::unproven(&format!("pg_restore could not list it ({}): {}", ended.status, ended.words)))
 }
 
 /// What is left out, beside what is never restored.

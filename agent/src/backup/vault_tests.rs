@@ -40,8 +40,14 @@ async fn place(recipients: &[String]) -> Place {
         retention: Retention::default(),
     };
     let directory = root.path().join("backups");
-    let settings =
-        BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
+    let settings = BackupSettings {
+        directory,
+        vault,
+        jobs: 1,
+        command: None,
+        scratch,
+        programs: ProgramPaths::default(),
+    };
     Place { _root: root, store, settings }
 }
 

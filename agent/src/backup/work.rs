@@ -1,6 +1,7 @@
 //! One backup from its beginning to its name: what is dumped, how far it is proven, and what its manifest says.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use jiff::Timestamp;
 use stopover_model::pipeline::BackupLevel;
@@ -10,6 +11,7 @@ use super::archive::{self, Written};
 use super::compare::Contents;
 use super::facts::Facts;
 use super::manifest::Manifest;
+use super::members::{self, Member};
 use super::names::{DUMP, LOG, Names};
 use super::programs::Programs;
 use super::proof::Proving;
@@ -17,7 +19,8 @@ use super::publish::Partial;
 use super::restore::Restore;
 use super::scope::Scope;
 use super::{
-    BackupRequest, BackupSettings, decode, disk_error, dump, own_command, restore_command, restore_point,
+    BackupRequest, BackupSettings, decode, disk_error, dump, own_command, parallel, restore_command,
+    restore_point,
 };
 use crate::scratch::Scratch;
 use crate::step::StepContext;
@@ -34,6 +37,7 @@ pub(super) struct Work<'a> {
 /// What lies on the disk under a name that is not final, and what is known of it.
 struct Made {
     written: Written,
+    members: Vec<Member>,
     level: BackupLevel,
     proof: Option<(RestoreProof, Option<Contents>)>,
     scope: Scope,
@@ -88,6 +92,7 @@ impl Work<'_> {
         let because = "the backup command of agent.toml says what is in it".to_owned();
         let made = Made {
             written: Written { bytes, sha256, dump_bytes: 0 },
+            members: Vec::new(),
             level: BackupLevel::Recorded,
             proof: None,
             scope: Scope::Whole { because: self.asks_for_touched().then_some(because) },
@@ -104,6 +109,9 @@ impl Work<'_> {
         scope: Scope,
         scratch: Option<&Scratch>,
     ) -> Result<BackupReport, StepError> {
+        if self.settings.jobs > 1 {
+            return self.dump_in_parallel(programs, scope, scratch).await;
+        }
         let started = Timestamp::now();
         let mut partial = self.partial(started, DUMP)?;
         let (written, proof) = match scratch {
@@ -114,6 +122,7 @@ impl Work<'_> {
         let database = &self.facts.database;
         let made = Made {
             written,
+            members: Vec::new(),
             level: self.request.wanted.level,
             proof,
             restore_command: restore_command::restore_command(&path, database, scope.comes_back()),
@@ -160,6 +169,78 @@ impl Work<'_> {
         };
         let proof = proving.finish(context, restore.into(context, scratch)).await?;
         Ok((written, Some(proof)))
+    }
+
+    async fn dump_in_parallel(
+        &self,
+        programs: &Programs,
+        scope: Scope,
+        scratch: Option<&Scratch>,
+    ) -> Result<BackupReport, StepError> {
+        let (context, settings, started) = (self.context, self.settings, Timestamp::now());
+        let partial = Partial::create_directory(&settings.directory, self.names, started);
+        let partial = partial.map_err(|error| disk_error("make a directory", settings, &error))?;
+        let mut arguments = scope.arguments();
+        let proving = match scratch {
+            Some(scratch) => {
+                let system = &self.request.system_identifier;
+                Some(Proving::begin(context, system, &scope, scratch).await?.with_jobs(settings.jobs))
+            }
+            None => None,
+        };
+        arguments.extend(proving.as_ref().map(Proving::argument));
+        let directory = partial.path();
+        parallel::dump(context, settings, (programs, &arguments), self.facts, directory).await?;
+        let (members, proof) = match proving {
+            Some(proving) => {
+                let only_some = scope.only().is_some();
+                let restore =
+                    parallel::Restore { programs, settings, directory, members: None, partial: only_some };
+                let mut members = Vec::new();
+                let scratch = proving.scratch;
+                let restoring = async {
+                    members = restore.run(context, scratch).await?;
+                    Ok(())
+                };
+                let proof = proving.finish(context, restoring).await?;
+                (members, Some(proof))
+            }
+            None => (self.hashed(programs, directory).await?, None),
+        };
+        let (bytes, sha256) = members::total(&members);
+        let path = settings.directory.join(partial.final_name());
+        let (database, into) = (&self.facts.database, scope.comes_back());
+        let made = Made {
+            written: Written { bytes, sha256, dump_bytes: 0 },
+            members,
+            level: self.request.wanted.level,
+            proof,
+            restore_command: restore_command::of_directory(&path, settings.jobs, database, into),
+            scope,
+            pg_dump_version: programs.version.clone(),
+            command_output: None,
+        };
+        self.publish(partial, started, made).await
+    }
+
+    /// What lies in the directory, decoded where that is asked for.
+    async fn hashed(&self, programs: &Programs, directory: &Path) -> Result<Vec<Member>, StepError> {
+        let jobs = self.settings.jobs;
+        let decoded = async {
+            let members = parallel::hashed(directory, jobs).await?;
+            if self.request.wanted.level == BackupLevel::Decoded {
+                parallel::say(self.context, "decoding the backup", members::total(&members).0);
+                parallel::decode(programs, directory, &members, jobs).await?;
+                parallel::check(directory, &members, jobs).await?;
+            }
+            Ok(members)
+        };
+        tokio::select! {
+            decoded = decoded => decoded,
+            () = self.context.cancel.cancelled() => {
+                Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled"))
+            }
+        }
     }
 
     fn partial(&self, started: Timestamp, ending: &'static str) -> Result<Partial, StepError> {
@@ -210,6 +291,7 @@ impl Work<'_> {
             restore_point,
             command_output: made.command_output,
             pieces: Vec::new(),
+            members: made.members,
             recipients: Vec::new(),
             header: None,
         };

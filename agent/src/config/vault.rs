@@ -23,12 +23,35 @@ pub(super) struct RawBackup {
     keep: Option<toml::Spanned<u32>>,
     keep_for: Option<toml::Spanned<String>>,
     pub(super) command: Option<toml::Spanned<Vec<String>>>,
+    jobs: Option<toml::Spanned<u32>>,
 }
+
+/// More sessions at a time than this serve no database.
+const MOST_JOBS: u32 = 64;
 
 impl RawBackup {
     /// A secret stands in the file itself.
     pub(super) fn holds_secret(&self) -> bool {
         self.options.holds_secret()
+    }
+
+    /// How many tables are dumped at a time.
+    pub(super) fn jobs(&self, file: &str, text: &str) -> Result<u32, ConfigError> {
+        let Some(jobs) = &self.jobs else { return Ok(1) };
+        let count = *jobs.get_ref();
+        let goes_elsewhere = self.destination.as_ref().is_some_and(|d| Bucket::is_url(d.get_ref()));
+        let message = if count == 0 || count > MOST_JOBS {
+            format!("write a number of jobs from 1 to {MOST_JOBS}")
+        } else if count > 1 && self.command.is_some() {
+            "`command` makes the backups, and `jobs` would not reach it; keep one of them".to_owned()
+        } else if count > 1 && (goes_elsewhere || !self.recipients.is_empty()) {
+            "several jobs make a directory, which goes into no bucket and is not encrypted; leave `jobs` out, or name a \
+             directory as `destination` and no `recipients`"
+                .to_owned()
+        } else {
+            return Ok(count);
+        };
+        Err(at(file, text, jobs, message))
     }
 
     /// The vault, and the directory of this machine that belongs to it. Paths begin at `here`.
@@ -115,6 +138,7 @@ mod tests {
         let s3 = "destination = \"s3://bucket/some/where\"\n[backup.options]\nregion = \"eu-west-3\"\n";
         let config = parse(here.path(), s3).unwrap();
         assert_eq!(config.vault.destination.location("x"), "s3://bucket/some/where/x");
+        assert_eq!((config.backup_jobs, parse(here.path(), "jobs = 4").unwrap().backup_jobs), (1, 4));
         let rest = format!("recipients = [\"{RECIPIENT}\"]\nkeep = 14\nkeep_for = \"30d\"");
         let config = parse(here.path(), &rest).unwrap();
         assert!(config.vault.streams());
@@ -156,6 +180,10 @@ mod tests {
             ("[backup.options]\nregion = \"x\"".to_owned(), "belong to a destination"),
             ("keep = 0".to_owned(), "at least one backup stays"),
             ("keep_for = \"soon\"".to_owned(), "agent.toml:3:12"),
+            ("jobs = 0".to_owned(), "agent.toml:3:8: write a number of jobs from 1 to 64"),
+            ("jobs = 2\ndestination = \"s3://b/p\"".to_owned(), "goes into no bucket"),
+            (format!("jobs = 2\nrecipients = [\"{RECIPIENT}\"]"), "is not encrypted"),
+            ("jobs = 2\ncommand = [\"/bin/true\"]".to_owned(), "keep one of them"),
             ("recipients = [\"age1x\"]".to_owned(), "age-keygen"),
             ("recipients = [\"AGE-SECRET-KEY-1ABC\"]".to_owned(), "keep it elsewhere"),
         ];

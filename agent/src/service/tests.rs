@@ -25,6 +25,7 @@ fn service(url: &str) -> AgentService {
         backup: BackupSettings {
             directory: "/nonexistent".into(),
             vault: crate::vault::Vault::directory("/nonexistent".into()),
+            jobs: 1,
             command: None,
             scratch: "/nonexistent".into(),
             programs: ProgramPaths::default(),

@@ -1,5 +1,6 @@
 //! Reads all of a backup, as it lies there, and gives what is in it to somebody.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_compression::tokio::bufread::ZstdDecoder;
@@ -10,11 +11,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Rea
 use tokio::process::ChildStdin;
 
 use super::super::manifest::Manifest;
+use super::super::members;
 use super::super::programs::Programs;
 use super::super::toc;
 use crate::step::StepContext;
 use crate::vault::{self, Destination, FileKey};
 
+/// So many files that are not what they were are named.
+const MOST_NAMED: usize = 10;
 const CHUNK: usize = 256 * 1024;
 
 type Stream = std::pin::Pin<Box<dyn AsyncRead + Send>>;
@@ -58,6 +62,36 @@ pub(super) async fn pour(
         }
         Err(error) => Err(damaged(manifest, &error.to_string())),
     }
+}
+
+/// Reads all files of a backup in a directory, which it gives back. What is missing or changed is named.
+pub(super) async fn whole(
+    context: &StepContext,
+    destination: &Destination,
+    manifest: &Manifest,
+    jobs: u32,
+    doing: &str,
+) -> Result<PathBuf, StepError> {
+    let Destination::Directory(directory) = destination else {
+        return Err(damaged(manifest, "it is of several files, which no backup in a bucket is"));
+    };
+    let directory = directory.join(&manifest.file);
+    let read = |done| {
+        context.reporter.progress(Progress {
+            doing: doing.to_owned(),
+            done,
+            total: manifest.bytes,
+            unit: ProgressUnit::Bytes,
+            backfill: None,
+        });
+    };
+    let differences = members::differences(&directory, &manifest.members, jobs, read).await;
+    if differences.is_empty() {
+        return Ok(directory);
+    }
+    let more = differences.len().saturating_sub(MOST_NAMED);
+    let named = differences.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
+    Err(damaged(manifest, &if more > 0 { format!("{named}; and {more} more") } else { named }))
 }
 
 /// The dump's own list of what is in it.

@@ -55,7 +55,7 @@ async fn restore(
 ) -> Result<(), StepError> {
     let name = SessionName::of(there).to_string();
     let connection = Connection::of(&there.database, &name, &settings.scratch).await?;
-    let mut arguments = vec!["--format=custom", "--no-password", KEEPALIVES];
+    let mut arguments = vec!["--no-password", KEEPALIVES];
     // Where the rows of some tables alone are in it, foreign keys to others can't come back.
     let whole = manifest.only_tables.is_empty();
     if whole {
@@ -64,13 +64,37 @@ async fn restore(
     if !owners {
         arguments.push("--no-owner");
     }
-    let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
-    let pipes = (Stdio::piped(), Stdio::null());
-    let mut pg_restore =
-        Program::start("pg_restore", &programs.pg_restore, &arguments, &connection.environment, pipes)?;
-    let input = pg_restore.child.stdin.take();
-    content::pour(there, &settings.vault.destination, manifest, key, input, "restoring the data").await?;
-    say(there, "building indexes and constraints");
+    let mut arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
+    let (destination, doing) = (&settings.vault.destination, "restoring the data");
+    let environment = &connection.environment;
+    let pg_restore = if manifest.members.is_empty() {
+        arguments.push(OsStr::new("--format=custom"));
+        let pipes = (Stdio::piped(), Stdio::null());
+        let mut pg_restore =
+            Program::start("pg_restore", &programs.pg_restore, &arguments, environment, pipes)?;
+        let input = pg_restore.child.stdin.take();
+        content::pour(there, destination, manifest, key, input, doing).await?;
+        say(there, "building indexes and constraints");
+        pg_restore
+    } else {
+        let directory =
+            content::whole(there, destination, manifest, settings.jobs, "reading the backup").await?;
+        say(there, doing);
+        let jobs = format!("--jobs={}", settings.jobs);
+        arguments.extend(["--format=directory", &jobs].map(OsStr::new));
+        arguments.push(directory.as_os_str());
+        let pipes = (Stdio::null(), Stdio::null());
+        Program::start("pg_restore", &programs.pg_restore, &arguments, environment, pipes)?
+    };
+    ended(there, manifest, whole, pg_restore).await
+}
+
+async fn ended(
+    there: &StepContext,
+    manifest: &Manifest,
+    whole: bool,
+    pg_restore: Program,
+) -> Result<(), StepError> {
     let ended = pg_restore.wait().await?;
     if ended.status.success() {
         return Ok(());

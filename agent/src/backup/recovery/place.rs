@@ -217,7 +217,7 @@ const EXISTS: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE da
 
 /// As the live one was made. What a version does not know of is not in its row.
 const CREATE: &str = "
-SELECT pg_catalog.format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L CONNECTION LIMIT 20',
+SELECT pg_catalog.format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L CONNECTION LIMIT 100',
         $1::text, pg_catalog.pg_encoding_to_char(d.encoding), coalesce(d.datcollate, 'C'), coalesce(d.datctype, 'C'))
     || CASE p.provider
         WHEN 'i' THEN pg_catalog.format(' LOCALE_PROVIDER icu ICU_LOCALE %L', p.locale)

@@ -32,8 +32,14 @@ async fn place(recipients: &[String]) -> Place {
     }
     let vault =
         Vault { recipients: Recipients::parse(recipients).unwrap(), ..Vault::directory(directory.clone()) };
-    let settings =
-        BackupSettings { directory, vault, command: None, scratch, programs: ProgramPaths::default() };
+    let settings = BackupSettings {
+        directory,
+        vault,
+        jobs: 1,
+        command: None,
+        scratch,
+        programs: ProgramPaths::default(),
+    };
     let source = prepared(USERS).await;
     let step = context(source.url(), StepKind::Backup);
     let request = BackupRequest::at(stopover_model::pipeline::BackupLevel::Recorded);

@@ -5,7 +5,7 @@ use stopover_model::report::{ErrorClass, Progress, ProgressUnit, StepError};
 
 use super::super::manifest::Manifest;
 use super::super::restore::Restoring;
-use super::super::{BackupSettings, compare, programs};
+use super::super::{BackupSettings, compare, parallel, programs, toc};
 use super::content;
 use crate::postgres::{Purpose, SessionName};
 use crate::scratch::Scratch;
@@ -51,15 +51,24 @@ async fn into(
 ) -> Result<(), StepError> {
     let programs = programs::find(&settings.programs, server_version(context).await?).await?;
     let destination = &settings.vault.destination;
-    let list = content::listed(&programs, destination, manifest, key).await?;
     let (tools, partial) = ((&programs, settings.scratch.as_path()), !manifest.only_tables.is_empty());
-    let mut restoring = Restoring::start(context, tools, &list, scratch, partial).await?;
-    let input = restoring.program.child.stdin.take();
     let doing = "restoring the backup into a scratch database";
-    let poured = content::pour(context, destination, manifest, key, input, doing).await;
-    // What it says of a backup that is not what it was is of no interest.
-    poured?;
-    restoring.finish().await?;
+    if manifest.members.is_empty() {
+        let list = content::listed(&programs, destination, manifest, key).await?;
+        let mut restoring = Restoring::start(context, tools, &list, scratch, partial).await?;
+        let input = restoring.program.child.stdin.take();
+        let poured = content::pour(context, destination, manifest, key, input, doing).await;
+        // What it says of a backup that is not what it was is of no interest.
+        poured?;
+        restoring.finish().await?;
+    } else {
+        let directory =
+            content::whole(context, destination, manifest, settings.jobs, "reading the backup").await?;
+        parallel::say(context, doing, manifest.bytes);
+        let list = toc::of_directory(&programs, &directory).await?;
+        let from = Some((directory.as_path(), settings.jobs));
+        Restoring::from(context, tools, (&list, partial), scratch, from).await?.finish().await?;
+    }
     context.reporter.progress(Progress {
         doing: "comparing what is restored".to_owned(),
         done: 0,
@@ -68,7 +77,8 @@ async fn into(
         backfill: None,
     });
     let contents = manifest.contents.as_ref();
-    let (tables, rows) = compare::compare_later(context, scratch.database(), contents, READERS).await?;
+    let readers = READERS.max(usize::try_from(settings.jobs).unwrap_or(1));
+    let (tables, rows) = compare::compare_later(context, scratch.database(), contents, readers).await?;
     context.reporter.message(match contents {
         Some(_) => format!("restored, and equal to what was backed up: {rows} rows of {tables} tables"),
         None => format!(

@@ -7,7 +7,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{ErrorClass, StepError};
 
 use super::super::shelf::Shelf;
-use super::super::{BackupSettings, decode, programs};
+use super::super::{BackupSettings, decode, parallel, programs};
 use super::{Wanted, content, try_out};
 use crate::step::StepContext;
 
@@ -43,6 +43,13 @@ pub async fn verify(
         return Ok(proof(BackupLevel::Recorded));
     }
     let programs = programs::find(&settings.programs, major(&manifest.pg_dump_version) * 10_000).await?;
+    if !manifest.members.is_empty() {
+        let whole = content::whole(context, destination, &manifest, settings.jobs, doing);
+        let directory = stoppable(context, whole).await?;
+        let decoded = parallel::decode(&programs, &directory, &manifest.members, settings.jobs);
+        stoppable(context, decoded).await?;
+        return Ok(proof(BackupLevel::Decoded));
+    }
     let mut pg_restore = decode::start(&programs)?;
     let input = pg_restore.child.stdin.take();
     let poured = content::pour(context, destination, &manifest, wanted.key.as_ref(), input, doing);
