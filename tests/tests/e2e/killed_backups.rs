@@ -100,7 +100,10 @@ struct Case {
 const DUMPING: &str = "$real \"$@\" | head -c 200000; wait_here; exit 1";
 const WAITING: &str = "wait_here; exit 1";
 
-const CASES: [Case; 7] = [
+/// The directory is whole, and nobody has looked at it yet.
+const DUMPED: &str = "$real \"$@\"; wait_here; exit 1";
+
+const CASES: [Case; 10] = [
     Case { name: "dump", level: "recorded", backup: "", program: "pg_dump", when: "true", point: DUMPING },
     Case {
         name: "encryption",
@@ -138,6 +141,30 @@ const CASES: [Case; 7] = [
         name: "restore",
         level: "restored",
         backup: "",
+        program: "pg_restore",
+        when: "[[ \"$*\" == *--use-list=* ]]",
+        point: WAITING,
+    },
+    Case {
+        name: "dump by several jobs",
+        level: "recorded",
+        backup: "jobs = 2",
+        program: "pg_dump",
+        when: "true",
+        point: DUMPED,
+    },
+    Case {
+        name: "decoding what several jobs have made",
+        level: "decoded",
+        backup: "jobs = 2",
+        program: "pg_restore",
+        when: "[[ \"$*\" == *--file=/dev/null* ]]",
+        point: WAITING,
+    },
+    Case {
+        name: "restore by several jobs",
+        level: "restored",
+        backup: "jobs = 2",
         program: "pg_restore",
         when: "[[ \"$*\" == *--use-list=* ]]",
         point: WAITING,
@@ -297,7 +324,7 @@ async fn whole(stack: &Stack, place: usize, client: &Client, running: &Running, 
     assert_eq!(outcome(&records), "succeeded", "{point}");
     let left = files(&stack.agents[place].backups());
     assert!(
-        left.len() == 2 && left[0].contains(".dump.zst") && left[1].contains(".json"),
+        left.len() == 2 && left[0].contains(".dump.") && left[1].contains(".json"),
         "{point}: {left:?}"
     );
     assert_eq!(databases_like(client, &format!("stopover_scratch_%{id}%")).await, 0, "{point}");
