@@ -24,6 +24,7 @@ server = "{server}"
 # recipients = ["age1..."]                 # public keys of `age-keygen`; without any, backups are not encrypted
 # keep = 14                                # of each database; all when neither this nor keep_for is set
 # keep_for = "30d"
+# jobs = 4                                 # tables dumped at a time; with more than one a backup is a directory
 # command = ["/usr/local/bin/snapshot"]    # makes backups in pg_dump's place
 
 # [http]                                   # what monitors of pipelines may ask, and nothing else
