@@ -85,16 +85,13 @@ impl Restoring {
         let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).into();
         arguments.push(&use_list);
         let jobs = directory.map(|(_, jobs)| format!("--jobs={jobs}"));
-        let input = match (directory, &jobs) {
-            (Some((directory, _)), Some(jobs)) => {
-                arguments.extend(["--format=directory", jobs].map(OsStr::new));
-                arguments.push(directory.as_os_str());
-                Stdio::null()
-            }
-            _ => {
-                arguments.push(OsStr::new("--format=custom"));
-                Stdio::piped()
-            }
+        let input = if let (Some((directory, _)), Some(jobs)) = (directory, &jobs) {
+            arguments.extend(["--format=directory", jobs].map(OsStr::new));
+            arguments.push(directory.as_os_str());
+            Stdio::null()
+        } else {
+            arguments.push(OsStr::new("--format=custom"));
+            Stdio::piped()
         };
         let mut environment = connection.environment.clone();
         // The copy is gone tomorrow: nobody has to wait until a standby has it.

@@ -323,10 +323,7 @@ async fn whole(stack: &Stack, place: usize, client: &Client, running: &Running, 
     assert_contiguous(&records);
     assert_eq!(outcome(&records), "succeeded", "{point}");
     let left = files(&stack.agents[place].backups());
-    assert!(
-        left.len() == 2 && left[0].contains(".dump.") && left[1].contains(".json"),
-        "{point}: {left:?}"
-    );
+    assert!(left.len() == 2 && left[0].contains(".dump.") && left[1].contains(".json"), "{point}: {left:?}");
     assert_eq!(databases_like(client, &format!("stopover_scratch_%{id}%")).await, 0, "{point}");
     let listed = stack.cli.run(&["--json", "backup", "list"]).await.json();
     let backup = listed[0]["databases"][0]["found"]["backups"][0]["id"].as_str().unwrap();
