@@ -480,7 +480,7 @@ async fn a_copy_that_no_drop_needs_any_more_goes() {
     reader.batch_execute("COMMIT").await.unwrap();
     bench.execute("CREATE TABLE other (id int)").await;
     applied(bench.migrate(&migration("002_b", &[("up.sql", "DROP TABLE other")])).await);
-    let tables = "SELECT string_agg(relname, ',' ORDER BY 1) FROM pg_class WHERE relnamespace = 'stopover_saved'::regnamespace AND relkind = 'r'";
+    let tables = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'stopover_saved'::regnamespace AND relkind = 'r'";
     assert_eq!(bench.value(tables).await, "copying,manifest");
 }
 
