@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use stopover_model::baseline::Metrics;
 use stopover_model::id::MigrationId;
 use stopover_model::impact::SampleWish;
 use stopover_model::migration::Migration;
@@ -23,7 +24,7 @@ use stopover_model::saved::Saved;
 
 use crate::postgres::{Purpose, Session, SessionName, step_error};
 use crate::step::{Reporter, StepContext};
-use crate::{ledger, saved};
+use crate::{baseline, ledger, saved};
 
 /// What an inspection looks for.
 #[derive(Debug, Clone)]
@@ -111,6 +112,7 @@ async fn look(
         unpredicted,
         saved: can_be_restored(session, &open, &mut warnings).await?,
         checks: checks::run(session, &unbegun, reporter).await?,
+        metrics: if up_to_date { None } else { metrics(session, &touched, &mut warnings).await? },
     };
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })
@@ -129,6 +131,22 @@ async fn can_be_restored(
         Err(error) => {
             warnings.push(format!("what was saved of earlier rollbacks could not be read: {error}"));
             Ok(Vec::new())
+        }
+    }
+}
+
+/// What a soak is compared with later.
+async fn metrics(
+    session: &Session,
+    touched: &[u32],
+    warnings: &mut Vec<String>,
+) -> Result<Option<Box<Metrics>>, StepError> {
+    match baseline::look(session, touched).await {
+        Ok(metrics) => Ok(Some(Box::new(metrics))),
+        Err(error) if error.is_lost() => Err(error.into_step_error("read the database's statistics")),
+        Err(error) => {
+            warnings.push(format!("what a soak is compared with could not be read: {error}"));
+            Ok(None)
         }
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod backup;
+pub mod baseline;
 pub mod cli;
 pub mod config;
 pub mod connection;

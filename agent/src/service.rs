@@ -35,6 +35,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::backup::{BackupRequest, BackupSettings};
+use crate::baseline::MeasureRequest;
 use crate::inspect::InspectRequest;
 use crate::migrate::{Limits, Parking};
 use crate::monitor::MonitorRequest;
@@ -172,6 +173,7 @@ impl Agent for AgentService {
     type RehearseStream = Updates;
     type MigrateStream = Updates;
     type VerifyStream = Updates;
+    type MeasureStream = Updates;
     type RollbackStream = Updates;
     type VerifyBackupStream = backups::BackupUpdates;
     type RestoreBackupStream = backups::BackupUpdates;
@@ -248,6 +250,13 @@ impl Agent for AgentService {
         let monitors = messages::read(request.monitors, "monitors").map_err(|e| invalid(&e))?;
         let job = MonitorRequest { checks, monitors, system_identifier, statement_timeout };
         self.attach(command, Job::Monitor(job, self.settings.web.clone()))
+    }
+
+    async fn measure(&self, request: Request<v1::MeasureRequest>) -> Result<Response<Updates>, Status> {
+        let request = request.into_inner();
+        let command = self.check(request.command, &[StepKind::Measure])?;
+        let v1::MeasureRequest { tables, system_identifier, .. } = request;
+        self.attach(command, Job::Measure(MeasureRequest { tables, system_identifier }))
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Result<Response<Updates>, Status> {

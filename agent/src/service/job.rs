@@ -3,6 +3,7 @@
 use stopover_model::report::Outcome;
 
 use crate::backup::{self, BackupRequest, BackupSettings};
+use crate::baseline::{self, MeasureRequest};
 use crate::inspect::{self, InspectRequest};
 use crate::migrate::{self, MigrateWork};
 use crate::monitor::{self, MonitorRequest};
@@ -19,6 +20,7 @@ pub(super) enum Job {
     Migrate(MigrateWork),
     Verify(VerifyRequest),
     Monitor(MonitorRequest, Web),
+    Measure(MeasureRequest),
     Rollback(RollbackWork),
 }
 
@@ -31,6 +33,7 @@ impl Job {
             Self::Migrate(work) => migrate::run(context.clone(), work).await,
             Self::Verify(request) => verify::run(&context, &request).await,
             Self::Monitor(request, web) => monitor::run(&context, &request, &web).await,
+            Self::Measure(request) => baseline::run(&context, &request).await,
             Self::Rollback(work) => rollback::run(context.clone(), work).await,
         };
         let (deployment, step, attempt) = (&context.deployment, &context.step, context.attempt);

@@ -12,7 +12,7 @@ use super::gate::told;
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
 use super::script::summary;
-use super::{Depth, View, check, error, estimate, impact, rehearsal, step, waiting, way_back};
+use super::{Depth, View, baseline, check, error, estimate, impact, rehearsal, step, waiting, way_back};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -179,7 +179,11 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
     let place = place(deployment, key);
     let (mut lines, report) = match outcome {
         Outcome::Succeeded { report } => {
-            let line = place.with(Tone::Good, " done").plain(": ").then(step::found(report));
+            let found = match key.kind {
+                StepKind::Measure => baseline::summary(deployment, key),
+                _ => step::found(report),
+            };
+            let line = place.with(Tone::Good, " done").plain(": ").then(found);
             let target = deployment.stage(key.stage).and_then(|stage| stage.target(&key.database));
             let beside =
                 target.and_then(|target| estimate::afterwards(target, key, target.step(key)?, view.now));
@@ -203,6 +207,9 @@ fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: Vie
                 lines.extend(way_back::statements(deployment, key, report));
             }
             lines.extend(report.differences.iter().map(|d| Line::of(Tone::Bad, "differs: ").plain(d)));
+        }
+        Some(StepReport::Measured(_)) => {
+            lines.extend(baseline::lines(deployment, key, Depth::Rows));
         }
         _ => {}
     }

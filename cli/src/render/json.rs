@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use stopover_model::baseline::Comparison;
 use stopover_model::deployment::{Deployment, Stage, StageStatus, StatementRun, Step, StepState, Target};
 use stopover_model::digest::Digest;
 use stopover_model::event::{
@@ -72,6 +73,9 @@ struct DatabaseView<'a> {
     database: &'a str,
     plan: Option<&'a TargetPlan>,
     refused: Option<&'a StepError>,
+    /// What was counted in the soak, beside what there was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Comparison>,
     steps: Vec<StepView<'a>>,
 }
 
@@ -140,7 +144,7 @@ fn stage_view<'a>(deployment: &'a Deployment, index: StageIndex, stage: &'a Stag
         StageStatus::RollbackFailed { .. } => ("rollback_failed", None, None),
         StageStatus::Ended { outcome, .. } => ("ended", None, Some(*outcome)),
     };
-    let databases = stage.targets.iter().map(|target| database_view(index, target)).collect();
+    let databases = stage.targets.iter().map(|target| database_view(index, stage, target)).collect();
     let environment = stage.spec.environment.as_str();
     StageView { environment, state: word, until, outcome, rollback: rollback_view(stage), databases }
 }
@@ -155,7 +159,7 @@ fn rollback_view(stage: &Stage) -> Option<RollbackView<'_>> {
     Some(RollbackView { since: rollback.at, cause: &rollback.cause, by: &rollback.by, to, failed })
 }
 
-fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
+fn database_view<'a>(index: StageIndex, stage: &Stage, target: &'a Target) -> DatabaseView<'a> {
     let steps = target.keys(index).into_iter().filter_map(|key| {
         let migration = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref());
         let step = step_view(key.kind, migration.map(|m| m.id.as_str()), target.step(&key)?);
@@ -166,6 +170,7 @@ fn database_view(index: StageIndex, target: &Target) -> DatabaseView<'_> {
         database: target.database.as_str(),
         plan: target.plan.as_ref(),
         refused: target.refused.as_ref(),
+        baseline: stage.compared(target),
         steps: steps.collect(),
     }
 }

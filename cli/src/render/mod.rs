@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod backup;
+pub mod baseline;
 pub mod check;
 pub mod drift;
 pub mod error;

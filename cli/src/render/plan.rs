@@ -16,7 +16,7 @@ use stopover_model::report::{Inspection, TableInspection};
 use super::View;
 use super::line::{Line, Tone};
 use super::number::{bytes, count, exact};
-use super::{check, error, estimate, gate, saved, step, window};
+use super::{baseline, check, error, estimate, gate, saved, step, window};
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
 /// The whole plan.
@@ -112,6 +112,7 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
     if !spec.soak.is_zero() {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
         lines.extend(spec.monitors.iter().map(|m| ("", watched(m))));
+        lines.extend(baseline::limits(&spec.baseline).map(|text| ("", text)));
     }
     lines
 }

@@ -220,6 +220,7 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         server_version_num: 150_018,
         unpredicted: false,
         checks: Vec::new(),
+        metrics: None,
         in_recovery: false,
         system_identifier: "7460000000000000001".into(),
         database: "app".into(),

@@ -10,6 +10,7 @@ use stopover_model::plan::{Action, grouped};
 use stopover_model::report::{BackupReport, Inspection, MigrateReport, RollbackReport, StepReport};
 
 use super::View;
+use super::baseline;
 use super::check;
 use super::line::{Line, Tone};
 use super::number::{between, bytes, count, ticking};
@@ -41,6 +42,7 @@ pub fn name(kind: StepKind) -> &'static str {
         StepKind::Migrate => "migrate",
         StepKind::Verify => "verify",
         StepKind::Monitor => "monitor",
+        StepKind::Measure => "compare",
         StepKind::Rollback => "roll back",
     }
 }
@@ -55,6 +57,11 @@ pub fn detail(deployment: &Deployment, key: &StepKey, step: &Step) -> Line {
         }
         StepState::Pending | StepState::Running { .. } if key.kind == StepKind::Rehearse => {
             Line::new().dim("up, down and up again, on the restored copy").then(again(step))
+        }
+        StepState::Pending | StepState::Running { .. } | StepState::Succeeded { .. }
+            if key.kind == StepKind::Measure =>
+        {
+            baseline::summary(deployment, key).then(again(step))
         }
         StepState::Pending | StepState::Running { .. } => migration.then(again(step)),
         StepState::Skipped => Line::new().dim(skip_reason(deployment, key)),
@@ -95,6 +102,7 @@ pub fn found(report: &StepReport) -> Line {
         StepReport::Verified(report) => check::summary(report),
         StepReport::RolledBack(report) => rolled_back(report),
         StepReport::Rehearsed(report) => rehearsal::summary(report),
+        StepReport::Measured(_) => Line::new(),
     }
 }
 
@@ -114,7 +122,10 @@ fn took(report: &StepReport) -> Option<Duration> {
         StepReport::Migrated(report) if !report.already_applied => Some(report.took),
         StepReport::RolledBack(report) => Some(report.took),
         StepReport::Rehearsed(report) => Some(report.took),
-        StepReport::Inspected(_) | StepReport::Migrated(_) | StepReport::Verified(_) => None,
+        StepReport::Inspected(_)
+        | StepReport::Migrated(_)
+        | StepReport::Verified(_)
+        | StepReport::Measured(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use stopover_model::report::StepReport;
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{Depth, View, check, error, estimate, impact, rehearsal, step, waiting, way_back};
+use super::{Depth, View, baseline, check, error, estimate, impact, rehearsal, step, waiting, way_back};
 
 /// The whole deployment.
 #[must_use]
@@ -176,6 +176,7 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
         StepKind::Inspect | StepKind::Backup | StepKind::Rehearse => true,
         StepKind::Migrate | StepKind::Verify => deployment.kind == DeploymentKind::Migration,
         StepKind::Monitor => begun(key) || (monitored(key) && !rolling_back),
+        StepKind::Measure => begun(key),
         StepKind::RollbackBackup | StepKind::Rollback => begun(key) || (rolling_back && undone(key)),
     };
     target.keys(index).into_iter().filter(shown).collect()
@@ -217,6 +218,9 @@ fn below_step(deployment: &Deployment, key: &StepKey, step: &Step, width: usize,
     }
     if let Some(StepReport::Rehearsed(report)) = step.report() {
         lines.extend(rehearsal::lines(report, width, depth));
+    }
+    if key.kind == StepKind::Measure {
+        lines.extend(baseline::lines(deployment, key, depth).into_iter().flat_map(|l| l.wrapped(width, 2)));
     }
     if let StepState::Failed { error, .. } | StepState::Unknown { error, .. } = &step.state {
         lines.extend(error::lines(error, width));

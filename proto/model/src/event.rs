@@ -236,6 +236,8 @@ pub enum StepKind {
     Verify,
     /// Of one migration: its monitors, again and again through the soak; without one: the stage's own.
     Monitor,
+    /// Reads what PostgreSQL has counted, when the soak begins and when it ends.
+    Measure,
     /// The backup before a rollback.
     RollbackBackup,
     /// Of one migration.
@@ -349,6 +351,7 @@ impl StepKind {
             Self::Migrate => "migrate",
             Self::Verify => "verify",
             Self::Monitor => "monitor",
+            Self::Measure => "measure",
             Self::RollbackBackup => "rollback backup",
             Self::Rollback => "rollback",
         }
@@ -364,6 +367,7 @@ impl StepKind {
             StepReport::Verified(_) => matches!(self, Self::Verify | Self::Monitor),
             StepReport::RolledBack(_) => self == Self::Rollback,
             StepReport::Rehearsed(_) => self == Self::Rehearse,
+            StepReport::Measured(_) => self == Self::Measure,
         }
     }
 }

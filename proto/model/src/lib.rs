@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod backfill;
 pub mod backup;
+pub mod baseline;
 pub mod config;
 pub mod decide;
 pub mod deployment;

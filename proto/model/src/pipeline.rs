@@ -3,6 +3,7 @@
 mod approvals;
 mod backfill;
 mod backup;
+mod baseline;
 mod drift;
 mod lint;
 mod locks;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::BaselineLimits;
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 use crate::monitor::StageMonitor;
@@ -113,6 +115,9 @@ pub struct StageSpec {
     /// When migrations may begin.
     #[serde(default, skip_serializing_if = "Calendar::is_empty")]
     pub calendar: Calendar,
+    /// How much more may be counted in the soak than before.
+    #[serde(default, skip_serializing_if = "BaselineLimits::is_none")]
+    pub baseline: BaselineLimits,
 }
 
 /// What happens when a step of the stage fails.
@@ -240,6 +245,7 @@ struct RawStage {
     approvers: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
     #[serde(default)]
     monitor: Vec<toml::Spanned<monitor::RawMonitor>>,
+    baseline: Option<toml::Spanned<baseline::RawBaseline>>,
     window: Option<RawWindows>,
     #[serde(default)]
     freeze: Vec<toml::Spanned<String>>,
@@ -302,6 +308,7 @@ impl RawStage {
         let saving = saving.read(file, text)?;
         let soak = duration(&self.soak, Duration::ZERO)?;
         let monitors = monitor::read(self.monitor, !soak.is_zero(), file, text)?;
+        let baseline = baseline::read(self.baseline, !soak.is_zero(), file, text)?;
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
@@ -321,6 +328,7 @@ impl RawStage {
             checklist,
             monitors,
             calendar,
+            baseline,
         })
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Metrics;
 use crate::digest::Digest;
 use crate::drift::Drift;
 use crate::id::{DeploymentId, MigrationId};
@@ -34,6 +35,7 @@ pub enum StepReport {
     Verified(VerifyReport),
     RolledBack(RollbackReport),
     Rehearsed(RehearsalReport),
+    Measured(Metrics),
 }
 
 /// How a step ended.
@@ -159,6 +161,9 @@ pub struct Inspection {
     /// What the migrations that are still to begin ask for beforehand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<PreCheck>,
+    /// What a soak is compared with. None: nothing is to be applied, or it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Box<Metrics>>,
 }
 
 /// A migration's question to the database before anything is applied, and its answer.

@@ -25,6 +25,7 @@ wire_message!(Inspection {
     unpredicted: plain,
     saved: messages,
     checks: messages,
+    metrics: optional_boxed,
 });
 
 wire_message!(PreCheck { migration: name, result: message });
@@ -65,17 +66,17 @@ wire_enum!(LedgerState { Running, Applied });
 
 /// Most inspections have none, and a report is not to be large for it.
 mod optional_boxed {
-    use stopover_model::drift::Drift;
-
     use crate::convert::InvalidWire;
     use crate::convert::field::optional_message;
-    use crate::v1;
 
-    pub(super) fn write(drift: Option<Box<Drift>>) -> Option<v1::Drift> {
-        optional_message::write(drift.map(|drift| *drift))
+    pub(super) fn write<T, W: From<T>>(value: Option<Box<T>>) -> Option<W> {
+        optional_message::write(value.map(|value| *value))
     }
 
-    pub(super) fn read(wire: Option<v1::Drift>, field: &str) -> Result<Option<Box<Drift>>, InvalidWire> {
+    pub(super) fn read<W, T: TryFrom<W, Error = InvalidWire>>(
+        wire: Option<W>,
+        field: &str,
+    ) -> Result<Option<Box<T>>, InvalidWire> {
         Ok(optional_message::read(wire, field)?.map(Box::new))
     }
 }

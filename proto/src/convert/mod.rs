@@ -11,6 +11,7 @@ mod macros;
 
 mod backfill;
 mod backup;
+mod baseline;
 mod calendar;
 mod command;
 mod drift;

@@ -25,6 +25,7 @@ wire_choice!(StepReport, step_report {
     "verified" Verified(direct),
     "rolled_back" RolledBack(direct),
     "rehearsed" Rehearsed(direct),
+    "measured" Measured(direct),
 });
 
 wire_message!(StepError {

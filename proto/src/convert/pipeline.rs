@@ -32,6 +32,7 @@ wire_message!(StageSpec {
     checklist: checklist,
     monitors: messages,
     calendar: or_default,
+    baseline: or_default,
 });
 
 wire_message!(ApprovalSettings { needed: plain, approvers: names });

@@ -9,7 +9,17 @@ use super::error::InvalidWire;
 use super::field::{enumeration, name, optional_name, plain};
 use crate::v1;
 
-wire_enum!(StepKind { Inspect, Backup, Migrate, Verify, Monitor, RollbackBackup, Rollback, Rehearse });
+wire_enum!(StepKind {
+    Inspect,
+    Backup,
+    Migrate,
+    Verify,
+    Monitor,
+    RollbackBackup,
+    Rollback,
+    Rehearse,
+    Measure
+});
 wire_enum!(Variant { Standard, Batched });
 wire_enum!(BackupLevel { Recorded, Decoded, Restored });
 wire_enum!(BackupScope { Database, Touched });
@@ -53,7 +63,11 @@ impl TryFrom<v1::StepKey> for StepKey {
 fn concerns_one_migration(kind: StepKind) -> bool {
     match kind {
         StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback => true,
-        StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => false,
+        StepKind::Inspect
+        | StepKind::Backup
+        | StepKind::Rehearse
+        | StepKind::Measure
+        | StepKind::RollbackBackup => false,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a failed step means for its stage.
 
 use super::Next;
-use crate::deployment::{Deployment, Set, Stage, Step, StepState, Watched};
+use crate::baseline::Compared;
+use crate::deployment::{Deployment, Set, Stage, StageStatus, Step, StepState, Watched};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey};
 use crate::pipeline::OnFailure;
 use crate::report::{ErrorClass, StepError};
@@ -17,7 +18,7 @@ pub(super) struct Problem {
 /// one has failed.
 pub(super) fn find(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
     let before = before_the_soak(stage);
-    before.or_else(|| of_monitors(deployment, stage))
+    before.or_else(|| of_monitors(deployment, stage)).or_else(|| of_baseline(stage))
 }
 
 fn before_the_soak(stage: &Stage) -> Option<Problem> {
@@ -64,6 +65,28 @@ fn of_monitors(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
         };
         let unknown = matches!(step.state, StepState::Unknown { .. });
         failed.then(|| problem(&format!("the monitoring of {what} failed"), error, unknown))
+    })
+}
+
+/// What was counted in the soak is more than the stage allows, and nobody has said yet that it is right.
+fn of_baseline(stage: &Stage) -> Option<Problem> {
+    if stage.spec.baseline.is_none() || !matches!(stage.status, StageStatus::Soaking { .. }) {
+        return None;
+    }
+    stage.targets.iter().filter(|target| !target.baseline.accepted).find_map(|target| {
+        let database = &target.database;
+        let beyond = |figure: &Compared| {
+            let limit = figure.at_most.map(|limit| format!(", at most {limit}")).unwrap_or_default();
+            format!("{figure}{limit}")
+        };
+        if let Some(compared) = stage.compared(target) {
+            let all: Vec<String> = compared.exceeding().map(beyond).collect();
+            let cause =
+                format!("more was counted in {database} than before the migration: {}", all.join("; "));
+            return Some(Problem { cause, unknown: false }).filter(|_| !all.is_empty());
+        }
+        let error = target.baseline.step.error().filter(|error| error.class != ErrorClass::Transient)?;
+        Some(problem(&format!("the statistics of {database} could not be compared"), error, false))
     })
 }
 

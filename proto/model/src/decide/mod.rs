@@ -3,6 +3,7 @@
 //! The conductor carries the commands out and asks again after each change. Nothing here waits; what is waited for is an
 //! event ([`Event::WaitingChanged`]) and a time to wake up at.
 
+mod baseline;
 mod failure;
 mod gates;
 mod rollback;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::stage::try_again_at;
-use super::{Command, Next, failure, running_in};
-use crate::deployment::{Deployment, Stage, Watched, holds, missed, monitors};
+use super::{Command, Next, baseline, failure, running_in};
+use crate::deployment::{Deployment, Stage, Watched, holds, monitors};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::migration::Check;
 use crate::monitor::StageMonitor;
@@ -17,8 +17,10 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
         return;
     }
     let watched = next.deployment.watched(stage);
-    let end = until.checked_add(missed(&watched)).unwrap_or(Timestamp::MAX);
-    let mut wake = Vec::new();
+    let end = next.deployment.soak_end(stage).unwrap_or(until);
+    let quiet = next.now >= end && watched.iter().all(|w| vouches(w, end));
+    let measuring = baseline::measure(next, index, stage, end, quiet);
+    let mut wake = measuring.wake;
     // Those of one database stand together.
     for of_target in watched.chunk_by(|a, b| a.step.database == b.step.database) {
         let mut due = of_target.iter().filter(|w| w.evidence.is_due(w.rhythm, end, next.now));
@@ -29,14 +31,14 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
     }
     let none_runs = running_in(next.deployment, index).is_empty()
         && !next.commands.iter().any(|c| matches!(c, Command::Start { .. }));
-    if none_runs && next.now >= end && watched.iter().all(|w| vouches(w, end)) {
+    if none_runs && quiet && measuring.is_over {
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
     }
     // An agent that is away is what is waited for.
     next.waiting.get_or_insert_with(|| Waiting::Soak {
         environment: stage.spec.environment.clone(),
         until: end,
-        held: holds(&watched),
+        held: holds(&watched).into_iter().chain(measuring.held).collect(),
     });
     let later = watched.iter().filter_map(|w| w.evidence.next(w.rhythm)).chain([end]).chain(wake);
     if let Some(wake) = later.filter(|at| *at > next.now).min() {

@@ -9,6 +9,7 @@ use crate::event::{Actor, DeploymentKind, Record, Resolution};
 use crate::id::{EnvironmentName, RunId, Seq};
 use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 
+mod baseline;
 mod gates;
 mod rehearsal;
 mod rollback;
@@ -24,6 +25,8 @@ struct Simulation {
     cancelled: Vec<StepKey>,
     lines: u64,
     epoch: u64,
+    /// Inspections have what a soak is compared with.
+    counts: bool,
 }
 
 impl Simulation {
@@ -64,7 +67,16 @@ impl Simulation {
             world.environments.insert(name.parse().unwrap(), view);
         }
         let deployment = Deployment::open(record).unwrap();
-        Self { deployment, world, now: sample::at(0), wake: None, cancelled: vec![], lines: 0, epoch: 0 }
+        Self {
+            deployment,
+            world,
+            now: sample::at(0),
+            wake: None,
+            cancelled: vec![],
+            lines: 0,
+            epoch: 0,
+            counts: false,
+        }
     }
 
     fn apply(&mut self, event: Event) {
@@ -217,6 +229,7 @@ impl Simulation {
                 error: StepError::new(ErrorClass::Cancelled, "cancelled").with_effect(Effect::Possible),
                 report: None,
             },
+            0 if self.counts && key.kind == StepKind::Inspect => inspected_and_counted(),
             0 => sample::success(key, monitors),
             11 | 12 => Outcome::Unknown { error },
             _ => Outcome::Failed { error, report: None },
@@ -299,6 +312,12 @@ impl Simulation {
     }
 }
 
+fn inspected_and_counted() -> Outcome {
+    let metrics = Some(Box::new(crate::baseline::tests::metrics(0, 14_400)));
+    let inspection = crate::report::Inspection { metrics, ..sample::inspection() };
+    Outcome::Succeeded { report: StepReport::Inspected(inspection) }
+}
+
 fn connected() -> AgentPresence {
     AgentPresence::Connected("agent".parse().unwrap())
 }
@@ -324,6 +343,7 @@ proptest! {
         down in any::<bool>(),
         rehearse in any::<bool>(),
         gates in 0_u8..3,
+        counts in any::<bool>(),
         choices in prop::collection::vec(0_u8..=20, 0..120),
     ) {
         let on_failure = if rollback { "rollback" } else { "pause" };
@@ -335,6 +355,7 @@ proptest! {
         } else if gates == 2 {
             simulation = window::simulation(on_failure);
         }
+        simulation.counts = counts;
         simulation.settle();
         for choice in choices {
             simulation.happen(choice);

@@ -17,7 +17,7 @@ use crate::gate::{Agreed, Approval, HookEnd, Rejection, Tick, Voided, WindowOver
 use crate::id::{Attempt, DatabaseName, RunId};
 use crate::monitor::Evidence;
 use crate::plan::{Action, TargetPlan};
-use crate::report::{LogLine, Outcome};
+use crate::report::{LogLine, Outcome, StepReport};
 
 impl Deployment {
     /// Folds one more event into the state, or says why it has no place there and changes nothing.
@@ -358,6 +358,11 @@ impl Deployment {
         if key.kind == StepKind::Monitor {
             self.take_evidence(key, outcome, (began, at))?;
         }
+        if let (StepKind::Measure, Outcome::Succeeded { report: StepReport::Measured(metrics) }) =
+            (key.kind, outcome)
+        {
+            self.target_mut(key)?.baseline.take(metrics.clone(), at);
+        }
         Ok(())
     }
 
@@ -406,6 +411,7 @@ impl Deployment {
                 for step in of_target {
                     step.reopen();
                 }
+                target.baseline.reopen();
                 target.evidence.values_mut().for_each(Evidence::reopen);
                 for steps in &mut target.migrations {
                     steps.evidence.values_mut().for_each(Evidence::reopen);

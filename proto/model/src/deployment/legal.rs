@@ -105,7 +105,7 @@ impl Deployment {
         }
         let startable = match step.state {
             StepState::Pending | StepState::Failed { .. } | StepState::Unknown { .. } => true,
-            StepState::Succeeded { .. } => key.kind == StepKind::Monitor,
+            StepState::Succeeded { .. } => matches!(key.kind, StepKind::Monitor | StepKind::Measure),
             // Earlier versions asked an agent about no checks as well, and their logs say so.
             StepState::Skipped => {
                 let applied = target.migrations.iter().find(|m| Some(&m.id) == key.migration.as_ref());
@@ -126,7 +126,9 @@ impl Deployment {
             | StepKind::Rehearse
             | StepKind::Migrate
             | StepKind::Verify => matches!(stage.status, StageStatus::Running { .. }),
-            StepKind::Monitor => matches!(stage.status, StageStatus::Soaking { .. }),
+            StepKind::Monitor | StepKind::Measure => {
+                matches!(stage.status, StageStatus::Soaking { .. })
+            }
             StepKind::RollbackBackup | StepKind::Rollback => {
                 matches!(stage.status, StageStatus::RollingBack { .. })
             }
@@ -163,6 +165,7 @@ impl Deployment {
             (StepKind::Verify, Some(i)) => target.migrations[i].migrate.succeeded(),
             (StepKind::Monitor, Some(i)) => target.migrations[i].verify.is_done(),
             (StepKind::Monitor, None) => true,
+            (StepKind::Measure, _) => target.is_measured(),
             (StepKind::RollbackBackup, _) => stage.left_to_take_back(target).next().is_some(),
             (StepKind::Rollback, Some(i)) => {
                 let next = stage.left_to_take_back(target).next();

@@ -1,6 +1,7 @@
 //! A deployment's state: deployment -> stages -> targets (databases) -> migrations -> steps, folded from its events.
 
 mod apply;
+mod baseline;
 mod fold;
 mod gates;
 mod legal;
@@ -13,8 +14,8 @@ mod targets;
 
 use jiff::Timestamp;
 
+pub use baseline::{Baseline, Measured};
 pub use legal::IllegalEvent;
-pub(crate) use soak::missed;
 pub use soak::{Watched, holds, monitors};
 pub use step::{MOST_TRIES, StatementRun, Step, StepState};
 pub use target::{MigrationSteps, Target};

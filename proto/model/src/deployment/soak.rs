@@ -69,7 +69,8 @@ impl Deployment {
             t.evidence.values().chain(of_migrations).map(|e| e.missed).max()
         };
         let missed = stage.targets.iter().filter_map(each).max().unwrap_or_default();
-        Some(until.checked_add(missed).unwrap_or(Timestamp::MAX))
+        let end = until.checked_add(missed).unwrap_or(Timestamp::MAX);
+        Some(Self::measured_until(stage).map_or(end, |measured| measured.max(end)))
     }
 
     pub(super) fn take_evidence(
@@ -135,7 +136,7 @@ pub fn monitors<'a>(
 }
 
 /// The most that one of them has missed.
-pub(crate) fn missed(watched: &[Watched<'_>]) -> Duration {
+fn missed(watched: &[Watched<'_>]) -> Duration {
     watched.iter().map(|w| w.evidence.missed).max().unwrap_or_default()
 }
 

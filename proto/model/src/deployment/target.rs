@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::baseline::Baseline;
 use super::step::{Step, StepState};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::gate::Agreed;
@@ -31,6 +32,7 @@ pub struct Target {
     pub monitor: Step,
     /// What those have shown, by name.
     pub evidence: BTreeMap<String, Evidence>,
+    pub baseline: Baseline,
     pub rollback_backup: Step,
 }
 
@@ -72,6 +74,7 @@ impl Target {
             migrations: migrations.iter().map(steps).collect(),
             monitor: if monitored { Step::default() } else { Step::skipped() },
             evidence: BTreeMap::new(),
+            baseline: Baseline::default(),
             rollback_backup: Step::default(),
         }
     }
@@ -83,6 +86,7 @@ impl Target {
             (StepKind::Backup, None) => Some(&self.backup),
             (StepKind::Rehearse, None) => Some(&self.rehearse),
             (StepKind::Monitor, None) => Some(&self.monitor),
+            (StepKind::Measure, None) => Some(&self.baseline.step),
             (StepKind::RollbackBackup, None) => Some(&self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter().find(|m| m.id == *id)?.step(kind),
             _ => None,
@@ -95,6 +99,7 @@ impl Target {
             (StepKind::Backup, None) => Some(&mut self.backup),
             (StepKind::Rehearse, None) => Some(&mut self.rehearse),
             (StepKind::Monitor, None) => Some(&mut self.monitor),
+            (StepKind::Measure, None) => Some(&mut self.baseline.step),
             (StepKind::RollbackBackup, None) => Some(&mut self.rollback_backup),
             (kind, Some(id)) => self.migrations.iter_mut().find(|m| m.id == *id)?.step_mut(kind),
             _ => None,
@@ -117,6 +122,9 @@ impl Target {
         if self.monitor.state != StepState::Skipped {
             keys.push(of(StepKind::Monitor));
         }
+        if self.is_measured() {
+            keys.push(of(StepKind::Measure));
+        }
         keys.push(of(StepKind::RollbackBackup));
         keys.extend(self.migrations.iter().rev().flat_map(|m| each(m, &[StepKind::Rollback])));
         keys
@@ -137,6 +145,7 @@ impl Target {
             whole(&self.rehearse, StepKind::Rehearse),
         ];
         let own_monitors = whole(&self.monitor, StepKind::Monitor);
+        let measure = whole(&self.baseline.step, StepKind::Measure);
         let before_rollback = whole(&self.rollback_backup, StepKind::RollbackBackup);
         let kinds = [StepKind::Migrate, StepKind::Verify];
         let forward = self.migrations.iter().flat_map(move |m| kinds.map(|kind| each(m, kind)));
@@ -146,7 +155,7 @@ impl Target {
             .into_iter()
             .chain(forward)
             .chain(monitors)
-            .chain([own_monitors, before_rollback])
+            .chain([own_monitors, measure, before_rollback])
             .chain(back)
             .flatten()
     }
@@ -255,7 +264,7 @@ impl MigrationSteps {
             StepKind::Verify => Some(&self.verify),
             StepKind::Monitor => Some(&self.monitor),
             StepKind::Rollback => Some(&self.rollback),
-            StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => None,
+            _ => None,
         }
     }
 
@@ -270,7 +279,7 @@ impl MigrationSteps {
             StepKind::Verify => Some(&mut self.verify),
             StepKind::Monitor => Some(&mut self.monitor),
             StepKind::Rollback => Some(&mut self.rollback),
-            StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => None,
+            _ => None,
         }
     }
 

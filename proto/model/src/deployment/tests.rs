@@ -95,6 +95,7 @@ pub(crate) fn inspection() -> Inspection {
         impacts: Vec::new(),
         unpredicted: false,
         checks: Vec::new(),
+        metrics: None,
         saved: vec![],
     }
 }
@@ -139,6 +140,7 @@ pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
             fingerprint_before: None,
             fingerprint_after: None,
         }),
+        StepKind::Measure => StepReport::Measured(crate::baseline::tests::metrics(0, 0)),
         StepKind::Verify | StepKind::Monitor => StepReport::Verified(VerifyReport {
             checks: checks
                 .into_iter()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use stopover_model::backfill::{Brakes, Canary, Throttle};
+use stopover_model::baseline::BaselineLimits;
 use stopover_model::digest::Digest;
 use stopover_model::event::{
     Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
@@ -64,9 +65,11 @@ pub(super) fn step() -> StepKey {
 
 pub(super) fn step_keys() -> Vec<StepKey> {
     let key = |kind: &StepKind| match kind {
-        StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::RollbackBackup => {
-            StepKey::target(StageIndex(0), &id("users"), *kind)
-        }
+        StepKind::Inspect
+        | StepKind::Backup
+        | StepKind::Rehearse
+        | StepKind::Measure
+        | StepKind::RollbackBackup => StepKey::target(StageIndex(0), &id("users"), *kind),
         StepKind::Migrate | StepKind::Verify | StepKind::Monitor | StepKind::Rollback => {
             StepKey { kind: *kind, ..step() }
         }
@@ -96,6 +99,10 @@ pub(super) fn waitings() -> Vec<Waiting> {
         Waiting::Person { cause: "the outcome is unknown".into() },
         Waiting::Gates { environment: environment(), gates: gate_waits() },
     ]
+}
+
+fn limits() -> BaselineLimits {
+    BaselineLimits { mean_time: Some(id("2x")), ..BaselineLimits::default() }
 }
 
 fn follow_up_key() -> FollowUpKey {
@@ -251,6 +258,7 @@ pub(super) fn pipeline() -> Pipeline {
         checklist: vec!["Team notified".into()],
         monitors: monitors(),
         calendar: if on_failure == OnFailure::Pause { calendar() } else { Calendar::default() },
+        baseline: BaselineLimits { seq_scans: Some(id("1.5x")), size: Some(id("1000x")), ..limits() },
     };
     let notify = |to| Notify { to, events: [NoticeKind::Waiting, NoticeKind::Succeeded].into() };
     Pipeline {

@@ -31,6 +31,7 @@ pub(super) enum Ask {
     /// Each behind the one before it.
     Migrate(Vec<(v1::MigrateRequest, (MigrationId, Digest))>),
     Verify(v1::VerifyRequest),
+    Measure(v1::MeasureRequest),
     Rollback(Box<v1::RollbackRequest>, (MigrationId, Digest)),
 }
 
@@ -145,6 +146,11 @@ pub(super) fn ask(
             let monitors = field::messages::write(due.own.into_iter().cloned().collect());
             Ask::Verify(v1::VerifyRequest { command, checks, system_identifier, monitors })
         }
+        StepKind::Measure => {
+            let before = target.inspection().and_then(|i| i.metrics.as_ref());
+            let tables = before.map(|m| m.tables.iter().map(|t| t.oid).collect()).unwrap_or_default();
+            Ask::Measure(v1::MeasureRequest { command, tables, system_identifier })
+        }
         StepKind::Rollback => {
             let migration = migration?;
             let request = v1::RollbackRequest {
@@ -245,6 +251,7 @@ impl Ask {
                 client.migrate(v1::MigrateRequest { then: requests.collect(), ..first }).await
             }
             Self::Verify(request) => client.verify(request).await,
+            Self::Measure(request) => client.measure(request).await,
             Self::Rollback(mut request, named) => {
                 request.migration = bundles(store, &[named]).await?.pop();
                 client.rollback(*request).await

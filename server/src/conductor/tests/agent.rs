@@ -239,6 +239,7 @@ impl Agent for Fake {
     type RehearseStream = Updates;
     type MigrateStream = Updates;
     type VerifyStream = Updates;
+    type MeasureStream = Updates;
     type RollbackStream = Updates;
     type VerifyBackupStream = BackupUpdates;
     type RestoreBackupStream = BackupUpdates;
@@ -268,6 +269,10 @@ impl Agent for Fake {
     }
 
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
+        self.ask(request.into_inner().command).await
+    }
+
+    async fn measure(&self, request: Request<v1::MeasureRequest>) -> Result<Response<Updates>, Status> {
         self.ask(request.into_inner().command).await
     }
 
@@ -398,6 +403,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             impacts: Vec::new(),
             unpredicted: false,
             checks: Vec::new(),
+            metrics: None,
             saved: vec![],
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {
@@ -430,6 +436,7 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             fingerprint_after: None,
         }),
         StepKind::Verify | StepKind::Monitor => StepReport::Verified(VerifyReport { checks: vec![] }),
+        StepKind::Measure => unreachable!("these inspections count nothing"),
         StepKind::Rollback => StepReport::RolledBack(RollbackReport {
             nothing_to_do: false,
             statements: 1,

@@ -47,6 +47,7 @@ impl Agent for Described {
     type RehearseStream = Updates;
     type MigrateStream = Updates;
     type VerifyStream = Updates;
+    type MeasureStream = Updates;
     type RollbackStream = Updates;
     type VerifyBackupStream = BackupUpdates;
     type RestoreBackupStream = BackupUpdates;
@@ -103,6 +104,10 @@ impl Agent for Described {
     }
 
     async fn verify(&self, _: Request<v1::VerifyRequest>) -> Result<Response<Updates>, Status> {
+        idle()
+    }
+
+    async fn measure(&self, _: Request<v1::MeasureRequest>) -> Result<Response<Updates>, Status> {
         idle()
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stopover_model::baseline::{IndexMetrics, Metrics, StatementMetrics, TableMetrics};
 use stopover_model::drift::{Drift, DriftedObject, ObjectChange};
 use stopover_model::impact::{
     FiringTrigger, LockMode, LockTaken, Sample, SampleWish, ScriptImpact, StatementImpact, Work, WorkKind,
@@ -89,6 +90,7 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         StepReport::Migrated(migrated(Variant::Standard, None)),
         StepReport::Migrated(migrated(Variant::Batched, Some(digest(6)))),
         verified(),
+        StepReport::Measured(metrics()),
     ];
     reports.extend(super::rehearsals::reports().into_iter().map(StepReport::Rehearsed));
     reports.extend(inspections().into_iter().map(StepReport::Inspected));
@@ -96,6 +98,30 @@ pub(in crate::convert::tests) fn step_reports() -> Vec<StepReport> {
         [None, Some(false), Some(true)].map(|restored| StepReport::RolledBack(rolled_back(restored))),
     );
     reports
+}
+
+fn metrics() -> Metrics {
+    let index = IndexMetrics { index: "public.users_pkey".into(), bytes: 8192, scans: 7 };
+    Metrics {
+        at: at(),
+        since: Some(at()),
+        since_of_server: true,
+        tables: vec![TableMetrics {
+            oid: u32::MAX,
+            table: "public.users".into(),
+            bytes: 1 << 40,
+            rows: 2,
+            dead_rows: 3,
+            seq_scans: 4,
+            indexes: vec![index],
+        }],
+        statements: vec![StatementMetrics { id: i64::MIN, calls: 5, took: Duration::from_micros(6) }],
+        statements_since: None,
+        statements_note: Some("statements of others are not seen".into()),
+        connections: 7,
+        deadlocks: 8,
+        temp_bytes: 9,
+    }
 }
 
 pub(super) fn step_error() -> StepError {
@@ -166,6 +192,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         impacts: vec![],
         unpredicted: false,
         checks: Vec::new(),
+        metrics: None,
         saved: vec![],
     };
     let full = Inspection {
