@@ -146,13 +146,12 @@ impl Figure {
     /// Less than this is never too much, whatever there was before.
     fn least(&self) -> f64 {
         match self {
-            Self::SeqScans { .. } => 1.0,
+            // Of a handful of calls one that waited makes the mean.
+            Self::MeanTime { calls, .. } if *calls < 20 => f64::INFINITY,
+            Self::SeqScans { .. } | Self::MeanTime { .. } => 1.0,
             Self::IndexScans { .. } => 0.0,
             Self::DeadRows { .. } => 1_000.0,
             Self::Size { .. } => 8_000_000.0,
-            // Of a handful of calls one that waited makes the mean.
-            Self::MeanTime { calls, .. } if *calls < 20 => f64::INFINITY,
-            Self::MeanTime { .. } => 1.0,
             Self::Connections => 10.0,
             Self::Deadlocks => 0.01,
             Self::TempBytes => 1_000_000.0,

@@ -30,7 +30,7 @@ pub struct Metrics {
     pub since_of_server: bool,
     /// Those that the migrations touch and that were there before them.
     pub tables: Vec<TableMetrics>,
-    /// The ones that took most time in all, by pg_stat_statements.
+    /// The ones that took most time in all, by `pg_stat_statements`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementMetrics>,
     /// Since when those are counted, where it is known.
@@ -75,7 +75,7 @@ pub struct IndexMetrics {
     pub scans: u64,
 }
 
-/// A statement as pg_stat_statements knows it. Its text stays in the database: it may hold values.
+/// A statement as `pg_stat_statements` knows it. Its text stays in the database: it may hold values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementMetrics {
     /// Its `queryid`.
