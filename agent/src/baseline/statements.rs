@@ -1,4 +1,4 @@
-//! Which statements take most time, where pg_stat_statements is there and may be read.
+//! Which statements take most time, where `pg_stat_statements` is there and may be read.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn read(session: &Session, extension: &Row) -> Result<Statements, QueryErr
     Ok(Statements { all: rows.iter().map(statement).collect(), since, note })
 }
 
-/// It lies in the schema that it was created in; total_exec_time is there since 1.8, the time of the last reset since 1.9.
+/// It lies in the schema that it was created in; `total_exec_time` is there since 1.8, the time of the last reset since 1.9.
 const INSTALLED: &str = "
 SELECT pg_catalog.quote_ident(n.nspname) AS schema,
        pg_catalog.string_to_array(e.extversion, '.')::int[] >= ARRAY[1, 8] AS has_exec_time,
@@ -75,7 +75,7 @@ WHERE e.extname = 'pg_stat_statements'";
 
 const SINCE: &str = "SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint AS since FROM {schema}.pg_stat_statements_info";
 
-/// Of others' statements a role without pg_read_all_stats gets no id.
+/// Of others' statements a role without `pg_read_all_stats` gets no id.
 const STATEMENTS: &str = "
 SELECT queryid AS id, sum(calls)::bigint AS calls, sum({total}) AS ms
 FROM {schema}.pg_stat_statements(false)

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::stage::try_again_at;
-use super::{AgentPresence, Command, MOST_TRIES, Next};
+use super::{AgentPresence, MOST_TRIES, Next};
 use crate::deployment::{Stage, Target};
 use crate::event::{StageIndex, StepKey, StepKind};
 use crate::report::ErrorClass;
@@ -45,17 +45,12 @@ pub(super) fn measure(
         measuring.held.extend(held(target).filter(|_| counts));
         match try_again_at(&target.baseline.step).filter(|at| *at > next.now) {
             Some(at) => measuring.wake.push(at),
-            None if !next.commands.iter().any(|c| starts(c, &key)) => {
+            None => {
                 next.start(stage, key);
             }
-            None => {}
         }
     }
     measuring
-}
-
-fn starts(command: &Command, key: &StepKey) -> bool {
-    matches!(command, Command::Start { step, .. } if step == key)
 }
 
 /// It has failed often enough, or for good, or once the soak was over.

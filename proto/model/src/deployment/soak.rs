@@ -5,7 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -133,11 +132,6 @@ pub fn monitors<'a>(
 ) -> impl Iterator<Item = &'a Monitor> {
     let applied = steps.migrate.succeeded();
     migration.manifest.monitors.iter().filter(move |_| applied)
-}
-
-/// The most that one of them has missed.
-fn missed(watched: &[Watched<'_>]) -> Duration {
-    watched.iter().map(|w| w.evidence.missed).max().unwrap_or_default()
 }
 
 /// Why a soak does not end, or later than it was to: each in a sentence that stays the same while nothing changes.
