@@ -1,14 +1,19 @@
 //! The demonstration: plan, deploy, the guide's verification, a rollback of production, and where to look next.
 
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 use stopover_model::event::DeploymentOutcome;
 use stopover_model::id::Seq;
 use stopover_model::migration::Migration;
+use stopover_proto::convert::field;
 use stopover_proto::v1;
+use tokio::time::sleep;
 
 use super::check::{Expected, look};
 use super::people::People;
 use super::stack::{ENVIRONMENTS, PIPELINE, Stack};
-use crate::answer::RollbackAnswer;
+use crate::answer::{FollowUpAnswer, RollbackAnswer};
 use crate::command::show::{Ended, show};
 use crate::command::{create_deployment, fetch, show_plan};
 use crate::failure::{Exit, Failure};
@@ -17,6 +22,9 @@ use crate::render::line::{Line, Tone};
 
 /// Of production in [`ENVIRONMENTS`].
 const PRODUCTION: usize = 1;
+/// What is due later than this is not waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit, Failure> {
     let migrations = std::slice::from_ref(migration);
@@ -50,6 +58,7 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
     {
         return Ok(Exit::Failed);
     }
+    follow_ups(stack, migration, &id).await?;
     if migration.down.is_none() {
         return done(stack);
     }
@@ -76,6 +85,35 @@ pub(super) async fn run(stack: &Stack<'_>, migration: &Migration) -> Result<Exit
         return Ok(Exit::Failed);
     }
     done(stack)
+}
+
+/// What is due within seconds is waited for; the rest says when it is.
+async fn follow_ups(stack: &Stack<'_>, migration: &Migration, id: &str) -> Result<(), Failure> {
+    if migration.manifest.follow_ups.is_empty() {
+        return Ok(());
+    }
+    heading(stack, "What is looked at later: at once here, the day after, and the week after")?;
+    let mut control = stack.control()?;
+    let give_up = Instant::now() + PATIENCE;
+    let follow_ups = loop {
+        let request = v1::ListFollowUpsRequest { deployment: id.to_owned() };
+        let listed = control.list_follow_ups(request).await?.into_inner().follow_ups;
+        let listed: Vec<FollowUpAnswer> = field::messages::read(listed, "follow_ups")?;
+        let soon = |f: &FollowUpAnswer| f.due.is_some_and(|due| due < Timestamp::now() + PATIENCE);
+        if Instant::now() >= give_up || !listed.iter().any(soon) {
+            break listed;
+        }
+        sleep(POLL).await;
+    };
+    let production = ENVIRONMENTS[PRODUCTION];
+    for follow_up in follow_ups.iter().filter(|f| f.key.environment.as_str() == production) {
+        if stack.output.json {
+            stack.output.json(follow_up)?;
+        } else {
+            stack.output.lines(&render::follow_up::lines(follow_up, stack.output.view()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The guide's queries, where the migration is the guide's.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use stopover_cluster::{Cluster, ClusterError, seed};
 use stopover_model::plan::grouped;
@@ -93,9 +95,8 @@ impl<'a> Stack<'a> {
         for (place, environment) in ENVIRONMENTS.into_iter().enumerate() {
             self.join(&mut control, programs, processes, environment, place).await?;
         }
-        let request =
-            v1::ApplyPipelineRequest { toml: PIPELINE_TOML.to_owned(), file: "pipeline.toml".to_owned() };
-        control.apply_pipeline(request).await?;
+        let toml = with_window(PIPELINE_TOML, Timestamp::now());
+        control.apply_pipeline(v1::ApplyPipelineRequest { toml, file: "pipeline.toml".to_owned() }).await?;
         self.wait_for_agents(&mut control, processes).await?;
         self.say("both agents have joined by token, over mutual TLS");
         self.approver = Some(self.admit(&mut control, APPROVER, "dba").await?);
@@ -295,6 +296,14 @@ impl<'a> Stack<'a> {
     }
 }
 
+/// The sample's window for production, but open now: since this minute, for two hours.
+fn with_window(pipeline: &str, now: Timestamp) -> String {
+    let now = now.to_zoned(TimeZone::UTC);
+    let open = format!("window = {{ cron = \"{} {} * * *\", for = \"2h\" }}", now.minute(), now.hour());
+    let line = |line: &str| if line.starts_with("# window = ") { open.clone() } else { line.to_owned() };
+    pipeline.lines().map(|text| line(text) + "\n").collect()
+}
+
 async fn cluster(name: &str, users: u64) -> Result<Cluster, ClusterError> {
     let cluster = Cluster::builder().name(name).start().await?;
     cluster.create_database(DATABASE).await?;
@@ -308,4 +317,21 @@ fn agent_toml(server: &str, port: u16) -> String {
         "server = {server:?}\n\n[[database]]\nname = {DATABASE:?}\n\
          url = \"postgresql://postgres@127.0.0.1:{port}/{DATABASE}\"\npassword_file = \"password\"\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use stopover_model::pipeline::Pipeline;
+
+    use super::*;
+
+    #[test]
+    fn the_samples_window_is_open_in_the_demonstration() {
+        let now: Timestamp = "2026-03-29T23:59:40Z".parse().unwrap();
+        let pipeline = Pipeline::parse("pipeline.toml", &with_window(PIPELINE_TOML, now)).unwrap();
+        let [staging, production] = &pipeline.stages[..] else { panic!("two stages") };
+        assert!(staging.calendar.is_empty());
+        assert_eq!(production.calendar.windows.len(), 1);
+        assert!(production.calendar.open_at(now).is_some(), "{:?}", production.calendar);
+    }
 }

@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-use stopover_tests::{Stack, eventually};
+use jiff::Timestamp;
+use serde_json::Value;
+use stopover_tests::{Cli, Stack, eventually};
 
 use crate::support::{Running, is_event};
 
 const STAGING: &str = "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n";
 
 fn migration(stack: &Stack) -> String {
-    let manifest = "[[follow_up]]\nname = \"t is in use\"\nafter = \"1s\"\nsql = \"SELECT count(*) FROM t\"\nexpect_min = 1\n";
+    let manifest = "[[follow_up]]\nname = \"t is in use\"\nafter = \"1s\"\nsql = \"SELECT count(*) FROM t\"\nexpect_min = 1\n\
+                    [[follow_up]]\nname = \"how it grows\"\nevery = \"2s\"\nfor = \"10m\"\nsql = \"SELECT count(*) FROM t\"\n";
     stack.migration(
         "001_t",
         &[("up.sql", "CREATE TABLE t (a int);"), ("down.sql", "DROP TABLE t;"), ("migration.toml", manifest)],
     )
+}
+
+async fn named(cli: &Cli, id: &str, name: &str) -> Value {
+    let all = cli.run(&["--json", "follow-ups", id]).await.json();
+    all.into_iter().find(|f| f["key"]["name"] == name).expect("it is listed")
 }
 
 #[tokio::test]
@@ -28,7 +36,7 @@ async fn a_follow_up_whose_time_came_while_the_agent_was_away_is_run_late_and_it
     stack.kill_agent(staging);
     assert_eq!(running.ended().await, 0, "{}", running.process.output());
 
-    let shown = || async { stack.cli.run(&["--json", "follow-ups", &id]).await.json()[0].clone() };
+    let shown = || async { named(&stack.cli, &id, "t is in use").await };
     eventually("that it could not be asked", || async {
         let follow_up = shown().await;
         (follow_up["held"].is_object() || follow_up["state"] == "failed").then_some(())
@@ -39,11 +47,25 @@ async fn a_follow_up_whose_time_came_while_the_agent_was_away_is_run_late_and_it
         // What is due outlives the server.
         assert!(before["runs"].as_array().unwrap().is_empty(), "{before}");
     }
+    let grows = named(&stack.cli, &id, "how it grows").await;
+    let runs = grows["runs"].as_array().unwrap().len();
+    let missed: Timestamp = grows["due"].as_str().unwrap().parse().unwrap();
+    let missed = missed.checked_add(Duration::from_secs(5)).unwrap();
+    eventually("that more than one run was missed", || async { (Timestamp::now() > missed).then_some(()) })
+        .await;
     stack.kill_server();
     stack.start_server().await;
     stack.start_agent(staging);
     stack.wait_for_agent("staging").await;
-    let shown = || async { stack.cli.run(&["--json", "follow-ups", &id]).await.json()[0].clone() };
+    let late = eventually("the run that was missed", || async {
+        let grows = named(&stack.cli, &id, "how it grows").await;
+        grows["runs"].as_array().unwrap().get(runs).cloned()
+    })
+    .await;
+    assert!(late["skipped"].as_u64().unwrap() >= 1, "one run for all that were missed: {late}");
+    let text = stack.cli.run(&["follow-ups", &id]).await.stdout;
+    assert!(text.contains("that were missed are not made up for)"), "{text}");
+    let shown = || async { named(&stack.cli, &id, "t is in use").await };
     let failed = eventually("the failure", || async {
         let follow_up = shown().await;
         (follow_up["state"] == "failed").then_some(follow_up)

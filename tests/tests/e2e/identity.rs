@@ -123,6 +123,7 @@ impl Agent for Pretender {
     type BackupStream = Updates;
     type RehearseStream = Updates;
     type MigrateStream = Updates;
+    type MeasureStream = Updates;
     type VerifyStream = Updates;
     type RollbackStream = Updates;
     type VerifyBackupStream = BackupUpdates;
@@ -153,6 +154,10 @@ impl Agent for Pretender {
     }
 
     async fn migrate(&self, _: Request<v1::MigrateRequest>) -> Result<Response<Updates>, Status> {
+        panic!("production's work came to staging's agent")
+    }
+
+    async fn measure(&self, _: Request<v1::MeasureRequest>) -> Result<Response<Updates>, Status> {
         panic!("production's work came to staging's agent")
     }
 

@@ -21,6 +21,7 @@ mod notices;
 mod path;
 mod refusals;
 mod rehearsal;
+mod restarts;
 mod rollback_units;
 mod saved;
 mod soak;

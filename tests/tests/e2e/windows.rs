@@ -24,7 +24,7 @@ fn opening_in(time: Duration) -> (String, Timestamp) {
 }
 
 /// One that is far away.
-fn far_away() -> String {
+pub(crate) fn far_away() -> String {
     opening_in(Duration::from_hours(12)).0
 }
 
