@@ -87,7 +87,7 @@ async fn a_follow_up_whose_time_came_while_the_agent_was_away_is_run_late_and_it
         "{status}"
     );
     let refused = stack.cli.run(&["acknowledge", &id, "nothing", "--reason", "x"]).await;
-    assert!(refused.stderr.contains("there is \"t is in use\""), "{}", refused.stderr);
+    assert!(refused.stderr.contains("there is \"how it grows\", \"t is in use\""), "{}", refused.stderr);
     stack.cli.ok(&["acknowledge", &id, "t is in use", "--reason", "nobody writes to it yet"]).await;
     assert_eq!(tokio::time::timeout(Duration::from_mins(1), second.ended()).await.unwrap(), 0);
 }
