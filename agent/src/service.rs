@@ -71,6 +71,15 @@ pub struct AgentService {
 }
 
 impl AgentService {
+    fn labels(&self) -> Vec<v1::DatabaseLabels> {
+        let labelled = self.settings.databases.iter().filter(|(_, database)| !database.labels().is_empty());
+        let of = |(name, database): (&DatabaseName, &Arc<Database>)| v1::DatabaseLabels {
+            database: name.to_string(),
+            labels: database.labels().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        };
+        labelled.map(of).collect()
+    }
+
     #[must_use]
     pub fn new(settings: Settings, work: Arc<Registry>) -> Self {
         let names: BTreeSet<DatabaseName> = settings.databases.keys().cloned().collect();
@@ -187,6 +196,7 @@ impl Agent for AgentService {
             databases: self.names.iter().map(ToString::to_string).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             queues: true,
+            labels: self.labels(),
         }))
     }
 

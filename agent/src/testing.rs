@@ -18,6 +18,7 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
     let config = DatabaseConfig {
         name: "users".parse().unwrap(),
         url: url.into(),
+        labels: stopover_model::wave::Labels::default(),
         password_file: None,
         password_command: None,
         sslmode: None,

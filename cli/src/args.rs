@@ -91,6 +91,9 @@ pub enum Command {
     Status {
         /// The deployment's id, or the beginning of it
         id: Option<String>,
+        /// Only this database, with all of its steps
+        #[arg(long, value_name = "NAME", requires = "id")]
+        database: Option<DatabaseName>,
     },
     /// List deployments, newest first
     List {
@@ -380,8 +383,14 @@ pub struct ResumeArgs {
     /// Do not wait for the stage's window, nor for the end of a freeze; for administrators
     #[arg(long, requires = "reason")]
     pub override_window: bool,
+    /// Try only this database again; may be given several times
+    #[arg(long, value_name = "NAME", conflicts_with = "override_window")]
+    pub database: Vec<DatabaseName>,
+    /// Go on without this database, in which nothing of the deployment is
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["override_window", "database"])]
+    pub leave_out: Option<DatabaseName>,
     /// Why; kept in the deployment's log
-    #[arg(long, value_name = "TEXT", requires = "override_window", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub reason: Option<String>,
     /// The environment whose window is meant; else the stage that waits
     #[arg(long, value_name = "ENVIRONMENT", requires = "override_window")]

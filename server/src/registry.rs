@@ -115,6 +115,21 @@ impl Registry {
         self.links().newest(environment, database).cloned()
     }
 
+    /// The databases of an environment that two agents of different names serve now: with the older one.
+    #[must_use]
+    pub fn disputed(&self, environment: &EnvironmentName) -> BTreeMap<DatabaseName, AgentName> {
+        let links = self.links();
+        let Some(serving) = links.serving.get(environment) else { return BTreeMap::new() };
+        let several = serving.iter().filter(|(_, tunnels)| tunnels.len() > 1);
+        let disputed = several.filter_map(|(database, tunnels)| {
+            let mut agents =
+                tunnels.iter().rev().filter_map(|tunnel| links.tunnels.get(tunnel)).map(|l| &l.agent);
+            let newest = agents.next()?;
+            Some((database.clone(), agents.find(|agent| *agent != newest)?.clone()))
+        });
+        disputed.collect()
+    }
+
     /// The name of that agent, and whether it takes migrations behind others.
     #[must_use]
     pub fn reached(

@@ -167,6 +167,30 @@ impl Stack {
         place
     }
 
+    /// Another agent of an environment that is there. Its agent.toml has only the tables that are given.
+    pub async fn another_agent(&mut self, environment: &str, name: &str, tables: &str) -> usize {
+        let directory = self.directory.path().join(name);
+        fs::create_dir_all(directory.join("backups")).expect("a directory");
+        let server = format!("https://localhost:{}", self.address.port());
+        join_as(&self.cli, environment, name, &server, &directory).await;
+        let config = directory.join("agent.toml");
+        let text =
+            format!("server = \"{server}\"\nstate_dir = \"{state}\"\n{tables}", state = directory.display());
+        fs::write(&config, text).expect("the configuration can be written");
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
+        let database = TestDatabase::shared().await.expect("a database");
+        let environment = environment.to_owned();
+        self.agents.push(Agent { environment, process: None, database, config, directory });
+        let place = self.agents.len() - 1;
+        self.start_agent(place);
+        eventually(&format!("the agent {name}"), || async {
+            let listed = self.cli.run(&["--json", "agent", "list"]).await.json();
+            listed.iter().any(|a| a["name"] == name && a["connected"] == true).then_some(())
+        })
+        .await;
+        place
+    }
+
     pub fn start_agent(&mut self, place: usize) {
         let agent = &mut self.agents[place];
         let args = ["run".to_owned(), "--config".to_owned(), agent.config.display().to_string()];
@@ -226,9 +250,13 @@ impl Agent {
 
 /// Joins an agent by a fresh token, as a person would.
 async fn join(cli: &Cli, environment: &str, server: &str, directory: &Path) {
+    join_as(cli, environment, environment, server, directory).await;
+}
+
+async fn join_as(cli: &Cli, environment: &str, name: &str, server: &str, directory: &Path) {
     let token = cli.run(&["--json", "agent", "token", environment]).await.json();
     let token = token[0]["token"].as_str().expect("a token").to_owned();
-    let args = ["join", "--server", server, "--token", &token, "--name", environment, "--dir"]
+    let args = ["join", "--server", server, "--token", &token, "--name", name, "--dir"]
         .map(str::to_owned)
         .into_iter()
         .chain([directory.display().to_string()])

@@ -39,6 +39,7 @@ server = "{server}"
 # name = "users"                           # how deployments call it
 # url = "postgresql://stopover@db.internal:5432/users?sslmode=verify-full&sslrootcert=system"
 # password_file = "/etc/stopover/users.password"
+# labels = {{ tier = "canary", region = "eu" }}   # for `waves` and `select` of pipelines
 # scratch_url = "postgresql://stopover@scratch.internal/postgres"   # where backups are restored to be proven
 "#
     )

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 use stopover_model::id::DatabaseName;
+use stopover_model::wave::Labels;
 
 use super::tls::SslMode;
 
@@ -39,6 +40,9 @@ pub struct DatabaseConfig {
     /// database's own. Where it has no password, this database's is used.
     #[serde(default)]
     pub scratch_url: Option<SecretString>,
+    /// For waves and selectors of pipelines.
+    #[serde(default)]
+    pub labels: Labels,
     /// Where a relative `sslrootcert` in the url begins: agent.toml's directory. Empty: at the current directory.
     #[serde(skip)]
     pub directory: PathBuf,

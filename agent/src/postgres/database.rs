@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use stopover_model::id::DatabaseName;
+use stopover_model::wave::Labels;
 use tokio_postgres::config::{Host, SslMode as WireMode};
 
 use super::config::DatabaseConfig;
@@ -33,6 +34,7 @@ pub struct Database {
     ssl_mode: SslMode,
     root_certificate: Option<RootCertificate>,
     scratch: Option<Arc<Self>>,
+    labels: Labels,
 }
 
 impl Database {
@@ -62,7 +64,14 @@ impl Database {
             .tcp_user_timeout(UNACKNOWLEDGED);
         let scratch = config.scratch_url.as_ref().map(|url| of_scratch(config, url)).transpose();
         let scratch = scratch.map_err(|source| InvalidDatabase::Scratch(Box::new(source)))?.map(Arc::new);
-        Ok(Self { name: config.name.clone(), dsn, password, ssl_mode, root_certificate: root, scratch })
+        let (name, labels) = (config.name.clone(), config.labels.clone());
+        Ok(Self { name, dsn, password, ssl_mode, root_certificate: root, scratch, labels })
+    }
+
+    /// For waves and selectors of pipelines.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// Where scratch databases are made, when that is another server.
@@ -88,6 +97,7 @@ impl Database {
             ssl_mode: self.ssl_mode,
             root_certificate: self.root_certificate.clone(),
             scratch: None,
+            labels: self.labels.clone(),
         }
     }
 

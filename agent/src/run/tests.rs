@@ -38,6 +38,7 @@ async fn running(url: &str) -> Running {
     let database = DatabaseConfig {
         name: "users".parse().unwrap(),
         url: url.into(),
+        labels: stopover_model::wave::Labels::default(),
         password_file: None,
         password_command: None,
         sslmode: None,

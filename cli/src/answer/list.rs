@@ -1,5 +1,7 @@
 //! Rows of lists.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use stopover_model::event::DeploymentOutcome;
@@ -35,6 +37,8 @@ pub struct DatabaseRow {
     pub name: DatabaseName,
     pub agent: AgentName,
     pub connected: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -85,6 +89,7 @@ impl TryFrom<v1::environment::Database> for DatabaseRow {
             name: field::name::read(wire.name, "name")?,
             agent: field::name::read(wire.agent, "agent")?,
             connected: wire.connected,
+            labels: wire.labels.into_iter().collect(),
         })
     }
 }

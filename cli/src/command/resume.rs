@@ -1,6 +1,7 @@
-//! `stopover resume`: goes on, and tries again what failed; with an administrator's word also outside of its window.
+//! `stopover resume`: goes on, and tries again what failed, in all databases or in some, or without one of them; with an
+//! administrator's word also outside of its window.
 
-use stopover_proto::convert::field::optional_name;
+use stopover_proto::convert::field::{names, optional_name};
 use stopover_proto::v1;
 
 use super::Context;
@@ -20,8 +21,23 @@ pub(crate) async fn run(context: &Context, args: &ResumeArgs) -> Result<Exit, Fa
         let answer = control.override_window(request).await?.into_inner();
         format!("{id}: {} does not wait for its window", answer.environment)
     } else {
-        control.resume_deployment(v1::ResumeDeploymentRequest { deployment: id.clone() }).await?;
-        format!("{id}: goes on")
+        if args.reason.is_some() && args.leave_out.is_none() {
+            let problem = "--reason says why a window is overridden, or a database left out";
+            return Err(Failure::usage(problem).with_hint("resume without it; stopover pause keeps a reason"));
+        }
+        let request = v1::ResumeDeploymentRequest {
+            deployment: id.clone(),
+            databases: names::write(args.database.clone()),
+            leave_out: optional_name::write(args.leave_out.clone()),
+            reason: args.reason.clone().unwrap_or_default(),
+        };
+        control.resume_deployment(request).await?;
+        let names: Vec<_> = args.database.iter().map(ToString::to_string).collect();
+        match &args.leave_out {
+            Some(database) => format!("{id}: goes on without {database}"),
+            None if names.is_empty() => format!("{id}: goes on"),
+            None => format!("{id}: tries {} again", names.join(", ")),
+        }
     };
     context.output.note(&Line::new().plain(said));
     Ok(Exit::Done)

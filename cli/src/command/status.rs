@@ -2,6 +2,7 @@
 
 use stopover_model::deployment::Deployment;
 use stopover_model::event::Record;
+use stopover_model::id::DatabaseName;
 use stopover_proto::convert::field;
 use stopover_proto::v1;
 
@@ -11,11 +12,22 @@ use crate::failure::{Exit, Failure};
 use crate::render::json::Status;
 use crate::render::{Depth, tree};
 
-pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    context: &Context,
+    id: &str,
+    database: Option<&DatabaseName>,
+) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let deployment = fetch(&mut control, id).await?;
     if context.output.json {
         context.output.json(&Status::of(&deployment))?;
+    } else if let Some(database) = database {
+        if deployment.stages.iter().all(|stage| stage.target(database).is_none()) {
+            let hint =
+                "stopover status ID --json lists its databases; a stage that has not begun has none yet";
+            return Err(Failure::usage(format!("{id} has no database {database}")).with_hint(hint));
+        }
+        context.output.lines(&tree::of_database(&deployment, database, context.output.view()))?;
     } else {
         context.output.lines(&tree::lines(&deployment, context.output.view(), Depth::Full))?;
     }

@@ -12,7 +12,9 @@ use super::gate::told;
 use super::line::{Line, Tone};
 use super::number::{count, exact, stamp};
 use super::script::summary;
-use super::{Depth, View, baseline, check, error, estimate, impact, rehearsal, step, waiting, way_back};
+use super::{
+    Depth, View, baseline, check, error, estimate, fleet, impact, rehearsal, step, waiting, way_back,
+};
 
 /// The event's lines; all but the first are indented. `deployment` is the state after the event.
 #[must_use]
@@ -92,9 +94,31 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
             };
             one(if *restore_saved { line.plain("; what rollbacks have dropped is put back") } else { line })
         }
-        Event::StageStarted { stage: index, databases } => {
-            let names: Vec<_> = databases.iter().map(DatabaseName::as_str).collect();
-            one(stage(*index).plain(format!(" begins: {}", names.join(", "))))
+        Event::StageStarted { stage: index, databases, waves } => {
+            let names = fleet::some(databases.iter().map(DatabaseName::as_str));
+            let waves = if waves.is_empty() {
+                String::new()
+            } else {
+                let sizes: Vec<_> = waves.iter().map(ToString::to_string).collect();
+                format!(", in waves of {}", sizes.join(", "))
+            };
+            one(stage(*index).plain(format!(" begins: {names}{waves}")))
+        }
+        Event::FleetChanged { stage: index, joined, left } => {
+            let part = |word: &str, names: &[DatabaseName]| match names {
+                [] => String::new(),
+                names => format!("; {word}: {}", fleet::some(names.iter().map(DatabaseName::as_str))),
+            };
+            let text = format!(
+                " has not the databases it began with{}{}",
+                part("joined, and not part of it", joined),
+                part("served by nobody any more", left)
+            );
+            one(stage(*index).with(Tone::Warn, text))
+        }
+        Event::DatabaseLeftOut { stage: index, database, by, reason } => {
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            one(stage(*index).plain(format!(" goes on without {database}, says {by}{why}")))
         }
         Event::StepStarted { step, attempt, agent, .. } => {
             let try_ = if attempt.0 > 1 { format!(", attempt {attempt}") } else { String::new() };
@@ -140,7 +164,13 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
         Event::Paused { cause, by } => {
             one(Line::of(Tone::Warn, "paused").plain(format!(" by {by}: {cause}")))
         }
-        Event::Resumed { by } => one(Line::new().plain(format!("resumed by {by}"))),
+        Event::Resumed { by, databases } if databases.is_empty() => {
+            one(Line::new().plain(format!("resumed by {by}")))
+        }
+        Event::Resumed { by, databases } => {
+            let names = fleet::some(databases.iter().map(DatabaseName::as_str));
+            one(Line::new().plain(format!("{names} tried again, by {by}")))
+        }
         Event::Resolved { step, resolution, by } => {
             let word = match resolution {
                 Resolution::Applied => "applied",

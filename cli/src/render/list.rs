@@ -59,7 +59,10 @@ pub fn environments(rows: &[EnvironmentRow], view: View) -> String {
         }
         for database in &row.databases {
             let agent = format!("{}{}", database.agent, if database.connected { "" } else { " (away)" });
-            cells.push([row.name.to_string(), held.clone(), database.name.to_string(), agent]);
+            let labels: Vec<_> =
+                database.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let name = [database.name.to_string(), labels.join(" ")].join("  ").trim_end().to_owned();
+            cells.push([row.name.to_string(), held.clone(), name, agent]);
         }
     }
     table(["ENVIRONMENT", "DEPLOYMENT", "DATABASE", "AGENT"], cells, view)
@@ -192,6 +195,7 @@ mod tests {
         let database = |connected| DatabaseRow {
             name: "app".parse().unwrap(),
             agent: "production-1".parse().unwrap(),
+            labels: std::collections::BTreeMap::new(),
             connected,
         };
         let rows = [

@@ -9,6 +9,7 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod explain;
+pub mod fleet;
 pub mod follow_up;
 pub mod gate;
 pub mod impact;

@@ -142,7 +142,11 @@ impl Story {
     }
 
     pub(crate) fn stage(self, stage: u32) -> Self {
-        self.tell(Event::StageStarted { stage: StageIndex(stage), databases: vec!["app".parse().unwrap()] })
+        self.tell(Event::StageStarted {
+            stage: StageIndex(stage),
+            databases: vec!["app".parse().unwrap()],
+            waves: Vec::new(),
+        })
     }
 
     pub(crate) fn start(self, stage: u32, kind: &str) -> Self {

@@ -3,12 +3,15 @@
 use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
 use stopover_model::duration::human;
 use stopover_model::event::{DeploymentKind, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
+use stopover_model::id::DatabaseName;
 use stopover_model::report::StepReport;
 
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
 use super::step::NAME_WIDTH;
-use super::{Depth, View, baseline, check, error, estimate, impact, rehearsal, step, waiting, way_back};
+use super::{
+    Depth, View, baseline, check, error, estimate, fleet, impact, rehearsal, step, waiting, way_back,
+};
 
 /// The whole deployment.
 #[must_use]
@@ -53,28 +56,60 @@ pub fn stage_lines(
     under: &dyn Fn(&StepKey) -> Vec<Line>,
 ) -> Vec<Line> {
     let mut lines = vec![stage_row(deployment, stage, view)];
-    for target in &stage.targets {
-        lines.push(Line::new().plain("  ").strong(target.database.as_str()).cut(view.width));
-        for key in keys(deployment, index, stage, target) {
-            let Some(step) = target.step(&key) else { continue };
-            lines.push(row(deployment, &key, step, view));
-            let below = view.width.saturating_sub(6);
-            let mut inner = below_step(deployment, &key, step, below, depth);
-            inner.extend(
-                estimate::beside(target, &key, step, view.now, depth).into_iter().map(|l| l.cut(below)),
-            );
-            if step.is_running() && !step.is_behind() {
-                inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
-            }
-            lines.extend(inner.into_iter().map(|l| l.indented(6)));
-            if key.kind == StepKind::Inspect {
-                lines.extend(plan_lines(target, view));
-            }
-        }
+    if fleet::is_large(stage) {
+        lines.extend(fleet::lines(deployment, index, stage, view, depth));
+    } else {
+        let each = |target| target_lines(deployment, (index, stage, target), view, depth, under);
+        lines.extend(stage.targets.iter().flat_map(each));
     }
     lines.extend(soak_row(deployment, stage, view));
     if stage.rollback_failed() {
         lines.extend(way_back::progress(stage).into_iter().map(|l| l.indented(4).cut(view.width)));
+    }
+    lines
+}
+
+/// One database of each stage that has it.
+#[must_use]
+pub fn of_database(deployment: &Deployment, database: &DatabaseName, view: View) -> Vec<Line> {
+    let mut lines = header(deployment, view);
+    for (index, stage) in deployment.indexed_stages() {
+        let Some(target) = stage.target(database) else { continue };
+        lines.push(stage_row(deployment, stage, view));
+        lines.extend(target_lines(deployment, (index, stage, target), view, Depth::Full, &|_| Vec::new()));
+    }
+    lines
+}
+
+/// A database of a stage with its steps.
+fn target_lines(
+    deployment: &Deployment,
+    (index, stage, target): (StageIndex, &Stage, &Target),
+    view: View,
+    depth: Depth,
+    under: &dyn Fn(&StepKey) -> Vec<Line>,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let name = Line::new().plain("  ").strong(target.database.as_str());
+    let name = match &target.left_out {
+        Some(out) if out.reason.is_empty() => name.dim(format!("  left out by {}", out.by)),
+        Some(out) => name.dim(format!("  left out by {}: {}", out.by, out.reason)),
+        None => name,
+    };
+    lines.push(name.cut(view.width));
+    for key in keys(deployment, index, stage, target) {
+        let Some(step) = target.step(&key) else { continue };
+        lines.push(row(deployment, &key, step, view));
+        let below = view.width.saturating_sub(6);
+        let mut inner = below_step(deployment, &key, step, below, depth);
+        inner.extend(estimate::beside(target, &key, step, view.now, depth).into_iter().map(|l| l.cut(below)));
+        if step.is_running() && !step.is_behind() {
+            inner.extend(under(&key).into_iter().map(|l| l.cut(below)));
+        }
+        lines.extend(inner.into_iter().map(|l| l.indented(6)));
+        if key.kind == StepKind::Inspect {
+            lines.extend(plan_lines(target, view));
+        }
     }
     lines
 }
@@ -182,7 +217,7 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
     target.keys(index).into_iter().filter(shown).collect()
 }
 
-fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line {
+pub(super) fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line {
     let pending = step.is_pending() || step.is_behind();
     let name = format!("{:NAME_WIDTH$}  ", step::name(key.kind));
     let left = Line::new().plain("    ").then(step::mark(step)).plain(" ");
@@ -192,7 +227,26 @@ fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line 
     left.then(detail).and_right(step::time(step, view), view.width)
 }
 
-fn below_step(deployment: &Deployment, key: &StepKey, step: &Step, width: usize, depth: Depth) -> Vec<Line> {
+/// A running step of one of many databases, with its name.
+pub(super) fn row_of(
+    deployment: &Deployment,
+    key: &StepKey,
+    step: &Step,
+    view: View,
+    database: &str,
+) -> Line {
+    let left = Line::new().plain("  ").then(step::mark(step)).plain(" ").strong(database).plain("  ");
+    let left = left.plain(step::name(key.kind)).plain("  ").then(step::detail(deployment, key, step));
+    left.and_right(step::time(step, view), view.width)
+}
+
+pub(super) fn below_step(
+    deployment: &Deployment,
+    key: &StepKey,
+    step: &Step,
+    width: usize,
+    depth: Depth,
+) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(StepReport::Verified(report)) = step.report() {
         let shown = report.checks.iter().filter(|c| depth == Depth::Full || !c.passed);

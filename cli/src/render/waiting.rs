@@ -40,6 +40,9 @@ pub fn reason(waiting: &Waiting, view: View) -> Line {
         Waiting::NoAgent { environment, database: Some(database) } => {
             format!("for an agent that serves the database {database} in {environment}: none does")
         }
+        Waiting::NoneSelected { environment, selector } => {
+            format!("for a database of {environment} with the labels {selector}: none has them")
+        }
         Waiting::AgentAway { environment, database, agent } => {
             format!("for the agent {agent} of {environment}/{database}, which is away")
         }
@@ -75,6 +78,10 @@ pub fn advice(deployment: &Deployment, waiting: &Waiting) -> Vec<String> {
         Waiting::NoAgent { database: Some(database), .. } => {
             vec![format!("add {database} to an agent's agent.toml, or correct `databases` in the pipeline")]
         }
+        Waiting::NoneSelected { .. } => vec![
+            "set `labels` of a [[database]] in an agent.toml and restart that agent, or correct the pipeline"
+                .to_owned(),
+        ],
         Waiting::AgentAway { agent, .. } => {
             vec![format!("see on its machine that {agent} runs and reaches the server; stopover agent list")]
         }

@@ -18,6 +18,7 @@ use crate::lint::LintFinding;
 use crate::pipeline::Pipeline;
 use crate::plan::{MigrationSummary, TargetPlan};
 use crate::report::{LogLine, Outcome, StepError, StepReport};
+use crate::wave::Selector;
 
 /// One event with its place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +58,26 @@ pub enum Event {
     /// The stage begins with these databases; nobody else migrates in its environment until it ends.
     StageStarted {
         stage: StageIndex,
+        /// In the order in which they are migrated.
         databases: Vec<DatabaseName>,
+        /// How many of them are in each wave, in that order. Empty: all are one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waves: Vec<u32>,
+    },
+    /// Which databases the stage would begin with now is not what it began with: those that came are not migrated by it.
+    FleetChanged {
+        stage: StageIndex,
+        joined: Vec<DatabaseName>,
+        left: Vec<DatabaseName>,
+    },
+    /// A person goes on without a database in which nothing has happened.
+    DatabaseLeftOut {
+        stage: StageIndex,
+        database: DatabaseName,
+        by: Actor,
+        /// May be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// Written before the agent is asked, so that a restarted server knows what may be under way.
     StepStarted {
@@ -121,6 +141,9 @@ pub enum Event {
     },
     Resumed {
         by: Actor,
+        /// Only what failed in these is tried again. Empty: all goes on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        databases: Vec<DatabaseName>,
     },
     /// A person looked at an UNKNOWN step, or at a rollback that failed, and says what is true.
     Resolved {
@@ -286,6 +309,11 @@ pub enum Waiting {
     NoAgent {
         environment: EnvironmentName,
         database: Option<DatabaseName>,
+    },
+    /// No database of the environment has the labels that the stage, or one of its waves, asks for.
+    NoneSelected {
+        environment: EnvironmentName,
+        selector: Selector,
     },
     AgentAway {
         environment: EnvironmentName,

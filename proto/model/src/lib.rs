@@ -36,4 +36,5 @@ pub mod role;
 pub mod rollback;
 pub mod saved;
 pub mod sql;
+pub mod wave;
 pub mod window;

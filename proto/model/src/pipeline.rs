@@ -5,6 +5,7 @@ mod backfill;
 mod backup;
 mod baseline;
 mod drift;
+mod fleet;
 mod lint;
 mod locks;
 mod monitor;
@@ -23,6 +24,7 @@ use crate::baseline::BaselineLimits;
 use crate::config::{self, ConfigError};
 use crate::id::{DatabaseName, EnvironmentName, PipelineName};
 use crate::monitor::StageMonitor;
+use crate::wave::FleetSettings;
 use crate::window::Calendar;
 
 use approvals::RawGates;
@@ -118,6 +120,9 @@ pub struct StageSpec {
     /// How much more may be counted in the soak than before.
     #[serde(default, skip_serializing_if = "BaselineLimits::is_none")]
     pub baseline: BaselineLimits,
+    /// Which of the databases, in which waves, and how many of them at a time.
+    #[serde(default, skip_serializing_if = "FleetSettings::is_default")]
+    pub fleet: FleetSettings,
 }
 
 /// What happens when a step of the stage fails.
@@ -250,6 +255,10 @@ struct RawStage {
     #[serde(default)]
     freeze: Vec<toml::Spanned<String>>,
     timezone: Option<toml::Spanned<String>>,
+    select: Option<toml::Spanned<String>>,
+    waves: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
+    max_parallel: Option<toml::Spanned<i64>>,
+    max_failures: Option<toml::Spanned<toml::Value>>,
     // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
     hook: Option<toml::Spanned<toml::Value>>,
     #[serde(default)]
@@ -309,6 +318,13 @@ impl RawStage {
         let soak = duration(&self.soak, Duration::ZERO)?;
         let monitors = monitor::read(self.monitor, !soak.is_zero(), file, text)?;
         let baseline = baseline::read(self.baseline, !soak.is_zero(), file, text)?;
+        let fleet = fleet::RawFleet {
+            select: &self.select,
+            waves: &self.waves,
+            max_parallel: &self.max_parallel,
+            max_failures: &self.max_failures,
+        };
+        let fleet = fleet.read(file, text)?;
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
@@ -329,6 +345,7 @@ impl RawStage {
             monitors,
             calendar,
             baseline,
+            fleet,
         })
     }
 

@@ -23,7 +23,7 @@ wire_choice!(Event, event {
         kind: kind,
         restore_saved: plain,
     },
-    "stage_started" StageStarted { stage: stage, databases: names },
+    "stage_started" StageStarted { stage: stage, databases: names, waves: plain },
     "step_started" StepStarted { step: message, attempt: attempt, epoch: epoch, agent: name },
     "step_logged" StepLogged { step: message, attempt: attempt, run: name, line_number: from_one, line: message },
     "step_finished" StepFinished { step: message, attempt: attempt, outcome: message },
@@ -35,7 +35,7 @@ wire_choice!(Event, event {
     "stage_finished" StageFinished { stage: stage, outcome: enumeration },
     "waiting_changed" WaitingChanged { waiting: optional_message },
     "paused" Paused { cause: plain, by: message },
-    "resumed" Resumed { by: message },
+    "resumed" Resumed { by: message, databases: names },
     "resolved" Resolved { step: message, resolution: enumeration, by: message },
     "cancel_requested" CancelRequested { by: message },
     "finished" Finished { outcome: enumeration },
@@ -48,6 +48,8 @@ wire_choice!(Event, event {
     "window_overridden" WindowOverridden { stage: stage, by: name, reason: plain },
     "hook_started" HookStarted { stage: stage, hook: name, attempt: attempt },
     "hook_finished" HookFinished { stage: stage, hook: name, attempt: attempt, outcome: message, by: message },
+    "fleet_changed" FleetChanged { stage: stage, joined: names, left: names },
+    "database_left_out" DatabaseLeftOut { stage: stage, database: name, by: message, reason: plain },
 });
 
 wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });

@@ -124,6 +124,52 @@ pub mod names {
 }
 
 /// A value of an enum.
+/// What has a text of its own, and says in words what is wrong with one.
+pub mod parsed {
+    use std::str::FromStr;
+
+    use super::InvalidWire;
+
+    pub fn write(value: impl ToString) -> String {
+        value.to_string()
+    }
+
+    pub fn read<T: FromStr<Err = String>>(text: String, field: &str) -> Result<T, InvalidWire> {
+        text.parse().map_err(|why: String| InvalidWire::new(field, why))
+    }
+}
+
+/// The same; an empty text is none.
+pub mod optional_parsed {
+    use std::str::FromStr;
+
+    use super::{InvalidWire, parsed};
+
+    pub fn write(value: Option<impl ToString>) -> String {
+        value.map(parsed::write).unwrap_or_default()
+    }
+
+    pub fn read<T: FromStr<Err = String>>(text: String, field: &str) -> Result<Option<T>, InvalidWire> {
+        (!text.is_empty()).then(|| parsed::read(text, field)).transpose()
+    }
+}
+
+/// The same, of each.
+pub mod all_parsed {
+    use std::str::FromStr;
+
+    use super::{InvalidWire, parsed};
+
+    pub fn write<T: ToString>(values: Vec<T>) -> Vec<String> {
+        values.into_iter().map(parsed::write).collect()
+    }
+
+    pub fn read<T: FromStr<Err = String>>(texts: Vec<String>, field: &str) -> Result<Vec<T>, InvalidWire> {
+        let read = |(i, text)| parsed::read(text, &format!("{field}[{i}]"));
+        texts.into_iter().enumerate().map(read).collect()
+    }
+}
+
 pub mod enumeration {
     use super::{InField, InvalidWire, WireEnum};
 

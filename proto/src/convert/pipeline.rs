@@ -7,10 +7,12 @@ use stopover_model::pipeline::{
     ApprovalSettings, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder,
     Pipeline, SaveSettings, StageSpec, check_checklist,
 };
+use stopover_model::wave::FleetSettings;
 
 use super::error::InvalidWire;
 use super::field::{
-    duration, enumeration, message, messages, name, names, optional_duration, or_default, plain,
+    all_parsed, duration, enumeration, message, messages, name, names, optional_duration, optional_parsed,
+    or_default, parsed, plain,
 };
 use crate::v1;
 
@@ -33,6 +35,14 @@ wire_message!(StageSpec {
     monitors: messages,
     calendar: or_default,
     baseline: or_default,
+    fleet: fleet,
+});
+
+wire_message!(FleetSettings {
+    select: optional_parsed,
+    waves: all_parsed,
+    max_parallel: plain,
+    max_failures: parsed
 });
 
 wire_message!(ApprovalSettings { needed: plain, approvers: names });
@@ -91,6 +101,20 @@ impl TryFrom<v1::Pipeline> for Pipeline {
             }
         }
         Ok(pipeline)
+    }
+}
+
+mod fleet {
+    use super::{FleetSettings, InvalidWire, or_default, v1};
+
+    pub(super) fn write(settings: FleetSettings) -> Option<v1::FleetSettings> {
+        or_default::write(settings)
+    }
+
+    pub(super) fn read(wire: Option<v1::FleetSettings>, field: &str) -> Result<FleetSettings, InvalidWire> {
+        let settings: FleetSettings = or_default::read(wire, field)?;
+        settings.check().map_err(|why| InvalidWire::new(field, why))?;
+        Ok(settings)
     }
 }
 

@@ -36,7 +36,7 @@ use futures::{FutureExt as _, Stream};
 use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::event::{Resolution, StageIndex, StepKey};
-use stopover_model::id::{DeploymentId, GroupName, MigrationId, OperatorName, Seq};
+use stopover_model::id::{DatabaseName, DeploymentId, GroupName, MigrationId, OperatorName, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,15 @@ pub enum Request {
     Pause {
         reason: String,
     },
-    Resume,
+    Resume {
+        /// Only what failed in these is tried again. Empty: all goes on.
+        databases: Vec<DatabaseName>,
+    },
+    /// To go on without a database of the stage that runs.
+    LeaveOut {
+        database: DatabaseName,
+        reason: String,
+    },
     Throttle(ThrottleChange),
     Resolve {
         /// None: the only one that is UNKNOWN, or the only rollback that failed.

@@ -25,7 +25,11 @@ pub(super) fn event_of(
             Event::RollbackStarted { stage, cause: format!("{by} asked for it"), by, to }
         }
         Request::Pause { reason } => Event::Paused { cause: reason, by },
-        Request::Resume => Event::Resumed { by },
+        Request::Resume { databases } => Event::Resumed { by, databases },
+        Request::LeaveOut { database, reason } => {
+            let stage = running_stage(deployment);
+            Event::DatabaseLeftOut { stage, database, by, reason }
+        }
         Request::Throttle(change) => Event::Throttled { throttle: change.over(&deployment.throttle), by },
         Request::Resolve { step, resolution } => {
             let step = step.map_or_else(|| only_unknown(deployment), Ok)?;
@@ -60,6 +64,13 @@ pub fn next_stage(deployment: &Deployment) -> StageIndex {
     let mut stages = deployment.indexed_stages();
     let next = stages.find(|(_, stage)| !ended(stage)).map(|(index, _)| index);
     next.or_else(|| deployment.indexed_stages().next_back().map(|(index, _)| index)).unwrap_or(StageIndex(0))
+}
+
+/// The stage that databases fail in.
+fn running_stage(deployment: &Deployment) -> StageIndex {
+    let mut stages = deployment.indexed_stages();
+    let open = stages.find(|(_, stage)| stage.is_open()).map(|(index, _)| index);
+    open.unwrap_or_else(|| next_stage(deployment))
 }
 
 /// The first stage that goes on in which this item is not ticked, else the next one.

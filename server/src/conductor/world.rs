@@ -92,8 +92,11 @@ impl Shared {
                 (database, presence)
             };
             let databases = databases.into_iter().map(presence).collect();
+            let disputed = self.registry.disputed(&environment);
+            let labels = self.store.database_labels(&environment).await?;
             let view = world.environments.entry(environment).or_default();
             (view.databases, view.queueing) = (databases, queueing);
+            (view.disputed, view.labels) = (disputed, labels);
         }
         world.failed_follow_ups = self.store.failed_follow_ups().await?;
         for (environment, holder) in self.store.holds().await? {

@@ -1,10 +1,13 @@
 //! Takes the tunnels of agents, and keeps each in the registry for as long as it is open and its agent may have it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stopover_model::id::{DatabaseName, EnvironmentName};
-use stopover_proto::convert::field::names;
+use stopover_model::wave::Labels;
+use stopover_proto::convert::InvalidWire;
+use stopover_proto::convert::field::{name, names};
 use stopover_proto::tunnel::{AgentChannel, Ended, KeepAlive, Outbound, TunnelHandle, accept};
 use stopover_proto::v1;
 use stopover_proto::v1::agent_client::AgentClient;
@@ -114,9 +117,19 @@ impl OpenTunnel {
             });
         }
         let databases: Vec<DatabaseName> = names::read(described.databases, "databases")?;
+        let mut labelled: BTreeMap<DatabaseName, Labels> =
+            databases.iter().map(|name| (name.clone(), Labels::default())).collect();
+        for told in described.labels {
+            let name: DatabaseName = name::read(told.database, "labels.database")?;
+            let labels = told.labels.into_iter().collect::<BTreeMap<_, _>>();
+            let labels = Labels::try_from(labels).map_err(|why| InvalidWire::new("labels", why))?;
+            if let Some(known) = labelled.get_mut(&name) {
+                *known = labels;
+            }
+        }
         let (agent, now) = (&self.identity.agent, (self.services.clock)());
         let version: String = described.version.chars().take(64).collect();
-        self.services.store.set_agent_databases(agent, &databases, &version, now).await?;
+        self.services.store.set_agent_databases(agent, &labelled, &version, now).await?;
         let (agent, environment, queues) = (agent.clone(), environment.clone(), described.queues);
         let databases = databases.into();
         Ok(AgentLink { agent, environment, databases, version, queues, channel })

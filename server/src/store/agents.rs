@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
+use stopover_model::wave::Labels;
 use stopover_proto::token::TokenHash;
 
 use super::db::{Row, Tx, sql};
@@ -108,7 +109,7 @@ impl Store {
     pub async fn set_agent_databases(
         &self,
         agent: &AgentName,
-        databases: &[DatabaseName],
+        databases: &BTreeMap<DatabaseName, Labels>,
         version: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -142,6 +143,23 @@ impl Store {
         .map_err(attempt("find who serves which database"))
     }
 
+    /// The labels of an environment's databases, of those that have some, as they were announced last.
+    pub async fn database_labels(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<BTreeMap<DatabaseName, Labels>, StoreError> {
+        let query = sql("SELECT agent_databases.database_name, agent_databases.labels \
+                         FROM agent_databases JOIN agents ON agents.name = agent_databases.agent \
+                         WHERE agents.environment = $1 AND agent_databases.labels <> '{}' \
+                         ORDER BY agent_databases.announced_at, agents.name")
+        .bind(environment.as_str());
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| {
+            rows.iter().map(|row| Ok((row.parsed("database_name")?, labels(row)?))).collect()
+        })
+        .map_err(attempt(format_args!("read the labels of the databases of {environment}")))
+    }
+
     async fn redeem(&self, hash: &TokenHash, agent: &AgentName, now: Timestamp) -> Result<Redeemed, Cause> {
         let mut tx = self.db.begin().await?;
         let token = sql("UPDATE join_tokens SET used_at = $1, used_by = $2 \
@@ -162,7 +180,7 @@ impl Store {
     async fn set_databases(
         &self,
         agent: &AgentName,
-        databases: &[DatabaseName],
+        databases: &BTreeMap<DatabaseName, Labels>,
         version: &str,
         at: Timestamp,
     ) -> Result<(), Cause> {
@@ -173,12 +191,14 @@ impl Store {
             .bind(agent.as_str());
         tx.execute(seen).await?;
         tx.execute(sql("DELETE FROM agent_databases WHERE agent = $1").bind(agent.as_str())).await?;
-        for database in databases.iter().collect::<BTreeSet<_>>() {
-            let serves =
-                sql("INSERT INTO agent_databases (agent, database_name, announced_at) VALUES ($1, $2, $3)")
-                    .bind(agent.as_str())
-                    .bind(database.as_str())
-                    .bind(at);
+        for (database, labels) in databases {
+            let serves = sql(
+                "INSERT INTO agent_databases (agent, database_name, announced_at, labels) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(agent.as_str())
+            .bind(database.as_str())
+            .bind(at)
+            .bind(serde_json::to_string(labels).unwrap_or_else(|_| "{}".to_owned()));
             tx.execute(serves).await?;
         }
         tx.commit().await
@@ -235,6 +255,10 @@ fn agent(row: &Row) -> Result<AgentRow, Cause> {
         databases: BTreeSet::new(),
         certificate_ends: row.optional_time("ends_at")?,
     })
+}
+
+fn labels(row: &Row) -> Result<Labels, Cause> {
+    serde_json::from_str(&row.text("labels")?).map_err(|error| Cause::row("labels", error))
 }
 
 fn certificate(row: &Row) -> Result<CertificateRow, Cause> {

@@ -134,6 +134,7 @@ impl Agent for Pretender {
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
         Ok(Response::new(v1::DescribeResponse {
+            labels: Vec::new(),
             queues: true,
             environment: "production".into(),
             databases: vec!["users".into()],

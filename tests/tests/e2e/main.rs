@@ -9,6 +9,7 @@ mod dev;
 mod drift;
 mod estimates;
 mod faults;
+mod fleet;
 mod follow_ups;
 mod gates;
 mod histories;

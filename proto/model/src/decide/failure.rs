@@ -1,8 +1,9 @@
 //! What a failed step means for its stage.
 
 use super::Next;
+use super::fleet::named;
 use crate::baseline::Compared;
-use crate::deployment::{Deployment, Set, Stage, StageStatus, Step, StepState, Watched};
+use crate::deployment::{Deployment, Set, Stage, StageStatus, Step, StepState, Target, Watched};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey};
 use crate::pipeline::OnFailure;
 use crate::report::{ErrorClass, StepError};
@@ -17,7 +18,19 @@ pub(super) struct Problem {
 /// The first step of the stage that failed for good. It is asked for at each event, so names are put together only where
 /// one has failed.
 pub(super) fn find(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
-    let before = before_the_soak(stage);
+    let before = before_the_soak(stage).map(|problem| {
+        let failed: Vec<_> = stage.failed_targets().map(|t| t.database.as_str()).collect();
+        match failed.split_first() {
+            Some((_, others)) if !others.is_empty() => {
+                let unknown = problem.unknown || stage.failed_targets().any(is_unknown);
+                let of = stage.targets.len();
+                let cause =
+                    format!("{}; failed as well, of {of} databases: {}", problem.cause, named(others));
+                Problem { cause, unknown }
+            }
+            _ => problem,
+        }
+    });
     before.or_else(|| of_monitors(deployment, stage)).or_else(|| of_baseline(stage))
 }
 
@@ -42,6 +55,12 @@ fn before_the_soak(stage: &Stage) -> Option<Problem> {
             })
         })
     })
+}
+
+fn is_unknown(target: &Target) -> bool {
+    let each = target.migrations.iter().flat_map(|m| [&m.migrate, &m.verify]);
+    let whole = [&target.inspect, &target.backup, &target.rehearse];
+    whole.into_iter().chain(each).any(|step| matches!(step.state, StepState::Unknown { .. }))
 }
 
 /// A monitor that has failed for as long as it takes to count. One that can't be asked holds the soak, and is no problem

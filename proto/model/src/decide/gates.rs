@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::fleet::Scope;
 use super::stage::prepare;
-use super::{Command, Next, running_in, window};
-use crate::deployment::{Stage, Target};
+use super::{Command, Next, fleet, running_in, window};
+use crate::deployment::{Set, Stage, Target};
 use crate::event::{Event, StageIndex, Waiting};
 use crate::gate::{GateWait, has_gates};
 
@@ -16,12 +17,14 @@ pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> boo
     if !has_gates(&stage.spec) || stage.has_begun() {
         return false;
     }
-    if !running_in(next.deployment, index).is_empty() {
+    let unprepared = |t: &Target| t.plan.is_none() || stage.spec.rehearse && !t.rehearse.is_done();
+    if stage.targets.any(Set::Fresh) || stage.targets.that_are(Set::Working).any(unprepared) {
+        fleet::go_through(next, stage, Scope::Unprepared, |next, target| {
+            unprepared(target) && prepare(next, index, stage, target)
+        });
         return true;
     }
-    let unprepared = |t: &&Target| t.plan.is_none() || stage.spec.rehearse && !t.rehearse.is_done();
-    if let Some(target) = stage.targets.iter().find(unprepared) {
-        prepare(next, index, stage, target);
+    if !running_in(next.deployment, index).is_empty() {
         return true;
     }
     if !stage.applies_anything() {

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod failure;
+mod fleet;
 mod gates;
 mod rollback;
 mod soak;

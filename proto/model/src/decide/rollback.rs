@@ -1,8 +1,8 @@
 //! Taking a stage back: a backup of each database, then its migrations in reverse order.
 
 use super::stage::try_step;
-use super::{Next, cancel_step, failure, running_in};
-use crate::deployment::{Set, Stage, Target};
+use super::{Command, Next, cancel_step, failure, running_in};
+use crate::deployment::{Set, Stage, Step, Target};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey, StepKind};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
@@ -12,31 +12,51 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     if !forward.is_empty() {
         return forward.into_iter().for_each(|step| cancel_step(next, step));
     }
-    if !undoing.is_empty() {
+    let left = |target: &&Target| stage.left_to_take_back(target).next().is_some();
+    let mut targets = stage.targets.that_are(Set::Affected).rev().filter(left).peekable();
+    if targets.peek().is_none() {
+        if undoing.is_empty() {
+            next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RolledBack });
+        }
         return;
     }
-    let left = |target: &&Target| stage.left_to_take_back(target).next().is_some();
-    let Some(target) = stage.targets.that_are(Set::Affected).rev().find(left) else {
-        return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::RolledBack });
-    };
-    let steps = stage.left_to_take_back(target).next();
-    let (key, step) = match steps {
+    if let Some(problem) = targets.clone().find_map(|target| problem(index, stage, target)) {
+        // What is under way ends first.
+        if undoing.is_empty() {
+            next.append(match problem.unknown {
+                // As with a migration: a person looks first, and says what is true.
+                true => Event::Paused { cause: problem.cause, by: Actor::Pipeline },
+                false => Event::RollbackFailed { stage: index, cause: problem.cause },
+            });
+        }
+        return;
+    }
+    let parallel = stage.spec.fleet.max_parallel as usize;
+    for target in targets.take(parallel) {
+        let (key, step) = due(index, stage, target);
+        try_step(next, stage, key, step);
+    }
+    let goes_on = next.commands.iter().any(|c| matches!(c, Command::Start { .. })) || !undoing.is_empty();
+    if parallel > 1 && goes_on {
+        // One that waits for another try holds nobody up.
+        next.waiting = None;
+    }
+}
+
+/// What comes next in a database: the backup, or the rollback of the last migration that is there.
+fn due<'a>(index: StageIndex, stage: &'a Stage, target: &'a Target) -> (StepKey, &'a Step) {
+    match stage.left_to_take_back(target).next() {
         Some(steps) if target.rollback_backup.succeeded() => {
             (StepKey::migration(index, &target.database, StepKind::Rollback, &steps.id), &steps.rollback)
         }
         _ => (StepKey::target(index, &target.database, StepKind::RollbackBackup), &target.rollback_backup),
-    };
-    let kind = key.kind;
-    let name = || match (kind, steps) {
-        (StepKind::Rollback, Some(m)) => format!("the rollback of {} in {}", m.id, target.database),
-        _ => format!("the backup of {} before the rollback", target.database),
-    };
-    if let Some(problem) = failure::of_step(step, name) {
-        if problem.unknown {
-            // As with a migration: a person looks first, and says what is true.
-            return next.append(Event::Paused { cause: problem.cause, by: Actor::Pipeline });
-        }
-        return next.append(Event::RollbackFailed { stage: index, cause: problem.cause });
     }
-    try_step(next, stage, key, step);
+}
+
+fn problem(index: StageIndex, stage: &Stage, target: &Target) -> Option<failure::Problem> {
+    let (key, step) = due(index, stage, target);
+    failure::of_step(step, || match &key.migration {
+        Some(id) => format!("the rollback of {id} in {}", target.database),
+        None => format!("the backup of {} before the rollback", target.database),
+    })
 }

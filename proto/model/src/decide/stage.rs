@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Command, Next, failure, gates, running_in, window};
-use crate::deployment::{MigrationSteps, Stage, Step, Target};
+use super::fleet::Scope;
+use super::{AgentPresence, Command, Next, failure, fleet, gates, running_in, window};
+use crate::deployment::{MigrationSteps, Set, Stage, Step, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::follow_up::FailedFollowUp;
+use crate::gate::has_gates;
 use crate::gate::window::{Needed, check_plan};
-use crate::id::DatabaseName;
 use crate::plan::{Action, MigrationSummary, TargetPlan};
+use crate::report::{ErrorClass, StepError};
 
 /// So many migrations an agent has at most: the one that runs, and those behind it.
 const MOST_AHEAD: usize = 16;
@@ -35,17 +37,10 @@ pub(super) fn begin(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         next.waiting = Some(Waiting::FollowUp { follow_up: failed.key.clone() });
         return;
     }
-    let databases: Vec<DatabaseName> = if stage.spec.databases.is_empty() {
-        view.databases.keys().cloned().collect()
-    } else {
-        stage.spec.databases.clone()
-    };
-    let unserved = databases.iter().find(|d| !view.databases.contains_key(*d));
-    if databases.is_empty() || unserved.is_some() {
-        next.waiting = Some(Waiting::NoAgent { environment, database: unserved.cloned() });
-        return;
+    match fleet::begin(index, stage, view) {
+        Ok(begin) => next.append(begin),
+        Err(waiting) => next.waiting = Some(waiting),
     }
-    next.append(Event::StageStarted { stage: index, databases });
 }
 
 /// What of this deployment has failed a follow-up in another environment goes no further until somebody has a word on it.
@@ -61,24 +56,47 @@ fn failed_elsewhere<'a>(next: &Next<'a>, stage: &Stage) -> Option<&'a FailedFoll
 
 /// Takes a running stage one step further.
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
-    if let Some(problem) = failure::find(next.deployment, stage) {
-        if running_in(next.deployment, index).is_empty() {
-            failure::handle(next, index, stage, problem);
-        }
-        return;
+    if stage.has_stopped() {
+        return stop(next, index, stage);
     }
     if next.deployment.kind == DeploymentKind::Migration && gates::hold(next, index, stage) {
         return;
     }
-    match stage.targets.first_unfinished() {
-        Some(target) => advance(next, index, stage, target),
-        None if stage.spec.soak.is_zero() || !stage.applies_anything() => {
-            next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
-        }
-        None => {
-            let until = next.now.checked_add(stage.spec.soak).unwrap_or(Timestamp::MAX);
-            next.append(Event::SoakStarted { stage: index, until });
-        }
+    if stage.targets.current_wave().is_some() {
+        return fleet::go_through(next, stage, Scope::Wave, |next, target| {
+            advance(next, index, stage, target);
+            true
+        });
+    }
+    if let Some(changed) = fleet::changed(next, index, stage) {
+        next.append(changed);
+    } else if stage.targets.any(Set::Failed) {
+        fleet::hold_for_failed(next, stage);
+    } else if stage.spec.soak.is_zero() || !stage.applies_anything() {
+        next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
+    } else {
+        let until = next.now.checked_add(stage.spec.soak).unwrap_or(Timestamp::MAX);
+        next.append(Event::SoakStarted { stage: index, until });
+    }
+}
+
+/// Too much has failed: nothing further begins but what a person has asked for by name. What is under way ends.
+fn stop(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
+    if stage.targets.any(Set::ByItself) {
+        let agreed = !has_gates(&stage.spec) || stage.has_begun();
+        return fleet::go_through(next, stage, Scope::ByItself, |next, target| {
+            if agreed {
+                advance(next, index, stage, target);
+            } else {
+                prepare(next, index, stage, target);
+            }
+            true
+        });
+    }
+    if let Some(problem) = failure::find(next.deployment, stage)
+        && running_in(next.deployment, index).is_empty()
+    {
+        failure::handle(next, index, stage, problem);
     }
 }
 
@@ -162,6 +180,10 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let Some(inspection) = target.inspection() else {
         return;
     };
+    if let Some(error) = listed_twice(next, stage, target) {
+        next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });
+        return;
+    }
     let known = next.deployment.known(index, &next.world.history);
     let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
     let migrations = &next.deployment.migrations;
@@ -184,6 +206,39 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
             next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });
         }
     }
+}
+
+/// One database may stand under two names, or one name in the files of two agents: nobody could say who works on it.
+fn listed_twice(next: &Next<'_>, stage: &Stage, target: &Target) -> Option<StepError> {
+    let environment = &stage.spec.environment;
+    let agent = |target: &Target| match next.world.presence(environment, &target.database) {
+        Some(AgentPresence::Connected(agent) | AgentPresence::Away(agent)) => agent.to_string(),
+        None => "nobody".to_owned(),
+    };
+    let refused = |message: String| StepError::new(ErrorClass::Setup, message);
+    let view = next.world.environments.get(environment);
+    if let Some(other) = view.and_then(|view| view.disputed.get(&target.database)) {
+        let message =
+            format!("{} is served by two agents at once, {} and {other}", target.database, agent(target));
+        return Some(refused(message).with_hint(
+            "remove it from the agent.toml of one of them, restart that agent, then: stopover resume",
+        ));
+    }
+    let twin = stage.targets.twin(target)?;
+    let found = target.inspection()?;
+    let message = format!(
+        "{} (of the agent {}) and {} (of the agent {}) are the same database: {} in the cluster {}",
+        twin.database,
+        agent(twin),
+        target.database,
+        agent(target),
+        found.database,
+        found.system_identifier
+    );
+    Some(refused(message).with_hint(
+        "remove one of them from its agent.toml, restart that agent, then: stopover resume, with --leave-out NAME for \
+         the one that is gone",
+    ))
 }
 
 /// Starts a step that is due, or waits for its next try. Callers have dealt with failures for good.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::fleet::Scope;
 use super::gates::{FRESH, look_again, wait};
 use super::stage::prepare;
-use super::{Command, Next};
+use super::{Command, Next, fleet};
 use crate::deployment::{Deployment, MigrationSteps, Stage, StepState, Target};
 use crate::event::StageIndex;
 use crate::gate::GateWait;
@@ -41,10 +42,14 @@ pub(super) fn get_ready(next: &mut Next<'_>, index: StageIndex, stage: &Stage, s
     if look_again(next, index, stage) {
         return true;
     }
-    match stage.targets.iter().find(|target| !target.backup.is_done()) {
-        Some(target) => prepare(next, index, stage, target),
-        None => false,
+    let missing = |target: &Target| target.left_out.is_none() && !target.backup.is_done();
+    if !stage.targets.iter().any(missing) {
+        return false;
     }
+    fleet::go_through(next, stage, Scope::All, |next, target| {
+        missing(target) && prepare(next, index, stage, target)
+    });
+    true
 }
 
 /// For how long what was found and backed up is good enough to begin with.
@@ -96,7 +101,8 @@ fn lead(stage: &Stage) -> Duration {
         let inspect = took(&target.inspect.state).unwrap_or_default();
         took(&target.backup.state).map_or(UNMEASURED, |backup| inspect + backup)
     };
-    stage.targets.iter().map(of_target).sum::<Duration>() + MARGIN
+    let one_by_one = stage.targets.iter().filter(|t| t.left_out.is_none()).map(of_target).sum::<Duration>();
+    one_by_one / stage.spec.fleet.max_parallel.max(1) + MARGIN
 }
 
 fn age(next: &Next<'_>, stage: &Stage) -> Duration {

@@ -7,6 +7,7 @@ use crate::follow_up::FailedFollowUp;
 use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
 use crate::plan::Measurement;
 use crate::quarantine::Quarantined;
+use crate::wave::Labels;
 
 /// The surroundings of a deployment at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +30,10 @@ pub struct World {
 pub struct EnvironmentView {
     /// Its databases, as its agents announced them.
     pub databases: BTreeMap<DatabaseName, AgentPresence>,
+    /// What their agents say of them; who is not here has none.
+    pub labels: BTreeMap<DatabaseName, Labels>,
+    /// Those that two agents serve at the same time, with the other one.
+    pub disputed: BTreeMap<DatabaseName, AgentName>,
     /// Those whose agents take migrations before their turn has come.
     pub queueing: BTreeSet<DatabaseName>,
     /// The other deployment that is in it.

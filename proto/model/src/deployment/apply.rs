@@ -8,14 +8,13 @@ use super::legal::{IllegalEvent, illegal_in};
 use super::step::{StatementRun, Step, StepState};
 use super::target::Target;
 use super::targets::Targets;
-use super::{Deployment, Pause, Stage, StageRollback, StageStatus};
+use super::{Deployment, FleetChange, Pause, Stage, StageRollback, StageStatus};
 use crate::event::{
     Actor, DeploymentKind, DeploymentOutcome, Event, Record, Resolution, StageIndex, StageOutcome, StepKey,
     StepKind, Waiting,
 };
 use crate::gate::{Agreed, Approval, HookEnd, Rejection, Tick, Voided, WindowOverride};
 use crate::id::{Attempt, DatabaseName, RunId};
-use crate::monitor::Evidence;
 use crate::plan::{Action, TargetPlan};
 use crate::report::{LogLine, Outcome, StepReport};
 
@@ -62,7 +61,13 @@ impl Deployment {
     fn transition(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalEvent> {
         match event {
             Event::Created { .. } => Err(IllegalEvent::CreatedTwice),
-            Event::StageStarted { stage, databases } => self.start_stage(*stage, databases, at),
+            Event::StageStarted { stage, databases, waves } => self.start_stage(*stage, databases, waves, at),
+            Event::FleetChanged { stage, joined, left } => {
+                self.change_fleet(*stage, FleetChange { joined: joined.clone(), left: left.clone() })
+            }
+            Event::DatabaseLeftOut { stage, database, by, reason } => {
+                self.leave_out(*stage, database, (by, reason, at))
+            }
             Event::StepStarted { step, attempt, epoch, agent } => {
                 self.check_step_start(step, *attempt)?;
                 let behind = self.one_before_is_running(step);
@@ -114,6 +119,7 @@ impl Deployment {
                 self.paused = Some(Pause { cause: cause.clone(), by: by.clone(), since: at });
                 Ok(())
             }
+            Event::Resumed { databases, .. } if !databases.is_empty() => self.retry(databases),
             Event::Resumed { .. } => self.resume(at),
             Event::Resolved { step, resolution, by } => self.resolve(step, *resolution, by, at),
             Event::CancelRequested { by } => self.cancel(by),
@@ -161,6 +167,7 @@ impl Deployment {
         &mut self,
         index: StageIndex,
         databases: &[DatabaseName],
+        waves: &[u32],
         at: Timestamp,
     ) -> Result<(), IllegalEvent> {
         self.going_on()?;
@@ -170,7 +177,7 @@ impl Deployment {
         let spec = &stage.spec;
         let target = |(place, d): (usize, &DatabaseName)| Target::new(d.clone(), &migrations, (spec, place));
         let targets = databases.iter().enumerate().map(target).collect();
-        stage.targets = Targets::new(targets);
+        stage.targets = Targets::new(targets, waves);
         stage.status = StageStatus::Running { since: at };
         Ok(())
     }
@@ -392,35 +399,7 @@ impl Deployment {
     fn reopen_open_stages(&mut self) {
         for stage in self.stages.iter_mut().filter(|s| s.is_open()) {
             for target in stage.targets.all_mut() {
-                if target.refused.take().is_some() {
-                    let attempts = target.inspect.attempts;
-                    target.inspect = Step { attempts, ..Step::default() };
-                }
-                // A rehearsal is on a copy that is minutes old, and the one that failed has dropped its own.
-                if target.rehearse.error().is_some() {
-                    let attempts = target.backup.attempts;
-                    target.backup = Step { attempts, ..Step::default() };
-                }
-                let of_target = [
-                    &mut target.inspect,
-                    &mut target.backup,
-                    &mut target.rehearse,
-                    &mut target.monitor,
-                    &mut target.rollback_backup,
-                ];
-                for step in of_target {
-                    step.reopen();
-                }
-                target.baseline.reopen();
-                target.evidence.values_mut().for_each(Evidence::reopen);
-                for steps in &mut target.migrations {
-                    steps.evidence.values_mut().for_each(Evidence::reopen);
-                    for step in
-                        [&mut steps.migrate, &mut steps.verify, &mut steps.monitor, &mut steps.rollback]
-                    {
-                        step.reopen();
-                    }
-                }
+                target.reopen();
             }
         }
     }

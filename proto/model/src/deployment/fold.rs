@@ -26,6 +26,7 @@ impl Deployment {
             gates: crate::gate::GateState::default(),
             targets: super::Targets::default(),
             rollback: None,
+            changed: None,
         };
         Ok(Self {
             id: record.deployment.clone(),

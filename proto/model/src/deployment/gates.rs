@@ -27,7 +27,9 @@ impl Stage {
     /// Whether everything is there that people look at before they open its gates.
     #[must_use]
     pub fn is_prepared(&self) -> bool {
-        let prepared = |t: &Target| t.plan.is_some() && (!self.spec.rehearse || t.rehearse.is_done());
+        let prepared = |t: &Target| {
+            t.left_out.is_some() || t.plan.is_some() && (!self.spec.rehearse || t.rehearse.is_done())
+        };
         !self.targets.is_empty() && self.targets.iter().all(prepared)
     }
 
@@ -49,7 +51,7 @@ impl Stage {
 
     fn agreed(&self) -> Vec<Agreed> {
         let of = |t: &Target| t.plan.as_ref().map(|plan| Agreed::of(plan, t.inspection(), &self.spec.drift));
-        self.targets.iter().filter_map(of).collect()
+        self.targets.iter().filter(|t| t.left_out.is_none()).filter_map(of).collect()
     }
 }
 

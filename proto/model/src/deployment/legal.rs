@@ -61,6 +61,16 @@ pub enum IllegalEvent {
     /// Somebody may not open a gate.
     #[error(transparent)]
     Gate(#[from] GateRefusal),
+    #[error("a person holds the deployment; stopover resume without a database lets all of it go on")]
+    HeldByPerson,
+    #[error(
+        "nothing has failed in {database}, so there is nothing to try again; stopover status names what has failed"
+    )]
+    NotFailed { database: DatabaseName },
+    #[error("{environment} has no database {database} in this deployment; stopover status --json lists them")]
+    NoDatabase { database: DatabaseName, environment: String },
+    #[error("it does not go on without {database}: {why}")]
+    StaysIn { database: DatabaseName, why: &'static str },
     #[error("a step is still running")]
     StillRunning,
     #[error("not every stage has ended well")]

@@ -2,6 +2,7 @@
 
 mod apply;
 mod baseline;
+mod fleet;
 mod fold;
 mod gates;
 mod legal;
@@ -15,12 +16,15 @@ mod targets;
 use jiff::Timestamp;
 
 pub use baseline::{Baseline, Measured};
+pub use fleet::{FleetCounts, WaveProgress};
 pub use legal::IllegalEvent;
 pub use soak::{Watched, holds, monitors};
 pub use step::{MOST_TRIES, StatementRun, Step, StepState};
-pub use target::{MigrationSteps, Target};
+pub use target::{LeftOut, MigrationSteps, Target};
 pub(crate) use targets::Set;
 pub use targets::Targets;
+#[cfg(test)]
+pub(crate) use targets::looks;
 
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};
@@ -80,6 +84,15 @@ pub struct Stage {
     pub targets: Targets,
     /// The last one that was begun here.
     pub rollback: Option<StageRollback>,
+    /// Who came and went since it began.
+    pub changed: Option<FleetChange>,
+}
+
+/// Databases that the stage would have, and those that it has and would not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FleetChange {
+    pub joined: Vec<DatabaseName>,
+    pub left: Vec<DatabaseName>,
 }
 
 /// Why, for whom and how far a stage is taken back, or was.

@@ -36,6 +36,9 @@ impl Deployment {
     #[must_use]
     pub fn watched_in<'a>(&'a self, stage: &'a Stage, target: &Target) -> Vec<Watched<'a>> {
         let StageStatus::Soaking { since, .. } = stage.status else { return Vec::new() };
+        if target.left_out.is_some() {
+            return Vec::new();
+        }
         let same = |s: &Stage| s.spec.environment == stage.spec.environment;
         let Some((index, _)) = self.indexed_stages().find(|(_, s)| same(s)) else { return Vec::new() };
         let of = |evidence: &BTreeMap<String, Evidence>, name: &str| {
@@ -121,6 +124,9 @@ impl Stage {
     /// The stage's own monitors that run with a database of it.
     pub fn own_monitors(&self, database: &DatabaseName) -> impl Iterator<Item = &StageMonitor> {
         let place = self.targets.place(database);
+        // The first of those that are in it asks what is asked once.
+        let first = self.targets.iter().position(|t| t.left_out.is_none());
+        let place = if place == first { place.map(|_| 0) } else { place.map(|place| place.max(1)) };
         place.into_iter().flat_map(|place| self.spec.monitors_at(place))
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::baseline::Baseline;
 use super::step::{Step, StepState};
-use crate::event::{StageIndex, StepKey, StepKind};
+use crate::event::{Actor, StageIndex, StepKey, StepKind};
 use crate::gate::Agreed;
 use crate::id::{DatabaseName, MigrationId};
 use crate::monitor::Evidence;
@@ -34,6 +34,18 @@ pub struct Target {
     pub evidence: BTreeMap<String, Evidence>,
     pub baseline: Baseline,
     pub rollback_backup: Step,
+    /// Somebody goes on without it.
+    pub left_out: Option<LeftOut>,
+    /// A person has asked to try it again by itself: it goes on even where its stage has stopped.
+    pub by_itself: bool,
+}
+
+/// Who goes on without a database, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub by: Actor,
+    pub reason: String,
+    pub at: Timestamp,
 }
 
 /// The steps of one migration in one database.
@@ -76,6 +88,8 @@ impl Target {
             evidence: BTreeMap::new(),
             baseline: Baseline::default(),
             rollback_backup: Step::default(),
+            left_out: None,
+            by_itself: false,
         }
     }
 
@@ -221,6 +235,35 @@ impl Target {
                 Some((report.of(migration).filter(|m| m.up.is_some())?, *at))
             }
             _ => None,
+        }
+    }
+
+    /// What failed in it is due again.
+    pub(super) fn reopen(&mut self) {
+        self.by_itself = false;
+        if self.refused.take().is_some() {
+            let attempts = self.inspect.attempts;
+            self.inspect = Step { attempts, ..Step::default() };
+        }
+        // A rehearsal is on a copy that is minutes old, and the one that failed has dropped its own.
+        if self.rehearse.error().is_some() {
+            let attempts = self.backup.attempts;
+            self.backup = Step { attempts, ..Step::default() };
+        }
+        let whole = [
+            &mut self.inspect,
+            &mut self.backup,
+            &mut self.rehearse,
+            &mut self.monitor,
+            &mut self.rollback_backup,
+        ];
+        whole.into_iter().for_each(Step::reopen);
+        self.baseline.reopen();
+        self.evidence.values_mut().for_each(Evidence::reopen);
+        for steps in &mut self.migrations {
+            steps.evidence.values_mut().for_each(Evidence::reopen);
+            let each = [&mut steps.migrate, &mut steps.verify, &mut steps.monitor, &mut steps.rollback];
+            each.into_iter().for_each(Step::reopen);
         }
     }
 

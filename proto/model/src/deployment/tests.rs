@@ -104,7 +104,9 @@ pub(crate) fn inspection() -> Inspection {
 pub(crate) fn success(key: &StepKey, checks: Vec<String>) -> Outcome {
     let took = std::time::Duration::from_secs(1);
     let report = match key.kind {
-        StepKind::Inspect => StepReport::Inspected(inspection()),
+        StepKind::Inspect => {
+            StepReport::Inspected(Inspection { database: key.database.to_string(), ..inspection() })
+        }
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {
             path: "/b".into(),
             bytes: 1,
@@ -200,7 +202,11 @@ fn a_log_whose_plan_was_changed_is_refused() {
 #[test]
 fn production_does_not_begin_before_staging_is_through() {
     let mut deployment = open();
-    let event = Event::StageStarted { stage: StageIndex(1), databases: vec!["users".parse().unwrap()] };
+    let event = Event::StageStarted {
+        stage: StageIndex(1),
+        databases: vec!["users".parse().unwrap()],
+        waves: Vec::new(),
+    };
     let record = next(&deployment, event);
     assert!(matches!(deployment.apply(&record), Err(IllegalEvent::Stage { .. })));
 }
@@ -209,8 +215,10 @@ fn production_does_not_begin_before_staging_is_through() {
 fn nothing_is_migrated_without_its_backup() {
     let mut deployment = open();
     let users: DatabaseName = "users".parse().unwrap();
-    let record =
-        next(&deployment, Event::StageStarted { stage: StageIndex(0), databases: vec![users.clone()] });
+    let record = next(
+        &deployment,
+        Event::StageStarted { stage: StageIndex(0), databases: vec![users.clone()], waves: Vec::new() },
+    );
     deployment.apply(&record).unwrap();
     let step = StepKey::migration(StageIndex(0), &users, StepKind::Migrate, &deployment.migrations[0].id);
     let agent = "a".parse().unwrap();

@@ -137,8 +137,14 @@ impl Notice {
                     notice.because(cause).typing(format!("stopover resume {}", before.id), "goes on");
                 Some(Self { waits: true, ..notice })
             }
-            Event::Resumed { by } => {
-                let happened = format!("{by} has resumed it{}", of_stage(open()));
+            Event::Resumed { by, databases } => {
+                let of = |name: &crate::id::DatabaseName| format!(" {name}");
+                let again: String = databases.iter().take(5).map(of).collect();
+                let happened = match databases.len() {
+                    0 => format!("{by} has resumed it{}", of_stage(open())),
+                    1..=5 => format!("{by} has tried again{again}{}", of_stage(open())),
+                    more => format!("{by} has tried {more} databases again{}", of_stage(open())),
+                };
                 Some(Self::new(before, record, NoticeKind::Resumed, happened).in_stage(open()))
             }
             Event::RollbackStarted { stage: index, cause, by: Actor::Pipeline, .. } => {

@@ -38,7 +38,11 @@ impl Story {
     }
 
     fn begun(self) -> Self {
-        self.then(Event::StageStarted { stage: StageIndex(0), databases: vec!["users".parse().unwrap()] })
+        self.then(Event::StageStarted {
+            stage: StageIndex(0),
+            databases: vec!["users".parse().unwrap()],
+            waves: Vec::new(),
+        })
     }
 
     /// The inspection fails so.
@@ -149,7 +153,10 @@ fn an_unknown_outcome_asks_for_eyes() {
 
 #[test]
 fn what_people_do_and_how_it_ends_has_a_kind_each() {
-    let story = Story::of_all().begun().then(pause(anna())).then(Event::Resumed { by: anna() });
+    let story = Story::of_all()
+        .begun()
+        .then(pause(anna()))
+        .then(Event::Resumed { by: anna(), databases: Vec::new() });
     let story = story.then(Event::CancelRequested { by: anna() });
     let story = story.then(Event::Finished { outcome: DeploymentOutcome::Cancelled });
     let kinds = [NoticeKind::Started, NoticeKind::Paused, NoticeKind::Resumed, NoticeKind::Cancelled];

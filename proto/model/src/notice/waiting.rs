@@ -26,6 +26,12 @@ pub(super) fn told(before: &Deployment, record: &Record, waiting: &Waiting) -> O
                 "lets a new one join, or add the database to an agent's agent.toml",
             )
         }
+        Waiting::NoneSelected { environment, selector } => {
+            let happened = format!("it waits: no database of {environment} has the labels {selector}");
+            let notice = new(happened, "whoever runs the agents, or wrote the pipeline");
+            let notice = Notice { environment: Some(environment.clone()), ..notice };
+            notice.typing("stopover environment list", "shows which labels there are")
+        }
         Waiting::AgentAway { environment, database, agent } => {
             let happened =
                 format!("it waits for the agent {agent} of {environment}/{database}, which is away");

@@ -196,6 +196,12 @@ fn a_pipeline_that_no_file_could_hold() {
         wire.stages[1].approvals.as_mut().unwrap().approvers.push("group:DBA".into());
     };
     assert_eq!(refused_field::<Pipeline, _>(good(), group), "stages[1].approvals.approvers[2]");
+    let wave = |wire: &mut v1::Pipeline| wire.stages[1].fleet.as_mut().unwrap().waves[0] = "0%".into();
+    assert_eq!(refused_field::<Pipeline, _>(good(), wave), "stages[1].fleet.waves[0]");
+    let rest = |wire: &mut v1::Pipeline| wire.stages[1].fleet.as_mut().unwrap().waves.truncate(3);
+    assert_eq!(refused_field::<Pipeline, _>(good(), rest), "stages[1].fleet");
+    let none = |wire: &mut v1::Pipeline| wire.stages[1].fleet.as_mut().unwrap().max_parallel = 0;
+    assert_eq!(refused_field::<Pipeline, _>(good(), none), "stages[1].fleet");
     let empty = |wire: &mut v1::Pipeline| wire.stages[1].checklist.push(" ".into());
     assert_eq!(refused_field::<Pipeline, _>(good(), empty), "stages[1].checklist[1]");
     let nothing = |wire: &mut v1::Pipeline| wire.notify[0].events.clear();

@@ -29,6 +29,7 @@ use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
 };
 use stopover_model::report::{BackfillProgress, Progress, SqlPlace};
+use stopover_model::wave::{FleetSettings, MaxFailures};
 use stopover_model::window::{AtEnd, Calendar, Freeze, Window, Zone};
 
 use super::{AgentCommand, ProgressUnit, WireEnum};
@@ -91,6 +92,7 @@ pub(super) fn waitings() -> Vec<Waiting> {
         Waiting::EnvironmentMissing { environment: environment() },
         Waiting::NoAgent { environment: environment(), database: None },
         Waiting::NoAgent { environment: environment(), database: Some(id("users")) },
+        Waiting::NoneSelected { environment: environment(), selector: "tier=canary".parse().unwrap() },
         Waiting::AgentAway { environment: environment(), database: id("users"), agent: id("agent-1") },
         Waiting::EnvironmentHeld { environment: environment(), by: id("0123456789") },
         Waiting::Soak { environment: environment(), until: at(), held: vec!["it fails".into()] },
@@ -139,7 +141,9 @@ pub(super) fn events() -> Vec<Event> {
             kind: DeploymentKind::Rehearsal,
             restore_saved: false,
         },
-        Event::StageStarted { stage, databases: vec![id("users"), id("orders")] },
+        Event::StageStarted { stage, databases: vec![id("users"), id("orders")], waves: vec![1, 1] },
+        Event::FleetChanged { stage, joined: vec![id("c")], left: vec![id("d")] },
+        Event::DatabaseLeftOut { stage, database: id("users"), by: by(), reason: "gone".into() },
         Event::StepStarted { step: step(), attempt, epoch: Epoch(u64::MAX), agent: id("agent-1") },
         Event::Planned { stage, plan: target_plan() },
         Event::PlanRefused { stage, database: id("users"), error: reports::step_error() },
@@ -149,7 +153,7 @@ pub(super) fn events() -> Vec<Event> {
         Event::RollbackFailed { stage, cause: "a view is in the way".into() },
         Event::WaitingChanged { waiting: None },
         Event::Paused { cause: "a person looks".into(), by: by() },
-        Event::Resumed { by: by() },
+        Event::Resumed { by: by(), databases: vec![id("users")] },
         Event::CancelRequested { by: by() },
         Event::Throttled { throttle: Throttle::default(), by: by() },
         Event::Throttled {
@@ -220,6 +224,15 @@ fn calendar() -> Calendar {
     }
 }
 
+fn fleet() -> FleetSettings {
+    FleetSettings {
+        select: Some("region=eu".parse().unwrap()),
+        waves: ["canary:1", "tier=a,region=eu", "10%", "100%"].map(|wave| wave.parse().unwrap()).into(),
+        max_parallel: 200,
+        max_failures: MaxFailures::Percent(5),
+    }
+}
+
 pub(super) fn pipeline() -> Pipeline {
     let touched =
         BackupSettings { level: BackupLevel::Restored, scope: BackupScope::Touched, restore_point: true };
@@ -259,6 +272,7 @@ pub(super) fn pipeline() -> Pipeline {
         monitors: monitors(),
         calendar: if on_failure == OnFailure::Pause { calendar() } else { Calendar::default() },
         baseline: BaselineLimits { seq_scans: Some(id("1.5x")), size: Some(id("1000x")), ..limits() },
+        fleet: if on_failure == OnFailure::Pause { fleet() } else { FleetSettings::default() },
     };
     let notify = |to| Notify { to, events: [NoticeKind::Waiting, NoticeKind::Succeeded].into() };
     Pipeline {

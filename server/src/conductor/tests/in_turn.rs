@@ -46,7 +46,7 @@ async fn all_are_in_the_log_before_one_call_carries_them() {
     assert_eq!(*migrates(follower.state())[2], StepState::Pending);
 
     // It goes on where it stopped, with new attempts.
-    bench.ask(&id, Request::Resume).await.unwrap();
+    bench.ask(&id, Request::Resume { databases: Vec::new() }).await.unwrap();
     let again = bench.asked().await;
     assert_eq!((again.command.attempt, again.then.len()), (2, 1));
     let mut work = again.take();

@@ -49,7 +49,15 @@ impl Bench {
         store.create_join_token(&token, &staging, later).await.unwrap();
         store.redeem_join_token(&token, &name, now()).await.unwrap();
         let databases = vec!["users".parse().unwrap()];
-        store.set_agent_databases(&name, &databases, "1", now()).await.unwrap();
+        store
+            .set_agent_databases(
+                &name,
+                &databases.iter().cloned().map(|d| (d, Default::default())).collect(),
+                "1",
+                now(),
+            )
+            .await
+            .unwrap();
         let agent = FakeAgent::open(hears_from).await;
         let channel = agent.channel.clone();
         let registry = Registry::default();

@@ -103,7 +103,7 @@ async fn a_log_that_makes_no_sense_is_left_alone_and_said() {
         deployment: id.clone(),
         seq: last.next(),
         at: now(),
-        event: Event::Resumed { by: stopover_model::event::Actor::Pipeline },
+        event: Event::Resumed { by: stopover_model::event::Actor::Pipeline, databases: Vec::new() },
     };
     let open = Projection { outcome: None, at: String::new() };
     bench.store.append(&[record], &open, Hold::Keep).await.unwrap();

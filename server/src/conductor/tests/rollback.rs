@@ -61,7 +61,7 @@ async fn a_rollback_that_fails_keeps_its_environment_until_somebody_decides() {
 
     // It stands so after a restart, too.
     bench.restart().await;
-    bench.ask(&id, Request::Resume).await.unwrap();
+    bench.ask(&id, Request::Resume { databases: Vec::new() }).await.unwrap();
     let asked = bench.asked_for(StepKind::Rollback).await;
     assert_eq!(asked.command.attempt, 2);
     asked.take().end(failed("it is still in the way")).await;

@@ -1,5 +1,7 @@
 //! Environments, and the agents that join them.
 
+use std::collections::BTreeMap;
+
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
@@ -34,8 +36,10 @@ impl Api {
     pub(super) async fn environments(&self, by: &Operator) -> Result<v1::ListEnvironmentsResponse, RpcError> {
         let store = &self.services.store;
         let (mut holds, mut served) = (store.holds().await?, store.environment_databases().await?);
-        let environments = store.environments().await?.into_iter().filter(|environment| by.sees(environment));
-        let environments = environments.map(|environment| {
+        let mut environments = Vec::new();
+        for environment in store.environments().await?.into_iter().filter(|environment| by.sees(environment))
+        {
+            let mut labels = store.database_labels(&environment).await?;
             let databases = served.remove(&environment).unwrap_or_default();
             let databases = databases.into_iter().map(|(database, agent)| {
                 let reached = self.services.registry.reached(&environment, &database);
@@ -43,16 +47,22 @@ impl Api {
                     connected: reached.is_some(),
                     // Who serves it now, else who served it last.
                     agent: name::write(reached.map_or(agent, |(agent, _)| agent)),
+                    labels: labels
+                        .remove(&database)
+                        .map(BTreeMap::from)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect(),
                     name: name::write(database),
                 }
             });
-            v1::Environment {
+            environments.push(v1::Environment {
                 databases: databases.collect(),
                 held_by: optional_name::write(holds.remove(&environment)),
                 name: name::write(environment),
-            }
-        });
-        Ok(v1::ListEnvironmentsResponse { environments: environments.collect() })
+            });
+        }
+        Ok(v1::ListEnvironmentsResponse { environments })
     }
 
     pub(super) async fn make_join_token(

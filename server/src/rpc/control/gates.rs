@@ -66,7 +66,8 @@ impl Api {
         let (stage, _) = self.said(&id, by.name.clone(), wish).await?;
         let whole = self.services.conductor.state_of(&id).await?;
         if whole.paused.is_some() {
-            self.services.conductor.request(&id, by.name.clone(), Request::Resume).await?;
+            let resume = Request::Resume { databases: Vec::new() };
+            self.services.conductor.request(&id, by.name.clone(), resume).await?;
         }
         let environment = whole.stage(stage).map(|stage| name::write(stage.spec.environment.clone()));
         Ok(v1::OverrideWindowResponse { environment: environment.unwrap_or_default() })

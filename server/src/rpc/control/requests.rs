@@ -6,7 +6,9 @@ use stopover_model::event::{Event, StageIndex};
 use stopover_model::id::{EnvironmentName, MigrationId, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
-use stopover_proto::convert::field::{enumeration, name, optional_duration, optional_message, optional_name};
+use stopover_proto::convert::field::{
+    enumeration, name, names, optional_duration, optional_message, optional_name,
+};
 use stopover_proto::v1;
 
 use super::Api;
@@ -39,7 +41,16 @@ impl Api {
         by: OperatorName,
         request: v1::ResumeDeploymentRequest,
     ) -> Result<v1::ResumeDeploymentResponse, RpcError> {
-        self.ask(&request.deployment, by, Request::Resume).await?;
+        let databases = names::read(request.databases, "databases")?;
+        let asked = match optional_name::read(request.leave_out, "leave_out")? {
+            None => Request::Resume { databases },
+            Some(_) if !databases.is_empty() => {
+                let why = "names a database, and `databases` others; ask for one of both";
+                return Err(InvalidWire::new("leave_out", why).into());
+            }
+            Some(database) => Request::LeaveOut { database, reason: request.reason },
+        };
+        self.ask(&request.deployment, by, asked).await?;
         Ok(v1::ResumeDeploymentResponse {})
     }
 

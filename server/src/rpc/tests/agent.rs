@@ -20,6 +20,7 @@ impl Described {
     pub(super) fn new(environment: &str, databases: &[&str]) -> Self {
         let databases = databases.iter().map(|name| (*name).to_owned()).collect();
         Self(v1::DescribeResponse {
+            labels: Vec::new(),
             queues: true,
             environment: environment.into(),
             databases,

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
+use stopover_model::wave::Labels;
 use stopover_proto::token::{AuthorityFingerprint, JoinToken, TokenHash};
 
 use super::super::{Redeemed, Store};
@@ -104,7 +105,7 @@ async fn the_agent_that_announced_a_database_last_serves_it(place: Place) {
         store.redeem_join_token(&token, &agent(name), at(1)).await.unwrap();
     }
     let announce = async |name, names: &[&str], second| {
-        let databases = databases(names);
+        let databases = databases(names).into_iter().map(|name| (name, Labels::default())).collect();
         store.set_agent_databases(&agent(name), &databases, "0.1.0", at(second)).await.unwrap();
     };
     announce("a", &["users", "orders", "orders"], 10).await;

@@ -88,7 +88,7 @@ fn more_than_the_limit_fails_the_soak_and_a_person_may_find_it_right() {
         cause,
         "more was counted in main than before the migration: sequential scans of users: 20/min, 1.0/min before (20x), at most 3x"
     );
-    paused.apply(Event::Resumed { by: person() });
+    paused.apply(Event::Resumed { by: person(), databases: Vec::new() });
     paused.settle();
     assert!(succeeded(&paused));
     let back = ended("rollback");

@@ -297,7 +297,7 @@ fn a_no_holds_the_deployment_and_what_others_said_before_no_longer_counts() {
     assert_eq!(simulation.deployment.waiting, Some(Waiting::Person { cause: cause.into() }));
     simulation.tick("Team notified");
     simulation.tick("Dashboards open");
-    simulation.apply(Event::Resumed { by: person() });
+    simulation.apply(Event::Resumed { by: person(), databases: Vec::new() });
     simulation.settle();
     assert_eq!(simulation.closed(), [GateWait::Approvals { have: 0, need: 1, approvers: vec![] }]);
     simulation.approve("carl");

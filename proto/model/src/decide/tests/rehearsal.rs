@@ -75,7 +75,7 @@ fn a_rehearsal_that_fails_stops_the_stage_before_anything_is_real() {
 #[test]
 fn a_person_who_says_go_on_has_it_rehearsed_again_on_a_new_copy() {
     let mut simulation = fail(simulation("pause", DeploymentKind::Migration), StepKind::Rehearse);
-    simulation.apply(Event::Resumed { by: person() });
+    simulation.apply(Event::Resumed { by: person(), databases: Vec::new() });
     simulation.settle();
     let running = simulation.deployment.running_steps();
     assert_eq!(running.iter().map(|s| s.kind).collect::<Vec<_>>(), [StepKind::Backup]);

@@ -20,7 +20,7 @@ fn asked(stage: u32, to: Option<&str>) -> Event {
 }
 
 impl Simulation {
-    fn refused(&self, event: Event) -> IllegalEvent {
+    pub(super) fn refused(&self, event: Event) -> IllegalEvent {
         let deployment = self.deployment.id.clone();
         let record = Record { deployment, seq: self.deployment.seq.next(), at: self.now, event };
         self.deployment.clone().apply(&record).unwrap_err()
@@ -63,7 +63,7 @@ fn a_unit_that_stops_in_the_middle_says_what_stands_and_waits_with_its_environme
     assert_eq!(simulation.standing(0, "eu").len(), 3, "its turn had not come");
     assert_eq!(simulation.deployment.failed_rollbacks(), [key]);
 
-    simulation.apply(Event::Resumed { by: person() });
+    simulation.apply(Event::Resumed { by: person(), databases: Vec::new() });
     simulation.settle();
     until(&mut simulation, |d| d.outcome.is_some());
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RolledBack));
@@ -110,7 +110,10 @@ fn a_rollback_that_is_given_up_has_failed_and_frees_the_environment() {
     simulation.fail_rollback_of("001_a");
     assert!(matches!(simulation.refused(asked(0, None)), IllegalEvent::Stage { .. }), "production is open");
     simulation.apply(Event::CancelRequested { by: person() });
-    assert_eq!(simulation.refused(Event::Resumed { by: person() }), IllegalEvent::Cancelling);
+    assert_eq!(
+        simulation.refused(Event::Resumed { by: person(), databases: Vec::new() }),
+        IllegalEvent::Cancelling
+    );
     simulation.settle();
     assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::RollbackFailed));
     assert!(simulation.deployment.stages.iter().all(|s| !s.is_open()));

@@ -159,7 +159,7 @@ fn a_person_who_pauses_does_not_shorten_the_soak() {
     simulation.person_pauses();
     simulation.now = after(end, 3_600);
     simulation.settle();
-    simulation.apply(Event::Resumed { by: person() });
+    simulation.apply(Event::Resumed { by: person(), databases: Vec::new() });
     simulation.settle();
     pass(&mut simulation, after(end, DAY), WELL);
     assert!(ended_at(&simulation) > after(end, 6_000));
@@ -218,7 +218,7 @@ fn a_person_who_resumes_gives_a_failed_monitor_its_time_anew() {
     pass(&mut simulation, after(end, -DAY / 2), WELL);
     pass(&mut simulation, after(end, -DAY / 2 + 2_000), sick);
     assert!(simulation.deployment.paused.is_some());
-    simulation.apply(Event::Resumed { by: person() });
+    simulation.apply(Event::Resumed { by: person(), databases: Vec::new() });
     simulation.settle();
     assert!(!simulation.deployment.running_steps().is_empty(), "it is asked at once");
     answer(&mut simulation, sick);
