@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stopover_cluster::{Cluster, TestDatabase, seed};
 use stopover_tests::Stack;
-use stopover_tests::bench::{peak, say, spread_of};
+use stopover_tests::bench::{large_cluster, number, peak, say, spread_of};
 use stopover_tests::stack::AgentOptions;
 
 /// Pairs that count; one more goes before them.
@@ -20,10 +20,11 @@ const ROWS: u64 = 1_000_000;
 
 #[tokio::main]
 async fn main() {
-    let cluster = Cluster::builder().name("bench").durable(true).start().await.expect("a cluster");
+    let (rows, pairs) = (number("STOPOVER_BENCH_ROWS", ROWS), number("STOPOVER_BENCH_PAIRS", PAIRS));
+    let cluster = large_cluster().start().await.expect("a cluster");
     let mut stack = Stack::start().await;
     let database = TestDatabase::create(&cluster).await.expect("a database");
-    seed::users(&database.client().await.expect("a connection"), ROWS, 1).await.expect("users");
+    seed::users(&database.client().await.expect("a connection"), rows, 1).await.expect("users");
     let name = database.name().to_owned();
     stack.environment_on("staging", database, AgentOptions::default()).await;
     for (level, goal) in [("restored", 1.15), ("recorded", 0.6)] {
@@ -31,7 +32,7 @@ async fn main() {
             .pipeline(&format!("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nbackup = \"{level}\"\n"))
             .await;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for n in 0..=PAIRS {
+        for n in 0..=pairs {
             let own = backup(&stack, &format!("{level}_{n}")).await;
             let bare = bare(&cluster, &name, stack.directory(), level == "restored").await;
             if n > 0 {
@@ -44,7 +45,7 @@ async fn main() {
         ratios.sort_by(f64::total_cmp);
         say(&format!("{level}: {}", spread_of(&ours)));
         say(&format!("PostgreSQL's own programs: {}", spread_of(&theirs)));
-        say(&format!("ratio, pair by pair: median {:.2}   (goal: at most {goal})", ratios[PAIRS / 2]));
+        say(&format!("ratio, pair by pair: median {:.2}   (goal: at most {goal})", ratios[pairs / 2]));
     }
     let agent = stack.agents[0].process.as_ref().expect("the agent");
     say(&format!("most memory of the agent: {} MB   (goal: under 100)", peak(agent)));

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase, seed};
-use stopover_tests::bench::{peak, say, spread_of};
+use stopover_tests::bench::{large_cluster, number, peak, say, spread_of};
 use stopover_tests::stack::AgentOptions;
 use stopover_tests::{ObjectStore, Stack};
 
@@ -18,14 +18,15 @@ const ROWS: u64 = 5_000_000;
 
 #[tokio::main]
 async fn main() {
-    let cluster = Cluster::builder().name("bench").durable(true).start().await.expect("a cluster");
+    let (rows, pairs) = (number("STOPOVER_BENCH_ROWS", ROWS), number("STOPOVER_BENCH_PAIRS", PAIRS));
+    let cluster = large_cluster().start().await.expect("a cluster");
     let store = ObjectStore::start().await;
-    let local = stack(&cluster, String::new()).await;
+    let local = stack(&cluster, rows, String::new()).await;
     let bucket = format!("destination = \"s3://backups/bench\"\n[backup.options]\n{}", store.options());
-    let remote = stack(&cluster, bucket).await;
+    let remote = stack(&cluster, rows, bucket).await;
 
     let (mut there, mut here) = (Vec::new(), Vec::new());
-    for n in 0..=PAIRS {
+    for n in 0..=pairs {
         let (ours, theirs) = (backup(&remote, n).await, backup(&local, n).await);
         if n > 0 {
             there.push(ours);
@@ -37,7 +38,7 @@ async fn main() {
     ratios.sort_by(f64::total_cmp);
     say(&format!("into a bucket: {}", spread_of(&there)));
     say(&format!("into a directory: {}", spread_of(&here)));
-    say(&format!("ratio, pair by pair: median {:.2}   (goal: at most 1.10)", ratios[PAIRS / 2]));
+    say(&format!("ratio, pair by pair: median {:.2}   (goal: at most 1.10)", ratios[pairs / 2]));
     for (name, stack) in [("bucket", &remote), ("directory", &local)] {
         let agent = stack.agents[0].process.as_ref().expect("the agent");
         say(&format!("most memory of the agent, {name}: {} MB   (goal: under 100)", peak(agent)));
@@ -45,10 +46,10 @@ async fn main() {
 }
 
 /// A server, and an agent with a database of its own.
-async fn stack(cluster: &Cluster, backup: String) -> Stack {
+async fn stack(cluster: &Cluster, rows: u64, backup: String) -> Stack {
     let database = TestDatabase::create(cluster).await.expect("a database");
     let client = database.client().await.expect("a connection");
-    seed::users(&client, ROWS, 1).await.expect("users");
+    seed::users(&client, rows, 1).await.expect("users");
     let mut stack = Stack::start().await;
     stack.environment_on("staging", database, AgentOptions { backup, ..AgentOptions::default() }).await;
     stack.pipeline("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nbackup = \"decoded\"\n").await;

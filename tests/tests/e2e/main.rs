@@ -16,6 +16,7 @@ mod histories;
 mod identity;
 mod in_turn;
 mod killed_backups;
+mod killed_ways_back;
 mod layouts;
 mod lint;
 mod notices;
