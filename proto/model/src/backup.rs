@@ -41,7 +41,7 @@ pub struct StoredBackup {
     /// As it lies there.
     pub bytes: u64,
     pub sha256: Digest,
-    /// Before compression and encryption.
+    /// Before compression and encryption; 0: not known, as of a backup by several jobs.
     pub dump_bytes: u64,
     /// Size of the tables' data in the database.
     pub database_bytes: u64,
