@@ -26,6 +26,14 @@ pub enum FollowUpWord {
     Cancelled,
 }
 
+impl FollowUpAnswer {
+    /// When it is or was first due: the order in which they come.
+    #[must_use]
+    pub fn first_due(&self) -> Option<Timestamp> {
+        self.runs.first().map(|run| run.due).or(self.due)
+    }
+}
+
 impl TryFrom<v1::FollowUpStatus> for FollowUpAnswer {
     type Error = InvalidWire;
 

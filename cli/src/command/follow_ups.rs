@@ -13,7 +13,8 @@ pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, Failure> {
     let mut control = context.control().await?;
     let request = v1::ListFollowUpsRequest { deployment: id.to_owned() };
     let answer = control.list_follow_ups(request).await?.into_inner();
-    let follow_ups: Vec<FollowUpAnswer> = field::messages::read(answer.follow_ups, "follow_ups")?;
+    let mut follow_ups: Vec<FollowUpAnswer> = field::messages::read(answer.follow_ups, "follow_ups")?;
+    follow_ups.sort_by_key(FollowUpAnswer::first_due);
     show(context, &follow_ups)?;
     if follow_ups.is_empty() && !context.output.json {
         let text = "nothing is looked at after this deployment: no stage of it has succeeded yet, or its migrations have no \

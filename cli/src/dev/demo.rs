@@ -95,7 +95,7 @@ async fn follow_ups(stack: &Stack<'_>, migration: &Migration, id: &str) -> Resul
     heading(stack, "What is looked at later: at once here, the day after, and the week after")?;
     let mut control = stack.control()?;
     let give_up = Instant::now() + PATIENCE;
-    let follow_ups = loop {
+    let mut follow_ups = loop {
         let request = v1::ListFollowUpsRequest { deployment: id.to_owned() };
         let listed = control.list_follow_ups(request).await?.into_inner().follow_ups;
         let listed: Vec<FollowUpAnswer> = field::messages::read(listed, "follow_ups")?;
@@ -105,6 +105,7 @@ async fn follow_ups(stack: &Stack<'_>, migration: &Migration, id: &str) -> Resul
         }
         sleep(POLL).await;
     };
+    follow_ups.sort_by_key(FollowUpAnswer::first_due);
     let production = ENVIRONMENTS[PRODUCTION];
     for follow_up in follow_ups.iter().filter(|f| f.key.environment.as_str() == production) {
         if stack.output.json {

@@ -32,7 +32,9 @@ fn of(comparison: &Comparison, depth: Depth) -> Vec<Line> {
     if full {
         lines.push(Line::new().dim(comparison.to_string()));
     }
-    lines.extend(comparison.figures.iter().filter(|figure| full || figure.stands_out()).map(line));
+    lines.extend(
+        comparison.figures.iter().filter(|f| full || comparison.stands_out(f)).map(|f| line(comparison, f)),
+    );
     lines.extend(comparison.notes.iter().filter(|_| full).map(|note| Line::new().dim(note)));
     lines
 }
@@ -46,8 +48,8 @@ fn result(comparison: &Comparison) -> Line {
     }
 }
 
-fn line(figure: &Compared) -> Line {
-    let (tone, mark) = match (figure.exceeds(), figure.stands_out()) {
+fn line(comparison: &Comparison, figure: &Compared) -> Line {
+    let (tone, mark) = match (figure.exceeds(), comparison.stands_out(figure)) {
         (true, _) => (Tone::Bad, "≠ "),
         (_, true) => (Tone::Warn, "! "),
         _ => (Tone::Dim, "· "),

@@ -12,6 +12,8 @@ use crate::plan::grouped;
 
 /// Of so many statements that ran in the soak the mean time is compared: those that took most of it.
 const MOST_STATEMENTS: usize = 10;
+/// An index of which so many scans were to be expected, and that had none, is not used any more.
+const MOST_QUIET: f64 = 20.0;
 
 /// All that can be compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,7 +109,20 @@ impl Comparison {
 
     /// What is worth a look.
     pub fn outstanding(&self) -> impl Iterator<Item = &Compared> {
-        self.figures.iter().filter(|figure| figure.stands_out())
+        self.figures.iter().filter(|figure| self.stands_out(figure))
+    }
+
+    /// Twice as much as before, anything beyond its limit, or an index that nobody uses any more.
+    #[must_use]
+    pub fn stands_out(&self, figure: &Compared) -> bool {
+        match figure.figure {
+            // In a short soak nobody may have come by.
+            Figure::IndexScans { .. } => {
+                let expected = figure.before.unwrap_or_default() * self.during.as_secs_f64() / 60.0;
+                expected >= MOST_QUIET && figure.during.is_some_and(|now| now <= 0.0)
+            }
+            _ => figure.exceeds() || figure.is_more_than(2.0),
+        }
     }
 }
 
@@ -123,17 +138,6 @@ impl Compared {
     #[must_use]
     pub fn exceeds(&self) -> bool {
         self.at_most.is_some_and(|limit| self.is_more_than(limit.times()))
-    }
-
-    /// Twice as much as before, an index that nobody uses any more, or anything beyond its limit.
-    #[must_use]
-    pub fn stands_out(&self) -> bool {
-        match self.figure {
-            Figure::IndexScans { .. } => {
-                self.before.is_some_and(|before| before >= 1.0) && self.during.is_some_and(|now| now <= 0.0)
-            }
-            _ => self.exceeds() || self.is_more_than(2.0),
-        }
     }
 
     fn is_more_than(&self, times: f64) -> bool {

@@ -136,6 +136,11 @@ fn an_index_that_nobody_uses_any_more_is_worth_a_look_and_a_new_one_is_told() {
     let mut end = metrics(600 + DAY, 14_500);
     end.tables[0].indexes.push(IndexMetrics { index: "public.new".into(), bytes: 1, scans: 1_440 });
     let found = compared(&end, &BaselineLimits::default());
+    assert_eq!(
+        compared(&metrics(660, 14_500), &BaselineLimits::default()).outstanding().count(),
+        0,
+        "a minute"
+    );
     let outstanding: Vec<String> = found.outstanding().map(ToString::to_string).collect();
     assert_eq!(outstanding, ["scans of users_pkey: 0/min, 10/min before"]);
     assert_eq!(of(&found, "scans of new").before, None);

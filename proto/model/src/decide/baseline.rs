@@ -9,11 +9,14 @@ use super::stage::try_again_at;
 use super::{AgentPresence, MOST_TRIES, Next};
 use crate::deployment::{Stage, Target};
 use crate::event::{StageIndex, StepKey, StepKind};
+use crate::id::DatabaseName;
 use crate::report::ErrorClass;
 
 /// How far it is with the looks.
 #[derive(Default)]
-pub(super) struct Measuring {
+pub(super) struct Measuring<'a> {
+    /// Nothing else is begun in these beside it.
+    pub started: Vec<&'a DatabaseName>,
     pub wake: Vec<Timestamp>,
     /// Nothing is to be waited for.
     pub is_over: bool,
@@ -22,13 +25,13 @@ pub(super) struct Measuring {
 }
 
 /// Starts what is due. `quiet`: all else is done, and the second look is due.
-pub(super) fn measure(
+pub(super) fn measure<'a>(
     next: &mut Next<'_>,
     index: StageIndex,
-    stage: &Stage,
+    stage: &'a Stage,
     end: Timestamp,
     quiet: bool,
-) -> Measuring {
+) -> Measuring<'a> {
     let mut measuring = Measuring { is_over: true, ..Measuring::default() };
     let counts = !stage.spec.baseline.is_none();
     for target in stage.targets.iter().filter(|t| t.is_measured() && !t.baseline.step.is_running()) {
@@ -41,13 +44,15 @@ pub(super) fn measure(
             continue;
         }
         measuring.is_over = false;
-        let key = StepKey::target(index, &target.database, StepKind::Measure);
         measuring.held.extend(held(target).filter(|_| counts));
+        if target.is_being_monitored() {
+            continue;
+        }
+        let key = StepKey::target(index, &target.database, StepKind::Measure);
         match try_again_at(&target.baseline.step).filter(|at| *at > next.now) {
             Some(at) => measuring.wake.push(at),
-            None => {
-                next.start(stage, key);
-            }
+            None if next.start(stage, key) => measuring.started.push(&target.database),
+            None => {}
         }
     }
     measuring

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::stage::try_again_at;
 use super::{Command, Next, baseline, failure, running_in};
-use crate::deployment::{Deployment, Stage, Watched, holds, monitors};
+use crate::deployment::{Deployment, Stage, Target, Watched, holds, monitors};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::migration::Check;
 use crate::monitor::StageMonitor;
@@ -25,7 +25,8 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
     for of_target in watched.chunk_by(|a, b| a.step.database == b.step.database) {
         let mut due = of_target.iter().filter(|w| w.evidence.is_due(w.rhythm, end, next.now));
         let Some(first) = due.next() else { continue };
-        if stage.target(&first.step.database).is_some_and(|t| !t.is_being_monitored()) {
+        let is_free = |t: &Target| !t.is_being_monitored() && !measuring.started.contains(&&t.database);
+        if stage.target(&first.step.database).is_some_and(is_free) {
             wake.extend(start(next, stage, first.step.clone()));
         }
     }

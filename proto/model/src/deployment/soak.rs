@@ -175,9 +175,11 @@ fn shown(at: Timestamp) -> String {
 }
 
 impl Target {
-    /// Whether one of its monitors runs now.
+    /// Whether one of its monitors, or a look at its statistics, runs now.
     #[must_use]
     pub fn is_being_monitored(&self) -> bool {
-        self.monitor.is_running() || self.migrations.iter().any(|m| m.monitor.is_running())
+        self.monitor.is_running()
+            || self.baseline.step.is_running()
+            || self.migrations.iter().any(|m| m.monitor.is_running())
     }
 }
