@@ -365,7 +365,7 @@ mod tests {
             .log(1, "migrate", 4, notice("Updated 10000 of 300000 users\u{1b}[2J"))
             .log(1, "migrate", 5, LogLine::StatementFinished { index: 1, rows: 300_000, took });
         insta::assert_snapshot!(told(&story), @r#"
-        2025-01-16T14:00:00Z  deployment 4k2m9x0c1d of 001_add_onboarding_completed through users-db by admin, digest 7406e61fb81e34f8c373a7d37f0564baed57de3e2cdc5ed3fbf0aa72b967c3a7
+        2025-01-16T14:00:00Z  deployment 4k2m9x0c1d of 001_add_onboarding_completed through users-db by admin, digest 9d50774b9b3bcbe6bf69bf367037bf540e9ab89f837b46199328c2c778a50600
         2025-01-16T14:00:01Z  staging begins: app
         2025-01-16T14:00:02Z  staging/app inspect begins at staging-1
         2025-01-16T14:00:03Z  staging/app inspect done: PostgreSQL 15.18, users: 20,000 rows, 5.1 MB

@@ -137,6 +137,7 @@ fn the_guides_migration() {
       - nobody is stuck in onboarding for over 24 hours: 0, every 10m
 
     to be asked later
+      - after 3s: the column has the default that sign-in counts on: 'false'
       - after 1d: new users begin in onboarding
       - after 1d: nobody is stuck in onboarding: 0
       - after 7d: how many new users complete onboarding, day by day
@@ -148,7 +149,7 @@ fn the_guides_migration() {
          5  DROP INDEX IF EXISTS idx_users_onboarding_completed
          7  ALTER TABLE users DROP COLUMN IF EXISTS onboarding_completed
 
-    digest  7406e61fb81e34f8c373a7d37f0564baed57de3e2cdc5ed3fbf0aa72b967c3a7
+    digest  9d50774b9b3bcbe6bf69bf367037bf540e9ab89f837b46199328c2c778a50600
     "#);
 }
 

@@ -37,10 +37,10 @@ impl Baseline {
 }
 
 impl Target {
-    /// Whether there is something to compare a soak with.
+    /// Whether something was applied here, and there is something to compare its soak with.
     #[must_use]
     pub fn is_measured(&self) -> bool {
-        self.applies_anything() && self.counted_before().is_some()
+        self.counted_before().is_some() && self.has_effects()
     }
 
     fn counted_before(&self) -> Option<&Metrics> {

@@ -136,7 +136,7 @@ impl Target {
         if self.monitor.state != StepState::Skipped {
             keys.push(of(StepKind::Monitor));
         }
-        if self.is_measured() {
+        if self.baseline.step.attempts > 0 || self.is_measured() {
             keys.push(of(StepKind::Measure));
         }
         keys.push(of(StepKind::RollbackBackup));
