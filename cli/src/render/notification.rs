@@ -83,14 +83,14 @@ mod tests {
             row(NotificationState::GivenUp, 1, Some("it answered 400")),
         ];
         insta::assert_snapshot!(text(&list(&rows, false, view())), @r"
-        · slack team  to be told  60 s ago
+        · slack team  to be told  1m 00s ago
           [stopover] users-db: staging has stopped
-        ! slack team  not told yet  60 s ago
+        ! slack team  not told yet  1m 00s ago
           [stopover] users-db: staging has stopped
           2 tries: could not reach it: connection refused
-        ✓ slack team  told  60 s ago
+        ✓ slack team  told  1m 00s ago
           [stopover] users-db: staging has stopped
-        ✗ slack team  given up  60 s ago
+        ✗ slack team  given up  1m 00s ago
           [stopover] users-db: staging has stopped
           1 try: it answered 400
         ");
