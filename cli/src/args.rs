@@ -222,6 +222,17 @@ pub struct Migrations {
 pub struct PlanArgs {
     #[command(flatten)]
     pub migrations: Migrations,
+    /// How to print the plan; --json is the same as --format json
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<PlanFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    Text,
+    Json,
+    /// For a comment on a merge request, on GitHub and GitLab alike
+    Markdown,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,10 @@ use crate::render::line::Line;
 
 pub(crate) async fn run(context: &Context, args: &ResumeArgs) -> Result<Exit, Failure> {
     let id = &args.id.id;
+    if args.reason.is_some() && !args.override_window && args.leave_out.is_none() {
+        let problem = "--reason says why a window is overridden, or a database left out";
+        return Err(Failure::usage(problem).with_hint("resume without it; stopover pause keeps a reason"));
+    }
     let mut control = context.control().await?;
     let said = if args.override_window {
         let request = v1::OverrideWindowRequest {
@@ -21,10 +25,6 @@ pub(crate) async fn run(context: &Context, args: &ResumeArgs) -> Result<Exit, Fa
         let answer = control.override_window(request).await?.into_inner();
         format!("{id}: {} does not wait for its window", answer.environment)
     } else {
-        if args.reason.is_some() && args.leave_out.is_none() {
-            let problem = "--reason says why a window is overridden, or a database left out";
-            return Err(Failure::usage(problem).with_hint("resume without it; stopover pause keeps a reason"));
-        }
         let request = v1::ResumeDeploymentRequest {
             deployment: id.clone(),
             databases: names::write(args.database.clone()),

@@ -2,6 +2,7 @@
 
 pub mod findings;
 pub(in crate::render) mod impact;
+mod markdown;
 mod place;
 mod script;
 
@@ -12,6 +13,8 @@ use stopover_model::pipeline::{
 };
 use stopover_model::plan::{Action, MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{Inspection, TableInspection};
+
+pub use markdown::markdown;
 
 use super::View;
 use super::line::{Line, Tone};

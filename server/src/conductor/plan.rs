@@ -1,11 +1,11 @@
 //! A plan without a deployment: each stage's databases are looked at now, and nothing is changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use stopover_lint::{StagesFinding, StagesReport};
 use stopover_model::deployment::Deployment;
@@ -28,6 +28,8 @@ use super::lint::{self, Chosen};
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
 
+/// So many of its databases are looked at together, at least.
+const MOST_LOOKS: usize = 16;
 /// What a stage's inspection may take.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -119,9 +121,14 @@ impl Conductor {
         };
         let served = self.shared.store.environment_databases().await?;
         let existing = self.shared.store.environments().await?;
+        let mut labels = BTreeMap::new();
+        for spec in pipeline.stages.iter().filter(|spec| spec.fleet.select.is_some()) {
+            let found = self.shared.store.database_labels(&spec.environment).await?;
+            labels.insert(&spec.environment, found);
+        }
         let stages = (0..).map(StageIndex).zip(&pipeline.stages);
         let stages = stages.filter(|(_, spec)| wanted(&spec.environment)).map(|(index, spec)| {
-            let (look, served, existing) = (&look, &served, &existing);
+            let (look, served, existing, labels) = (&look, &served, &existing, &labels);
             async move {
                 let environment = spec.environment.clone();
                 if !existing.contains(&environment) {
@@ -139,8 +146,22 @@ impl Conductor {
                     let why = format!("no agent has joined it yet: stopover agent token {environment}");
                     return StagePlan { environment, unavailable: Some(why), targets: Vec::new() };
                 }
-                let targets = databases.into_iter().map(|database| self.look(look, index, spec, database));
-                StagePlan { environment, unavailable: None, targets: join_all(targets).await }
+                let selected = |database: &DatabaseName| {
+                    let found = labels.get(&environment).and_then(|all| all.get(database));
+                    spec.fleet
+                        .select
+                        .as_ref()
+                        .is_none_or(|select| found.is_some_and(|found| select.fits(found)))
+                };
+                let databases: Vec<_> = databases.into_iter().filter(selected).collect();
+                if let Some(select) = spec.fleet.select.as_ref().filter(|_| databases.is_empty()) {
+                    let why = format!("none of its databases has the labels {select}");
+                    return StagePlan { environment, unavailable: Some(why), targets: Vec::new() };
+                }
+                let looks = databases.into_iter().map(|database| self.look(look, index, spec, database));
+                let at_once = MOST_LOOKS.max(spec.fleet.max_parallel as usize);
+                let targets = stream::iter(looks).buffered(at_once).collect().await;
+                StagePlan { environment, unavailable: None, targets }
             }
         });
         Ok(join_all(stages).await)

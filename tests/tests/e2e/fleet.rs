@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stopover_cluster::Cluster;
-use stopover_tests::stack::own_cluster;
 use stopover_tests::{Stack, eventually};
 
 use crate::support::{Running, assert_contiguous, log, number};
@@ -39,7 +38,7 @@ async fn databases(cluster: &Cluster, count: usize) {
     eventually("the template's last session", || async { (number(&admin, idle).await == 0).then_some(()) })
         .await;
     for n in 0..count {
-        let create = format!("CREATE DATABASE {} TEMPLATE tenant STRATEGY file_copy", name(n));
+        let create = format!("CREATE DATABASE {} TEMPLATE tenant", name(n));
         admin.batch_execute(&create).await.unwrap();
     }
     let fails = cluster.client(FAILS).await.unwrap();
@@ -95,7 +94,7 @@ fn is_paused(record: &Value) -> bool {
 async fn a_wave_bears_what_fails_and_loses_nobody() {
     let many: Option<usize> = std::env::var("STOPOVER_FLEET").ok().and_then(|n| n.parse().ok());
     let count = many.unwrap_or(FEW).max(FEW);
-    let cluster = own_cluster("fleet").await;
+    let cluster = Cluster::builder().name("fleet").start().await.unwrap();
     databases(&cluster, count).await;
     let mut stack = Stack::start().await;
     stack.cli.ok(&["environment", "create", "production"]).await;
