@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stopover_lint::Selector;
 use stopover_model::digest::Digest;
 use stopover_model::history::Tool;
-use stopover_model::id::{DatabaseName, EnvironmentName, MigrationId, PipelineName, SavedId};
+use stopover_model::id::{DatabaseName, EnvironmentName, HookName, MigrationId, PipelineName, SavedId};
 use stopover_model::layout::Layout;
 
 pub use people::{CreateTokenArgs, GoodFor, TokenCommand};
@@ -124,6 +124,10 @@ pub enum Command {
     Reject(RejectArgs),
     /// Say that an item of a stage's checklist is done
     Tick(TickArgs),
+    /// Say that a hook has passed which is waited for, such as a test that CI runs
+    Pass(HookArgs),
+    /// Say that a hook has failed which is waited for
+    Fail(FailArgs),
     /// Say what a deployment waits for: since when, until when, who can resolve it, and with which command
     Explain {
         #[command(flatten)]
@@ -418,6 +422,34 @@ pub struct RejectArgs {
     /// Why; shown to everybody who looks
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct HookArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// Its name, as `stopover status` shows it
+    pub hook: HookName,
+    /// What shows it, for those who look later
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    /// The environment; else the one in which a hook of this name is waited for
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
+}
+
+#[derive(Debug, Args)]
+pub struct FailArgs {
+    #[command(flatten)]
+    pub id: Id,
+    /// Its name, as `stopover status` shows it
+    pub hook: HookName,
+    /// What went wrong
+    #[arg(long, value_name = "TEXT", default_value = "no reason was given", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// The environment; else the one in which a hook of this name is waited for
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub stage: Option<EnvironmentName>,
 }
 
 #[derive(Debug, Args)]

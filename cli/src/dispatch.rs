@@ -3,8 +3,8 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, acknowledge, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift,
-    environment, explain, follow_ups, lint, list, notifications, pause, pipeline, plan, rehearse, resolve,
-    resume, rollback, saved, statements, status, throttle, tick, token, watch,
+    environment, explain, follow_ups, hook, lint, list, notifications, pause, pipeline, plan, rehearse,
+    resolve, resume, rollback, saved, statements, status, throttle, tick, token, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -26,6 +26,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Resume(args) => resume::run(&context, &args).await,
         Command::Approve(args) => approve::approve(&context, &args).await,
         Command::Reject(args) => approve::reject(&context, &args).await,
+        Command::Pass(args) => hook::pass(&context, &args).await,
+        Command::Fail(args) => hook::fail(&context, &args).await,
         Command::Tick(args) => tick::run(&context, &args).await,
         Command::Explain { id } => explain::run(&context, &id.id).await,
         Command::Throttle(args) => throttle::run(&context, &args).await,

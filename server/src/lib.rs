@@ -5,6 +5,7 @@
 //! ```text
 //! listener (TLS) -> rpc -> conductor -> store (log)
 //!                     \-> registry (tunnels) <- conductor
+//! conductor -> hooks (calls) -> whom a pipeline names -> hooks (answers) -> conductor
 //! store (outbox) -> notify -> webhooks, Slack, mail
 //! ```
 
@@ -13,6 +14,7 @@ pub mod conductor;
 pub mod config;
 pub mod data_dir;
 pub mod first_start;
+pub mod hooks;
 pub mod hub;
 pub mod listener;
 pub mod notify;

@@ -14,6 +14,7 @@ use stopover_server::conductor::Conductor;
 use stopover_server::config::{Arguments, Config, LogFormat, StorePlace};
 use stopover_server::data_dir::{DataDir, write_private};
 use stopover_server::first_start::{Welcome, make_first_operator};
+use stopover_server::hooks::Caller;
 use stopover_server::listener::{Limits, Listener};
 use stopover_server::notify::{Courier, Sender};
 use stopover_server::registry::Registry;
@@ -60,9 +61,10 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     };
     let authority = Arc::new(Authority::open(data.path(), &config.names, now())?);
     let listener = Listener::bind(config.listen, &authority, now, Limits::default()).await?;
+    let name = config.names.first().cloned().unwrap_or_else(|| "localhost".to_owned());
     let welcome = Welcome {
         address: listener.address(),
-        name: config.names.first().map_or("localhost", String::as_str),
+        name: &name,
         ca: &data.path().join(CA_FILE),
         token_file: arguments.admin_token_file.as_deref(),
     };
@@ -71,7 +73,9 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     let sender = Sender::new(config.secrets, config.smtp).context("could not prepare calls by HTTP")?;
     let courier = Courier::new(store.clone(), sender.clone(), now, config.notifications.give_up_after);
     let registry = Registry::default();
-    let conductor = Conductor::start(store.clone(), registry.clone(), now).await?;
+    let url = config.url.unwrap_or_else(|| format!("https://{}:{}", name, listener.address().port()));
+    let caller = Caller::new(sender.clone(), &url);
+    let conductor = Conductor::start(store.clone(), registry.clone(), caller, now).await?;
     let services = Services {
         store: store.clone(),
         authority,

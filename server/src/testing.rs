@@ -7,6 +7,7 @@ use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
 use tempfile::TempDir;
 
+use crate::hooks::Caller;
 use crate::notify::Sender;
 use crate::secrets::Secrets;
 use crate::store::Store;
@@ -23,6 +24,11 @@ pub(crate) async fn store() -> (TempDir, Store) {
 pub(crate) fn sender() -> Sender {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Sender::new(Secrets::default(), None).unwrap()
+}
+
+/// Calls from a server that is reached at an address that nobody has.
+pub(crate) fn caller() -> Caller {
+    Caller::new(sender(), "https://stopover.invalid")
 }
 
 pub(crate) fn pipeline(name: &str) -> Pipeline {

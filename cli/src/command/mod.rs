@@ -14,6 +14,7 @@ pub(crate) mod drift;
 pub(crate) mod environment;
 pub(crate) mod explain;
 pub(crate) mod follow_ups;
+pub(crate) mod hook;
 pub(crate) mod lint;
 pub(crate) mod list;
 pub(crate) mod notifications;

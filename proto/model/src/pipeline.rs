@@ -6,6 +6,7 @@ mod backup;
 mod baseline;
 mod drift;
 mod fleet;
+mod hook;
 mod lint;
 mod locks;
 mod monitor;
@@ -35,6 +36,8 @@ use backup::RawBackup;
 pub use backup::{BackupLevel, BackupScope, BackupSettings};
 use drift::RawDrift;
 pub use drift::{DriftPolicy, DriftSettings};
+use hook::RawHook;
+pub use hook::{Hook, HookWay, HookWhen, check_timeout};
 use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
@@ -123,6 +126,9 @@ pub struct StageSpec {
     /// Which of the databases, in which waves, and how many of them at a time.
     #[serde(default, skip_serializing_if = "FleetSettings::is_default")]
     pub fleet: FleetSettings,
+    /// What others do before and after the migrations, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// What happens when a step of the stage fails.
@@ -136,6 +142,11 @@ pub enum OnFailure {
 }
 
 impl StageSpec {
+    /// The hooks before, or after, the stage's migrations.
+    pub fn hooks_at(&self, when: HookWhen) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(move |hook| hook.when == when)
+    }
+
     /// The monitors that run with the database of this place: what is asked elsewhere is asked once, with the first.
     pub fn monitors_at(&self, place: usize) -> impl Iterator<Item = &StageMonitor> {
         self.monitors.iter().filter(move |m| place == 0 || m.probe.asks_databases())
@@ -259,8 +270,8 @@ struct RawStage {
     waves: Option<toml::Spanned<Vec<toml::Spanned<String>>>>,
     max_parallel: Option<toml::Spanned<i64>>,
     max_failures: Option<toml::Spanned<toml::Value>>,
-    // Known, and honoured by a later version. Accepting them in silence would promise a gate that isn't there.
-    hook: Option<toml::Spanned<toml::Value>>,
+    #[serde(default)]
+    hook: Vec<RawHook>,
     #[serde(default)]
     checklist: Vec<toml::Spanned<String>>,
 }
@@ -273,7 +284,6 @@ impl RawStage {
         text: &str,
         rules: RuleNames<'_>,
     ) -> Result<StageSpec, ConfigError> {
-        self.refuse_unsupported(file, text)?;
         let calendar = self.calendar().read(file, text)?;
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let duration = |value: &Option<toml::Spanned<String>>, default: Duration| match value {
@@ -346,23 +356,12 @@ impl RawStage {
             calendar,
             baseline,
             fleet,
+            hooks: hook::read(self.hook, file, text)?,
         })
     }
 
     fn calendar(&self) -> RawCalendar<'_> {
         RawCalendar { window: self.window.as_ref(), freeze: &self.freeze, timezone: self.timezone.as_ref() }
-    }
-
-    fn refuse_unsupported(&self, file: &str, text: &str) -> Result<(), ConfigError> {
-        let keys = [("hook", &self.hook)];
-        match keys.into_iter().find_map(|(key, value)| value.as_ref().map(|v| (key, v.span()))) {
-            None => Ok(()),
-            Some((key, span)) => {
-                let message =
-                    format!("`{key}` is not supported yet; remove it, and keep that gate by hand for now");
-                Err(ConfigError::at(file, text, Some(span), message))
-            }
-        }
     }
 }
 
@@ -389,7 +388,6 @@ mod tests {
     fn what_is_not_supported_is_refused_where_it_stands() {
         let stage = "name = \"p\"\n[[stage]]\nenvironment = \"s\"\n";
         for (line, expected) in [
-            ("hook = []", "pipeline.toml:4:8: `hook` is not supported yet"),
             ("rehearse = \"yes\"", "expected a boolean"),
             (
                 "backup = \"decoded\"\nrehearse = true",
@@ -403,7 +401,6 @@ mod tests {
                 "allow_cluster_effects = true",
                 "pipeline.toml:4:25: `allow_cluster_effects` says what a rehearsal may run",
             ),
-            ("[[stage.hook]]\nname = \"x\"", "`hook` is not supported yet"),
             ("backup = \"tape\"", "unknown backup level `tape`"),
             ("on_failure = \"panic\"", "unknown on_failure `panic`"),
             ("lock_timeout = \"0ms\"", "`lock_timeout` is less than 1 ms; it would wait for ever"),

@@ -22,6 +22,7 @@ pub mod field;
 mod follow_up;
 mod gate;
 mod history;
+mod hook;
 mod impact;
 mod inspection;
 mod lint;

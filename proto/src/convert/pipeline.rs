@@ -32,6 +32,7 @@ wire_message!(StageSpec {
     saving: or_default,
     approvals: approvals,
     checklist: checklist,
+    hooks: messages,
     monitors: messages,
     calendar: or_default,
     baseline: or_default,

@@ -16,8 +16,9 @@ use stopover_model::quarantine::QuarantineChange;
 use tokio::sync::mpsc;
 
 use super::dispatch::{self, Call, Calling, Due};
+use super::hooks::{self, HookCalls};
 use super::load::{LoadError, load};
-use super::message::{CallId, Message, Update};
+use super::message::{CallId, HookUpdate, Message, Update};
 use super::world::{Around, Past};
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
@@ -88,6 +89,7 @@ struct Actor {
     /// The steps that are being listened to.
     calls: BTreeMap<StepKey, Call>,
     last_call: CallId,
+    hooks: HookCalls,
     /// How many calls of a step were lost one after the other, without a sign of life in between.
     lost: BTreeMap<StepKey, u32>,
     wake: Option<Timestamp>,
@@ -124,6 +126,7 @@ impl Actor {
             around: Around::default(),
             calls: BTreeMap::new(),
             last_call: CallId(0),
+            hooks: HookCalls::default(),
             lost: BTreeMap::new(),
             wake: None,
             upsets: 0,
@@ -136,7 +139,7 @@ impl Actor {
         self.refresh().await?;
         loop {
             let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
-            let past = self.past().await?;
+            let past = Past { hook_errors: self.hooks.errors(), ..self.past().await? };
             let world = self.around.look(&self.shared, &self.deployment, in_flight, past).await?;
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
@@ -158,6 +161,7 @@ impl Actor {
         for steps in dispatch::together(&self.deployment, std::mem::take(&mut self.due)) {
             self.call(steps);
         }
+        self.hooks.keep_up(&self.shared, &self.deployment, &self.own);
         for (step, call) in &mut self.calls {
             call.keep_to_window(&self.shared, &self.deployment, step);
         }
@@ -170,7 +174,7 @@ impl Actor {
         let Some(stage) = stage else { return Ok(Past::default()) };
         let (store, environment) = (&self.shared.store, &stage.spec.environment);
         let measured = store.measurements(environment, &self.deployment.digests_to_apply(stage)).await?;
-        Ok(Past { measured, quarantined: store.quarantined(environment).await? })
+        Ok(Past { measured, quarantined: store.quarantined(environment).await?, ..Past::default() })
     }
 
     /// Whether the state has changed, so that the commands after this one no longer count.
@@ -201,6 +205,10 @@ impl Actor {
                 if let Some(call) = self.calls.get_mut(&step) {
                     call.withdraw(&self.shared, &self.deployment, &step);
                 }
+                Ok(false)
+            }
+            Command::CallHook { stage, hook, attempt } => {
+                self.hooks.due(stage, hook, attempt);
                 Ok(false)
             }
             Command::WakeAt(at) => {
@@ -298,6 +306,16 @@ impl Actor {
         for message in batch {
             match message {
                 Message::Update { step, call, update } => self.update(&mut events, step, call, update),
+                Message::Hook { of, update: HookUpdate::Failed(error), .. } => self.hooks.failed(&of, error),
+                Message::Hook { of, update: HookUpdate::Answered(outcome), reply } => {
+                    self.enter_all(&mut events).await;
+                    let answer = match self.refresh().await {
+                        Ok(()) => self.put(hooks::event_of(of, outcome)).await,
+                        Err(error) => Err(self.unreadable(error)),
+                    };
+                    // Nobody may wait for it: what was said before counts.
+                    let _ = reply.map(|reply| reply.send(answer));
+                }
                 Message::Request { by, request, reply } => {
                     self.enter_all(&mut events).await;
                     let answer = self.request(by, request).await;
@@ -354,6 +372,11 @@ impl Actor {
             return Err(self.unreadable(error));
         }
         let event = request::event_of(&self.deployment, by, request)?;
+        self.put(event).await
+    }
+
+    /// Puts an event that somebody else has made into the log.
+    async fn put(&mut self, event: Event) -> Result<Seq, ConductError> {
         let environment = held_by(&self.deployment, &event).map(|(e, _)| e.to_string()).unwrap_or_default();
         let throttled = matches!(event, Event::Throttled { .. });
         let entered = match self.save().await {
@@ -408,6 +431,7 @@ impl Actor {
         self.follow_ups.clear();
         self.tellings.clear();
         self.due.clear();
+        self.hooks.forget();
         self.around.forget();
         if let Upset::Append(AppendError::Held { by }) = upset {
             tracing::info!(deployment = %self.deployment.id, %by, "another deployment has taken the environment");

@@ -16,6 +16,7 @@ mod dispatch;
 mod drift;
 mod error;
 mod follow_ups;
+mod hooks;
 mod lint;
 mod load;
 mod message;
@@ -36,7 +37,8 @@ use futures::{FutureExt as _, Stream};
 use jiff::Timestamp;
 use stopover_model::digest::Digest;
 use stopover_model::event::{Resolution, StageIndex, StepKey};
-use stopover_model::id::{DatabaseName, DeploymentId, GroupName, MigrationId, OperatorName, Seq};
+use stopover_model::gate::HookOutcome;
+use stopover_model::id::{DatabaseName, DeploymentId, GroupName, HookName, MigrationId, OperatorName, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -47,11 +49,12 @@ pub use backups::{BackupAsked, BackupUpdates, Shelves};
 pub use create::Create;
 pub use error::ConductError;
 pub use plan::{Plan, StagePlan, TargetResult};
-pub use request::{next_stage, stage_with};
+pub use request::{next_stage, stage_of_hook, stage_with};
 pub use restore_approvals::Replacement;
 pub use rollback::StageRollbackPlan;
 pub use saved::{RestoreSaved, SavedIn};
 
+use crate::hooks::Caller;
 use crate::hub::{Hub, WatchItem};
 use crate::registry::Registry;
 use crate::store::{Store, StoreError};
@@ -111,6 +114,12 @@ pub enum Request {
         stage: Option<StageIndex>,
         reason: String,
     },
+    /// To say how a hook went. None: the stage in which a hook of this name is waited for.
+    AnswerHook {
+        stage: Option<StageIndex>,
+        hook: HookName,
+        outcome: HookOutcome,
+    },
     /// To say that an item of a stage's checklist is done. None: the first stage with such an item that has not ended.
     Tick {
         stage: Option<StageIndex>,
@@ -140,6 +149,7 @@ struct Shared {
     registry: Registry,
     hub: Hub,
     clock: Clock,
+    caller: Caller,
     actors: Mutex<BTreeMap<DeploymentId, mpsc::Sender<Message>>>,
     acts: act::Acts,
     linted: lint::Lately,
@@ -150,13 +160,19 @@ struct Shared {
 
 impl Conductor {
     /// Takes up every deployment that has not ended.
-    pub async fn start(store: Store, registry: Registry, clock: Clock) -> Result<Self, StoreError> {
+    pub async fn start(
+        store: Store,
+        registry: Registry,
+        caller: Caller,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let conductor = Self {
             shared: Arc::new(Shared {
                 store,
                 registry,
                 hub: Hub::default(),
                 clock,
+                caller,
                 actors: Mutex::default(),
                 acts: act::Acts::default(),
                 linted: lint::Lately::default(),
@@ -185,16 +201,19 @@ impl Conductor {
         request: Request,
     ) -> Result<Seq, ConductError> {
         let (reply, answer) = oneshot::channel();
-        let mut message = Message::Request { by, request, reply };
+        self.send(id, Message::Request { by, request, reply }).await?;
+        answer.await.unwrap_or(Err(ConductError::Stopping))
+    }
+
+    async fn send(&self, id: &DeploymentId, mut message: Message) -> Result<(), ConductError> {
         // An actor may end between being found and being asked; the next one takes the request then.
         loop {
             match self.shared.actor(id).send(message).await {
-                Ok(()) => break,
+                Ok(()) => return Ok(()),
                 Err(_) if self.shared.stop.is_cancelled() => return Err(ConductError::Stopping),
                 Err(mpsc::error::SendError(unsent)) => message = unsent,
             }
         }
-        answer.await.unwrap_or(Err(ConductError::Stopping))
     }
 
     /// The log after `after`, then what happens, to the deployment's end.

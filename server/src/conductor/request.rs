@@ -4,7 +4,7 @@ use stopover_model::backfill::Throttle;
 use stopover_model::deployment::{Deployment, Stage, StageStatus, StepState};
 use stopover_model::event::{Actor, Event, StageIndex, StepKey};
 use stopover_model::gate::find_item;
-use stopover_model::id::OperatorName;
+use stopover_model::id::{Attempt, HookName, OperatorName};
 
 use super::{ConductError, Request, ThrottleChange};
 
@@ -47,6 +47,13 @@ pub(super) fn event_of(
             let stage = stage.unwrap_or_else(|| next_stage(deployment));
             Event::WindowOverridden { stage, by: person, reason }
         }
+        Request::AnswerHook { stage, hook, outcome } => {
+            let stage = stage.unwrap_or_else(|| stage_of_hook(deployment, &hook));
+            let run = deployment.stage(stage).and_then(|stage| stage.gates.hooks.get(&hook));
+            // Of what was not begun there is no attempt: the deployment refuses it.
+            let attempt = run.map_or(Attempt(0), |run| run.attempt);
+            Event::HookFinished { stage, hook, attempt, outcome, by }
+        }
         Request::Tick { stage, item } => {
             let stage = stage.unwrap_or_else(|| stage_with(deployment, &item));
             let spec = deployment.stage(stage).map(|stage| &stage.spec);
@@ -71,6 +78,19 @@ fn running_stage(deployment: &Deployment) -> StageIndex {
     let mut stages = deployment.indexed_stages();
     let open = stages.find(|(_, stage)| stage.is_open()).map(|(index, _)| index);
     open.unwrap_or_else(|| next_stage(deployment))
+}
+
+/// The stage that waits for the hook; else one that has it.
+#[must_use]
+pub fn stage_of_hook(deployment: &Deployment, name: &HookName) -> StageIndex {
+    let waits = |stage: &Stage| stage.gates.hooks.get(name).is_some_and(|run| run.ended.is_none());
+    let has = |stage: &Stage| stage.spec.hooks.iter().any(|hook| hook.name == *name);
+    let find = |fits: &dyn Fn(&Stage) -> bool| {
+        let mut stages = deployment.indexed_stages();
+        stages.find(|(_, stage)| fits(stage)).map(|(index, _)| index)
+    };
+    let open = |stage: &Stage| has(stage) && stage.is_open();
+    find(&waits).or_else(|| find(&open)).or_else(|| find(&has)).unwrap_or_else(|| next_stage(deployment))
 }
 
 /// The first stage that goes on in which this item is not ticked, else the next one.

@@ -1,12 +1,12 @@
 //! The surroundings of deployments, from the store and the registry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::deployment::Deployment;
 use stopover_model::event::StepKey;
-use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
+use stopover_model::id::{AgentName, DatabaseName, EnvironmentName, HookName};
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::Quarantined;
 use tokio::time::Instant;
@@ -22,6 +22,8 @@ const LONGEST_WITHOUT_A_LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Past {
     pub(super) measured: Vec<Measurement>,
     pub(super) quarantined: Vec<Quarantined>,
+    /// Why the last calls of hooks came to nothing.
+    pub(super) hook_errors: BTreeMap<HookName, String>,
 }
 
 /// What a deployment last saw of the world.
@@ -50,6 +52,7 @@ impl Around {
         };
         world.in_flight = in_flight;
         (world.history, world.quarantined) = (past.measured, past.quarantined);
+        world.hook_errors = past.hook_errors;
         Ok(&self.seen.insert((world, at)).0)
     }
 

@@ -1,4 +1,4 @@
-//! What each request passes first: it learns who asks, and whether it is gRPC at all.
+//! What each request passes first: it learns who asks, and whether it is gRPC, or the answer of a hook, at all.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 
 use super::PeerIdentity;
+use crate::hooks::is_callback;
 
 const NOT_FOUND: &str =
     "Nothing is here for browsers. This port speaks gRPC (HTTP/2); use the `stopover` command.\n";
@@ -45,7 +46,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
         // Merged routers would answer an unknown path with a gRPC status whatever was asked.
-        if !is_grpc(&request) {
+        if !is_grpc(&request) && !is_callback(&request) {
             return Box::pin(std::future::ready(Ok(not_found())));
         }
         request.extensions_mut().insert(self.identity.clone());

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
+use stopover_model::id::SecretName;
 use stopover_model::notice::Notice;
 use stopover_model::pipeline::NotifyTarget;
 
-use super::{Http, SendError};
+use super::{Answer, Http, Post, SendError};
 use crate::config::Smtp;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretError, Secrets};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,10 +41,31 @@ impl Sender {
         }
     }
 
+    /// Why nothing could be signed with it, as the settings are.
+    pub fn check_secret(&self, secret: &SecretName) -> Result<(), SendError> {
+        Ok(self.secrets.read(secret).map(drop)?)
+    }
+
+    pub(crate) fn secret(&self, name: &SecretName) -> Result<SecretString, SecretError> {
+        self.secrets.read(name)
+    }
+
+    /// A signed POST; what was answered is for the caller to judge.
+    pub(crate) async fn post_signed(
+        &self,
+        (url, secret): (&str, &SecretName),
+        id: &str,
+        body: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Answer, SendError> {
+        let secret = self.secrets.read(secret)?;
+        self.http.post(Post { url, id, body, secret: Some(&secret), now }).await
+    }
+
     /// Why nothing could ever be sent there, as the settings are.
     pub fn check(&self, target: &NotifyTarget) -> Result<(), SendError> {
         if let Some(secret) = target.secret() {
-            self.secrets.read(secret)?;
+            self.check_secret(secret)?;
         }
         if matches!(target, NotifyTarget::Email { .. }) && self.smtp.is_none() {
             return Err(SendError::NoSmtp);

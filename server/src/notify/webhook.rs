@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use stopover_model::id::SecretName;
 use stopover_model::notice::Notice;
 
-use super::{Post, SendError, Sender};
+use super::{SendError, Sender};
 
 impl Sender {
     pub(super) async fn by_webhook(
@@ -14,9 +14,7 @@ impl Sender {
         id: &str,
         now: Timestamp,
     ) -> Result<(), SendError> {
-        let secret = self.secrets.read(secret)?;
         let body = notice.json().to_string().into_bytes();
-        let answer = self.http.post(Post { url, id, body, secret: Some(&secret), now }).await?;
-        answer.successful().map(drop)
+        self.post_signed((url, secret), id, body, now).await?.successful().map(drop)
     }
 }

@@ -76,6 +76,7 @@ pub(super) const CONTROL: &[Method] = {
         changes("ThrottleDeployment", "throttle a deployment", Operator, Deployment),
         changes("ResolveDeployment", "resolve a step", Operator, Deployment),
         changes("TickItem", "tick an item", Operator, Stage),
+        changes("AnswerHook", "answer a hook", Operator, Stage),
         changes("RecordApplied", "record migrations as applied", Operator, Named),
         changes("VerifyBackup", "verify a backup", Operator, Named),
         changes("RestoreBackup", "restore a backup", Operator, Named),

@@ -25,6 +25,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::authority::Authority;
 use crate::conductor::{Clock, Conductor};
+use crate::hooks::{self, Desk};
 use crate::notify::Sender;
 use crate::people::GroupRoles;
 use crate::registry::Registry;
@@ -77,6 +78,13 @@ pub async fn routes(
     let control = Authenticated::new(Limited::new(control, WHOLE_MIGRATIONS), &services);
     let enrolment =
         EnrolmentServer::new(Enrolling::new(services.clone())).max_decoding_message_size(SMALL_REQUEST);
+    let desk = Desk {
+        store: services.store.clone(),
+        conductor: services.conductor.clone(),
+        sender: services.sender.clone(),
+        clock: services.clock,
+    };
+    let hooks = hooks::routes(desk);
     let tunnel = TunnelServer::new(Tunnels::new(services)).max_decoding_message_size(MAX_MESSAGE);
     let (reporter, health) = health_reporter();
     let status = Health(reporter);
@@ -85,6 +93,7 @@ pub async fn routes(
         .add_service(Limited::new(enrolment, SMALL_REQUEST))
         .add_service(tunnel)
         .add_service(health);
+    let routes = Routes::from(routes.into_axum_router().merge(hooks));
     if !reflection {
         return Ok((routes, status));
     }

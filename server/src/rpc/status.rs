@@ -222,11 +222,16 @@ fn gate_code(refusal: &GateRefusal) -> (Code, &'static str) {
         GateRefusal::Twice { .. } => (Code::FailedPrecondition, "approved_already"),
         GateRefusal::OtherDigest { .. } => (Code::FailedPrecondition, "other_digest"),
         GateRefusal::NoItem { .. } => (Code::InvalidArgument, "no_item"),
+        GateRefusal::NoHook { .. } => (Code::InvalidArgument, "no_hook"),
+        GateRefusal::HookEnded { .. } => (Code::FailedPrecondition, "hook_ended"),
+        GateRefusal::HookIsCalled { .. } => (Code::FailedPrecondition, "hook_is_called"),
         GateRefusal::TickedAlready { .. } => (Code::FailedPrecondition, "ticked_already"),
         GateRefusal::NeedsNone { .. }
         | GateRefusal::NotPlanned { .. }
         | GateRefusal::NothingToApply { .. }
         | GateRefusal::NoWindow { .. }
+        | GateRefusal::HookNotBegun { .. }
+        | GateRefusal::HookPast { .. }
         | GateRefusal::Begun { .. } => (Code::FailedPrecondition, "illegal_now"),
     }
 }

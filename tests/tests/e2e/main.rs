@@ -13,6 +13,7 @@ mod fleet;
 mod follow_ups;
 mod gates;
 mod histories;
+mod hooks;
 mod identity;
 mod in_turn;
 mod killed_backups;

@@ -47,11 +47,14 @@ async fn a_byte_order_mark_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_pipeline_with_a_typo_or_an_unsupported_gate_is_not_stored() {
+async fn a_pipeline_with_a_typo_or_a_hook_that_nobody_answers_is_not_stored() {
     let stack = Stack::start().await;
     for (text, wanted) in [
         ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsaok = \"1h\"\n", "did you mean `soak`?"),
-        ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nhook = []\n", "not supported yet"),
+        (
+            "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n[[stage.hook]]\nname = \"x\"\n",
+            "the hook x has one of two",
+        ),
     ] {
         let file = stack.directory().join("p.toml");
         fs::write(&file, text).unwrap();

@@ -31,6 +31,7 @@ pub(super) fn find(deployment: &Deployment, stage: &Stage) -> Option<Problem> {
             _ => problem,
         }
     });
+    let before = before.or_else(|| of_hooks(stage));
     before.or_else(|| of_monitors(deployment, stage)).or_else(|| of_baseline(stage))
 }
 
@@ -61,6 +62,11 @@ fn is_unknown(target: &Target) -> bool {
     let each = target.migrations.iter().flat_map(|m| [&m.migrate, &m.verify]);
     let whole = [&target.inspect, &target.backup, &target.rehearse];
     whole.into_iter().chain(each).any(|step| matches!(step.state, StepState::Unknown { .. }))
+}
+
+fn of_hooks(stage: &Stage) -> Option<Problem> {
+    let (name, reason) = stage.gates.failed_hook(&stage.spec)?;
+    Some(Problem { cause: format!("the hook {name} failed: {reason}"), unknown: false })
 }
 
 /// A monitor that has failed for as long as it takes to count. One that can't be asked holds the soak, and is no problem

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::fleet::Scope;
+use super::hooks::Hooks;
 use super::stage::prepare;
-use super::{Command, Next, fleet, running_in, window};
+use super::{Command, Next, fleet, hooks, running_in, window};
 use crate::deployment::{Set, Stage, Target};
 use crate::event::{Event, StageIndex, Waiting};
 use crate::gate::{GateWait, has_gates};
@@ -35,11 +36,24 @@ pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> boo
         return true;
     }
     let mut closed = stage.gates.closed(&stage.spec);
+    match hooks::said_by_others(next, index, stage) {
+        Hooks::Changed => return true,
+        Hooks::Wait(hooks) => closed.extend(hooks),
+    }
     let shut = window::in_front_of_next(next, stage);
     if closed.is_empty() && !shut.is_empty() && window::get_ready(next, index, stage, &shut) {
         return true;
     }
     closed.extend(shut);
+    // What is called changes something out there: nothing else may be missing by then, and everything was looked at.
+    let may_call = closed.is_empty();
+    if may_call && hooks::call_is_due(stage) && look_again(next, index, stage) {
+        return true;
+    }
+    match hooks::called_before(next, index, stage, may_call) {
+        Hooks::Changed => return true,
+        Hooks::Wait(hooks) => closed.extend(hooks),
+    }
     if !closed.is_empty() {
         wait(next, stage, closed);
         return true;

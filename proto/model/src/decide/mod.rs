@@ -7,6 +7,7 @@ mod baseline;
 mod failure;
 mod fleet;
 mod gates;
+mod hooks;
 mod rollback;
 mod soak;
 mod stage;
@@ -21,7 +22,7 @@ pub use world::{AgentPresence, EnvironmentView, World};
 pub use crate::deployment::MOST_TRIES;
 use crate::deployment::{Deployment, Stage, StageStatus, StepState};
 use crate::event::{DeploymentOutcome, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
-use crate::id::{AgentName, Attempt, Epoch};
+use crate::id::{AgentName, Attempt, Epoch, HookName};
 use crate::report::{Effect, ErrorClass, Outcome, StepError};
 
 /// What the conductor is to do.
@@ -38,6 +39,8 @@ pub enum Command {
     CancelStep { step: StepKey, attempt: Attempt },
     /// Ask the agent to leave it, if its turn has not come; its outcome still comes by itself.
     Withdraw { step: StepKey, attempt: Attempt },
+    /// Call it, unless it is being called: the log says that its answer is waited for.
+    CallHook { stage: StageIndex, hook: HookName, attempt: Attempt },
     /// Ask again at this time at the latest.
     WakeAt(Timestamp),
 }

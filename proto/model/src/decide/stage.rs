@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::fleet::Scope;
-use super::{AgentPresence, Command, Next, failure, fleet, gates, running_in, window};
+use super::{AgentPresence, Command, Next, failure, fleet, gates, hooks, running_in, window};
 use crate::deployment::{MigrationSteps, Set, Stage, Step, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::follow_up::FailedFollowUp;
@@ -56,7 +56,7 @@ fn failed_elsewhere<'a>(next: &Next<'a>, stage: &Stage) -> Option<&'a FailedFoll
 
 /// Takes a running stage one step further.
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
-    if stage.has_stopped() {
+    if stage.has_stopped() || stage.gates.failed_hook(&stage.spec).is_some() {
         return stop(next, index, stage);
     }
     if next.deployment.kind == DeploymentKind::Migration && gates::hold(next, index, stage) {
@@ -72,6 +72,8 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
         next.append(changed);
     } else if stage.targets.any(Set::Failed) {
         fleet::hold_for_failed(next, stage);
+    } else if next.deployment.kind == DeploymentKind::Migration && hooks::hold_after(next, index, stage) {
+        // What is waited for is said.
     } else if stage.spec.soak.is_zero() || !stage.applies_anything() {
         next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
     } else {

@@ -12,6 +12,7 @@ use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 mod baseline;
 mod fleet;
 mod gates;
+mod hooks;
 mod rehearsal;
 mod rollback;
 mod soak;
@@ -128,6 +129,7 @@ impl Simulation {
                     Command::Withdraw { step, .. } => {
                         assert!(self.step(&step).is_behind(), "{step} has its turn");
                     }
+                    Command::CallHook { .. } => {}
                     Command::WakeAt(at) => self.wake = Some(at),
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::StepKey;
 use crate::follow_up::FailedFollowUp;
-use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName};
+use crate::id::{AgentName, DatabaseName, DeploymentId, EnvironmentName, HookName};
 use crate::plan::Measurement;
 use crate::quarantine::Quarantined;
 use crate::wave::Labels;
@@ -21,6 +21,8 @@ pub struct World {
     pub history: Vec<Measurement>,
     /// What was rolled back in the environment that is planned for. Looked up together with that.
     pub quarantined: Vec<Quarantined>,
+    /// Why the last call of a hook that is being called came to nothing.
+    pub hook_errors: BTreeMap<HookName, String>,
     /// Follow-ups of any deployment that failed, and that nobody has acknowledged.
     pub failed_follow_ups: Vec<FailedFollowUp>,
 }

@@ -248,7 +248,10 @@ impl Deployment {
         if self.paused.take().is_none() && !stopped {
             return Err(IllegalEvent::NotPaused);
         }
-        self.stages.iter_mut().for_each(|stage| stage.gates.rejection = None);
+        for stage in &mut self.stages {
+            stage.gates.rejection = None;
+            stage.gates.excuse_hooks();
+        }
         self.roll_back_on(at);
         self.reopen_open_stages();
         Ok(())

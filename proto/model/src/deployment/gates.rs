@@ -12,10 +12,11 @@ use crate::actor::Actor;
 use crate::digest::Digest;
 use crate::event::StageIndex;
 use crate::gate::{
-    Agreed, Approval, Approving, GateRefusal, HookEnd, HookRun, Rejection, Tick, Voided, WindowOverride,
-    changes, digest_of, find_item,
+    Agreed, Approval, Approving, GateRefusal, HookEnd, HookOutcome, HookRun, Rejection, Tick, Voided,
+    WindowOverride, changes, digest_of, find_item,
 };
 use crate::id::{Attempt, GroupName, HookName, OperatorName};
+use crate::pipeline::HookWhen;
 
 impl Stage {
     /// Whether one of its migrations was begun: its gates were open then.
@@ -104,7 +105,9 @@ impl Deployment {
         self.stage(index).is_some_and(|stage| {
             stage.has_begun()
                 || !crate::gate::has_gates(&stage.spec)
-                || stage.gates.asks_nobody(&stage.spec) && self.outdated_approvals(index).is_none()
+                || stage.gates.asks_nobody(&stage.spec)
+                    && stage.gates.hooks_passed(&stage.spec, HookWhen::Before)
+                    && self.outdated_approvals(index).is_none()
         })
     }
 
@@ -215,11 +218,13 @@ impl Deployment {
         self.going_on()?;
         let stage = self.stage_mut(index)?;
         let before = stage.gates.hooks.get(hook).map_or(0, |run| run.attempt.0);
-        let waits = stage.gates.hooks.get(hook).is_some_and(|run| run.ended.is_none() || run.passed());
-        if !stage.is_open() || waits || attempt.0 != before + 1 {
+        let waits = stage.gates.hooks.get(hook).is_some_and(|run| !run.again);
+        let running = matches!(stage.status, StageStatus::Running { .. });
+        let known = stage.spec.hooks.iter().any(|known| known.name == *hook);
+        if !running || !known || waits || attempt.0 != before + 1 {
             return Err(illegal_in(stage, "the start of a hook"));
         }
-        stage.gates.hooks.insert(hook.clone(), HookRun { attempt, since: at, ended: None });
+        stage.gates.hooks.insert(hook.clone(), HookRun { attempt, since: at, ended: None, again: false });
         Ok(())
     }
 
@@ -232,12 +237,29 @@ impl Deployment {
     ) -> Result<(), IllegalEvent> {
         self.not_ended()?;
         let stage = self.stage_mut(index)?;
-        let run = stage.gates.hooks.get_mut(hook).filter(|run| run.attempt == attempt && run.ended.is_none());
-        match run {
-            Some(run) => run.ended = Some(end),
-            None => return Err(illegal_in(stage, "the end of a hook that is not waited for")),
+        let (environment, name) = (stage.spec.environment.clone(), hook.clone());
+        let Some(spec) = stage.spec.hooks.iter().find(|known| known.name == *hook) else {
+            let hooks = stage.spec.hooks.iter().map(|hook| hook.name.clone()).collect();
+            return Err(GateRefusal::NoHook { environment, name, hooks }.into());
+        };
+        let passes = matches!(end.outcome, HookOutcome::Passed { .. });
+        if passes && !spec.is_external() && matches!(end.by, Actor::Operator(_)) {
+            return Err(GateRefusal::HookIsCalled { environment, name }.into());
         }
-        Ok(())
+        let running = matches!(stage.status, StageStatus::Running { .. });
+        match stage.gates.hooks.get_mut(hook) {
+            Some(HookRun { ended: Some(former), .. }) => {
+                let how =
+                    if matches!(former.outcome, HookOutcome::Passed { .. }) { "passed" } else { "failed" };
+                Err(GateRefusal::HookEnded { environment, name, how, by: former.by.clone() }.into())
+            }
+            Some(_) if !running => Err(GateRefusal::HookPast { environment, name }.into()),
+            Some(run) if run.attempt == attempt => {
+                run.ended = Some(end);
+                Ok(())
+            }
+            _ => Err(GateRefusal::HookNotBegun { environment, name }.into()),
+        }
     }
 
     /// The stage, where this person may still say yes or no to it.

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::id::Attempt;
+use crate::id::{Attempt, DeploymentId, HookName};
+use crate::pipeline::{Hook, HookWhen, StageSpec};
+
+use super::GateState;
 
 /// How a hook went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct HookRun {
     pub since: Timestamp,
     /// None while its answer is waited for.
     pub ended: Option<HookEnd>,
+    /// It failed, and a person said that it goes on: it is begun once more.
+    pub again: bool,
 }
 
 /// The answer of a hook.
@@ -42,4 +47,47 @@ impl HookRun {
     pub fn passed(&self) -> bool {
         matches!(&self.ended, Some(HookEnd { outcome: HookOutcome::Passed { .. }, .. }))
     }
+
+    /// Why it failed, where nobody has said that it is to be begun once more.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        match &self.ended {
+            Some(HookEnd { outcome: HookOutcome::Failed { reason }, .. }) if !self.again => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// It fails then, unless its answer is there.
+    #[must_use]
+    pub fn until(&self, hook: &Hook) -> Timestamp {
+        self.since.checked_add(hook.timeout).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl GateState {
+    /// Whether all hooks on this side of the stage's migrations have.
+    #[must_use]
+    pub fn hooks_passed(&self, spec: &StageSpec, when: HookWhen) -> bool {
+        spec.hooks_at(when).all(|hook| self.hooks.get(&hook.name).is_some_and(HookRun::passed))
+    }
+
+    /// The first hook of the stage that has failed, and why.
+    #[must_use]
+    pub fn failed_hook<'a>(&'a self, spec: &StageSpec) -> Option<(&'a HookName, &'a str)> {
+        let mut runs = spec.hooks.iter().filter_map(|hook| self.hooks.get_key_value(&hook.name));
+        runs.find_map(|(name, run)| Some((name, run.failed()?)))
+    }
+
+    /// Failed ones are to be begun once more.
+    pub(crate) fn excuse_hooks(&mut self) {
+        for run in self.hooks.values_mut() {
+            run.again |= run.failed().is_some();
+        }
+    }
+}
+
+/// What is the same however often an attempt is called, so that its receiver does it once.
+#[must_use]
+pub fn hook_call_id(deployment: &DeploymentId, hook: &HookName, attempt: Attempt) -> String {
+    format!("{deployment}-{hook}-{attempt}")
 }

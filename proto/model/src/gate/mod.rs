@@ -19,11 +19,11 @@ use jiff::Timestamp;
 pub use agreed::{Agreed, changes, digest_of};
 pub use approval::{Approval, Approving, Rejection, Voided};
 pub use checklist::{Tick, find_item};
-pub use hook::{HookEnd, HookOutcome, HookRun};
+pub use hook::{HookEnd, HookOutcome, HookRun, hook_call_id};
 pub use wait::{GateRefusal, GateWait};
 
 use crate::id::{HookName, OperatorName};
-use crate::pipeline::StageSpec;
+use crate::pipeline::{HookWhen, StageSpec};
 
 /// What of a stage's gates was passed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,12 +53,13 @@ pub struct WindowOverride {
 /// Whether anything has to be opened before the stage's first migration.
 #[must_use]
 pub fn has_gates(spec: &StageSpec) -> bool {
-    spec.approvals.needed > 0 || !spec.checklist.is_empty() || !spec.calendar.is_empty()
+    let hooks = spec.hooks_at(HookWhen::Before).next().is_some();
+    hooks || spec.approvals.needed > 0 || !spec.checklist.is_empty() || !spec.calendar.is_empty()
 }
 
 impl GateState {
-    /// The gates that are closed whatever the time is, in the order in which people are told of them; for windows see
-    /// [`window::closed`].
+    /// The gates that people open by a word of theirs alone, in the order in which people are told of them; for windows see
+    /// [`window::closed`], and hooks are begun and ended by what is decided.
     #[must_use]
     pub fn closed(&self, spec: &StageSpec) -> Vec<GateWait> {
         let approvals = approval::wait(&self.approvals, &spec.approvals);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::actor::Actor;
 use crate::digest::Digest;
 use crate::id::{EnvironmentName, HookName, OperatorName};
 use crate::pipeline::Approver;
@@ -88,6 +89,23 @@ pub enum GateRefusal {
     NoItem { environment: EnvironmentName, given: String, nearest: Option<String>, items: Vec<String> },
     #[error("{environment} has no window and no freeze: there is nothing to override")]
     NoWindow { environment: EnvironmentName },
+    #[error("{environment} has no hook {name}{}", hooks_there(hooks))]
+    NoHook { environment: EnvironmentName, name: HookName, hooks: Vec<HookName> },
+    #[error(
+        "nobody waits for the hook {name} yet: {environment} has not come to it; stopover status shows how far it is"
+    )]
+    HookNotBegun { environment: EnvironmentName, name: HookName },
+    #[error("the hook {name} of {environment} has {how} already, says {by}; nothing was changed")]
+    HookEnded { environment: EnvironmentName, name: HookName, how: &'static str, by: Actor },
+    #[error(
+        "nobody waits for the hook {name} of {environment} any more: its stage has stopped or ended; nothing was changed"
+    )]
+    HookPast { environment: EnvironmentName, name: HookName },
+    #[error(
+        "the hook {name} of {environment} is called, and passes by the answer of who is called alone; stopover fail says \
+         that it can't"
+    )]
+    HookIsCalled { environment: EnvironmentName, name: HookName },
     #[error("`{item}` was ticked already, by {by}")]
     TickedAlready { item: String, by: OperatorName },
 }
@@ -96,7 +114,7 @@ impl GateWait {
     /// Whether somebody has to say something.
     #[must_use]
     pub fn is_for_people(&self) -> bool {
-        matches!(self, Self::Approvals { .. } | Self::Checklist { .. })
+        matches!(self, Self::Approvals { .. } | Self::Checklist { .. } | Self::Hook { external: true, .. })
     }
 
     /// When it opens, or fails, by itself.
@@ -108,6 +126,14 @@ impl GateWait {
             Self::Window { opens } | Self::WindowTooShort { opens, .. } => *opens,
         }
     }
+}
+
+fn hooks_there(hooks: &[HookName]) -> String {
+    if hooks.is_empty() {
+        return ": it has none".to_owned();
+    }
+    let names: Vec<_> = hooks.iter().map(HookName::as_str).collect();
+    format!("; it has {}", names.join(", "))
 }
 
 fn choices(nearest: Option<&str>, items: &[String]) -> String {

@@ -101,6 +101,7 @@ impl Pipeline {
             stage.on_failure = OnFailure::Rollback;
             stage.approvals = ApprovalSettings::default();
             stage.checklist = Vec::new();
+            stage.hooks = Vec::new();
             stage.rehearse = true;
             stage.allow_cluster_effects |= allow_cluster_effects;
             stage.lint = LintSettings::default();

@@ -204,6 +204,12 @@ fn a_pipeline_that_no_file_could_hold() {
     assert_eq!(refused_field::<Pipeline, _>(good(), none), "stages[1].fleet");
     let empty = |wire: &mut v1::Pipeline| wire.stages[1].checklist.push(" ".into());
     assert_eq!(refused_field::<Pipeline, _>(good(), empty), "stages[1].checklist[1]");
+    let short = |wire: &mut v1::Pipeline| wire.stages[0].hooks[0].timeout = Some(Duration::default());
+    assert_eq!(refused_field::<Pipeline, _>(good(), short), "stages[0].hooks[0].timeout");
+    let unset = |wire: &mut v1::Pipeline| {
+        wire.stages[0].hooks[1].way = Some(v1::HookWay { kind: Some(v1::hook_way::Kind::External(false)) });
+    };
+    assert_eq!(refused_field::<Pipeline, _>(good(), unset), "stages[0].hooks[1].way.external");
     let nothing = |wire: &mut v1::Pipeline| wire.notify[0].events.clear();
     assert_eq!(refused_field::<Pipeline, _>(good(), nothing), "notify[0].events");
     let nobody = |wire: &mut v1::Pipeline| {

@@ -269,6 +269,7 @@ pub(super) fn pipeline() -> Pipeline {
             OnFailure::Pause => ApprovalSettings { needed: 2, approvers: approvers() },
         },
         checklist: vec!["Team notified".into()],
+        hooks: gates::hooks(),
         monitors: monitors(),
         calendar: if on_failure == OnFailure::Pause { calendar() } else { Calendar::default() },
         baseline: BaselineLimits { seq_scans: Some(id("1.5x")), size: Some(id("1000x")), ..limits() },

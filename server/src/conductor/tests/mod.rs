@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::registry::{AgentLink, Connected};
-use crate::testing::{migration, now, pipeline, soon, store};
+use crate::testing::{caller, migration, now, pipeline, soon, store};
 use agent::{Asked, FakeAgent};
 
 /// A conductor with one environment, `staging`, whose database `users` an agent serves.
@@ -64,14 +64,15 @@ impl Bench {
         let (version, databases) = ("1".into(), databases.into());
         let link = AgentLink { agent: name, environment: staging, databases, version, queues: true, channel };
         let connected = registry.connect(link);
-        let conductor = Conductor::start(store.clone(), registry.clone(), now).await.unwrap();
+        let conductor = Conductor::start(store.clone(), registry.clone(), caller(), now).await.unwrap();
         Self { _dir: dir, store, registry, conductor, agent, _connected: connected }
     }
 
     /// As after a restart of the server: nothing is left but the store, and the agent's work.
     async fn restart(&mut self) {
         self.conductor.shutdown().await;
-        self.conductor = Conductor::start(self.store.clone(), self.registry.clone(), now).await.unwrap();
+        self.conductor =
+            Conductor::start(self.store.clone(), self.registry.clone(), caller(), now).await.unwrap();
     }
 
     async fn deploy(&self, id: &str) -> DeploymentId {

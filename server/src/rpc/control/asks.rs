@@ -2,13 +2,13 @@
 
 use stopover_model::deployment::Deployment;
 use stopover_model::event::StageIndex;
-use stopover_model::id::EnvironmentName;
+use stopover_model::id::{EnvironmentName, HookName};
 use stopover_proto::v1;
 use tonic::Request;
 
 use super::Api;
 use super::requests::stage_in;
-use crate::conductor::{next_stage, stage_with};
+use crate::conductor::{next_stage, stage_of_hook, stage_with};
 use crate::rpc::access::Where;
 use crate::rpc::auth::Operator;
 use crate::rpc::methods::Place;
@@ -61,7 +61,7 @@ asks! {
         WatchRequest GetDeploymentRequest CancelDeploymentRequest PlanDeploymentRollbackRequest
         RollbackDeploymentRequest PauseDeploymentRequest ResumeDeploymentRequest OverrideWindowRequest
         ThrottleDeploymentRequest ResolveDeploymentRequest ApproveDeploymentRequest RejectDeploymentRequest
-        TickItemRequest ListFollowUpsRequest AcknowledgeFollowUpRequest
+        TickItemRequest AnswerHookRequest ListFollowUpsRequest AcknowledgeFollowUpRequest
     }
 }
 
@@ -69,6 +69,7 @@ asks! {
 pub(super) enum Meant<'a> {
     Next,
     WithItem(&'a str),
+    WithHook(&'a HookName),
     WithEffects,
 }
 
@@ -118,6 +119,7 @@ impl Api {
             (Some(named), _) => Some(stage_in(&deployment.pipeline, deployment.id.as_str(), named)?),
             (None, Meant::Next) => Some(next_stage(deployment)),
             (None, Meant::WithItem(item)) => Some(stage_with(deployment, item)),
+            (None, Meant::WithHook(name)) => Some(stage_of_hook(deployment, name)),
             (None, Meant::WithEffects) => deployment.last_stage_with_effects(),
         };
         let found = stage.and_then(|stage| deployment.stage(stage));

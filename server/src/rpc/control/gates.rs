@@ -3,7 +3,7 @@
 use stopover_model::event::{Event, StageIndex};
 use stopover_model::id::{DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_proto::convert::InvalidWire;
-use stopover_proto::convert::field::{digest, name, optional_name};
+use stopover_proto::convert::field::{digest, message, name, optional_name};
 use stopover_proto::v1;
 
 use super::Api;
@@ -73,6 +73,21 @@ impl Api {
         Ok(v1::OverrideWindowResponse { environment: environment.unwrap_or_default() })
     }
 
+    pub(super) async fn answer_hook_of(
+        &self,
+        by: &Operator,
+        request: v1::AnswerHookRequest,
+    ) -> Result<v1::AnswerHookResponse, RpcError> {
+        let (hook, outcome) = (name::read(request.hook, "hook")?, message::read(request.outcome, "outcome")?);
+        let meant = Meant::WithHook(&hook);
+        let (id, stage) = self.stage_named(by, &request.deployment, request.environment, meant).await?;
+        let (stage, _) =
+            self.said(&id, by.name.clone(), Request::AnswerHook { stage, hook, outcome }).await?;
+        let whole = self.services.conductor.state_of(&id).await?;
+        let environment = whole.stage(stage).map(|stage| name::write(stage.spec.environment.clone()));
+        Ok(v1::AnswerHookResponse { environment: environment.unwrap_or_default() })
+    }
+
     pub(super) async fn tick(
         &self,
         by: &Operator,
@@ -120,7 +135,8 @@ impl Api {
             Some(
                 Event::Approved { stage, .. }
                 | Event::Rejected { stage, .. }
-                | Event::WindowOverridden { stage, .. },
+                | Event::WindowOverridden { stage, .. }
+                | Event::HookFinished { stage, .. },
             ) => (stage, String::new()),
             Some(Event::Ticked { stage, item, .. }) => (stage, item),
             _ => (StageIndex(0), String::new()),

@@ -177,6 +177,11 @@ impl Control for Api {
         answer(self.approve_restore(by, request).await)
     }
 
+    async fn answer_hook(&self, request: Request<v1::AnswerHookRequest>) -> Answer<v1::AnswerHookResponse> {
+        let (by, request) = self.admit(request).await?;
+        answer(self.answer_hook_of(&by, request).await)
+    }
+
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,

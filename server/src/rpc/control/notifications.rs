@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures::future::join_all;
 use stopover_model::id::OperatorName;
 use stopover_model::notice::{Notice, NotificationState};
-use stopover_model::pipeline::Pipeline;
+use stopover_model::pipeline::{HookWay, Pipeline};
 use stopover_proto::convert::field::{
     duration, enumeration, name, optional_text, optional_timestamp, timestamp,
 };
@@ -56,8 +56,15 @@ impl Api {
         })
     }
 
-    /// Refuses a pipeline of which nobody could ever be told anything.
+    /// Refuses a pipeline of which nobody could ever be told anything, or whose hooks could never be called.
     pub(super) fn check_notify(&self, pipeline: &Pipeline) -> Result<(), RpcError> {
+        for hook in pipeline.stages.iter().flat_map(|stage| &stage.hooks) {
+            let HookWay::Webhook { secret, .. } = &hook.way else { continue };
+            self.services.sender.check_secret(secret).map_err(|error| RpcError::CannotTell {
+                target: format!("the hook {}", hook.name),
+                why: error.chain(),
+            })?;
+        }
         for notify in &pipeline.notify {
             self.services.sender.check(&notify.to).map_err(|error| RpcError::CannotTell {
                 target: notify.to.to_string(),

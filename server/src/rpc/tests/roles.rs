@@ -104,7 +104,7 @@ fn methods() -> Vec<String> {
 fn about_production(method: &Method, deployment: &str) -> Vec<u8> {
     let environment = v1::CreateJoinTokenRequest { environment: "production".into() }.encode_to_vec();
     match (method.name, method.place) {
-        ("Plan" | "Deploy", _) => Vec::new(),
+        ("Plan" | "Deploy" | "TestNotifications", _) => Vec::new(),
         ("ApplyPipeline", _) => {
             ApplyPipelineRequest { toml: PIPELINE.into(), file: String::new() }.encode_to_vec()
         }
@@ -120,6 +120,13 @@ fn about_production(method: &Method, deployment: &str) -> Vec<u8> {
             deployment: deployment.into(),
             environment: "production".into(),
             ..Default::default()
+        }
+        .encode_to_vec(),
+        ("AnswerHook", _) => v1::AnswerHookRequest {
+            deployment: deployment.into(),
+            environment: "production".into(),
+            hook: "x".into(),
+            outcome: Some(stopover_model::gate::HookOutcome::Passed { reason: None }.into()),
         }
         .encode_to_vec(),
         ("TickItem", _) => v1::TickItemRequest {

@@ -4,6 +4,7 @@ mod catalogue;
 mod deployments;
 mod enrolment;
 mod follow_ups;
+mod hook_tokens;
 mod log;
 mod measurements;
 mod notifications;

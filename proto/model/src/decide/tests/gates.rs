@@ -16,7 +16,7 @@ pub(super) fn simulation(on_failure: &str) -> Simulation {
     with(on_failure, |_| ())
 }
 
-fn with(on_failure: &str, change: impl Fn(&mut Pipeline)) -> Simulation {
+pub(super) fn with(on_failure: &str, change: impl Fn(&mut Pipeline)) -> Simulation {
     let migrations = vec![sample::migration("001_a", true, false), sample::migration("002_b", true, false)];
     let mut pipeline = sample::pipeline(on_failure);
     let production = &mut pipeline.stages[1];
@@ -27,7 +27,7 @@ fn with(on_failure: &str, change: impl Fn(&mut Pipeline)) -> Simulation {
 }
 
 /// The same, in front of production's gates.
-fn waiting(change: impl Fn(&mut Pipeline)) -> Simulation {
+pub(super) fn waiting(change: impl Fn(&mut Pipeline)) -> Simulation {
     let mut simulation = with("pause", change);
     simulation.settle();
     until(&mut simulation, waits);
@@ -38,7 +38,7 @@ fn waits(deployment: &Deployment) -> bool {
     matches!(deployment.waiting, Some(Waiting::Gates { .. }))
 }
 
-fn name(name: &str) -> OperatorName {
+pub(super) fn name(name: &str) -> OperatorName {
     name.parse().unwrap()
 }
 
@@ -108,7 +108,7 @@ fn approval(by: &str, groups: &[&str], digest: Digest) -> Event {
     Event::Approved { stage: PRODUCTION, by: name(by), groups, digest, reason: "seen".into() }
 }
 
-fn refused(simulation: &Simulation, event: Event) -> GateRefusal {
+pub(super) fn refused(simulation: &Simulation, event: Event) -> GateRefusal {
     match simulation.refusal(event) {
         Some(IllegalEvent::Gate(refusal)) => refusal,
         other => panic!("it was not refused by a gate: {other:?}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stopover_model::event::{Actor, Event, StageIndex};
 use stopover_model::gate::{GateWait, HookOutcome};
 use stopover_model::id::Attempt;
-use stopover_model::pipeline::Approver;
+use stopover_model::pipeline::{Approver, Hook, HookWay, HookWhen};
 
 use super::{actors, at, digest, id};
 
@@ -61,4 +61,10 @@ pub(super) fn gate_events(stage: StageIndex) -> Vec<Event> {
     };
     events.extend(hook_outcomes().into_iter().zip(actors()).map(ended));
     events
+}
+
+pub(super) fn hooks() -> Vec<Hook> {
+    let hook = |name, when, way| Hook { name: id(name), when, way, timeout: Duration::from_mins(90) };
+    let called = HookWay::Webhook { url: "https://ci/deploy".into(), secret: id("ci") };
+    vec![hook("deploy", HookWhen::After, called), hook("tests", HookWhen::Before, HookWay::External)]
 }
