@@ -21,6 +21,7 @@ wire_enum!(NoticeKind {
     Cancelled,
     RolledBack,
     Succeeded,
+    FollowUpFailed,
 });
 
 wire_enum!(NotificationState { Waiting, Delivered, GivenUp });

@@ -6,13 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stopover_model::deployment::Deployment;
 use stopover_model::follow_up::{FollowUpState, Scheduled, Seen};
 use stopover_model::id::{DeploymentId, MigrationId, OperatorName};
+use stopover_model::notice::of_follow_up;
 use stopover_model::report::{CheckResult, ErrorClass, StepError, VerifyReport};
 use stopover_proto::v1;
 use tokio::time::sleep;
 
 use super::act::{checked, refused};
+use super::load::{LoadError, load};
 use super::{ConductError, Conductor, Shared};
 use crate::registry::AgentLink;
 use crate::store::StoreError;
@@ -92,7 +95,14 @@ impl Shared {
             let asked = self.ask(environment, database, |link| self.ask_one(link, &due)).await;
             let now = (self.clock)();
             let kept = match asked {
-                Ok(seen) => self.store.change_follow_up(&due.key, |s| s.record(seen, now)).await?,
+                Ok(seen) => {
+                    // Only of a failure somebody is told.
+                    let of = if seen.passed { None } else { self.told_of(&due.key.deployment).await? };
+                    let tell = |kept: &Scheduled| {
+                        of.as_ref().map(|of| of_follow_up(of, kept, now)).unwrap_or_default()
+                    };
+                    self.store.record_follow_up(&due.key, |s| s.record(seen, now), tell).await?
+                }
                 Err(error) if due.held.as_ref().is_some_and(|held| held.why == error.message) => None,
                 Err(error) => {
                     tracing::warn!(deployment = %due.key.deployment, "the follow-up {} has to wait: {}", due.key, error.message);
@@ -109,7 +119,20 @@ impl Shared {
         Ok(())
     }
 
-    /// The one place where a follow-up's failure is told.
+    /// The deployment, whose pipeline says who is told.
+    async fn told_of(&self, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
+        match load(&self.store, id).await {
+            Ok(deployment) => Ok(Some(deployment)),
+            Err(LoadError::Store(error)) => Err(error),
+            Err(error) => {
+                let error = super::actor::chain(&error);
+                tracing::error!(deployment = %id, error, "nobody can be told of its follow-ups");
+                Ok(None)
+            }
+        }
+    }
+
+    /// In the log, besides what people are told.
     fn tell_failure(&self, follow_up: &Scheduled) {
         let observed = follow_up.runs.last().map(|run| run.observed.as_str()).unwrap_or_default();
         tracing::warn!(deployment = %follow_up.key.deployment, migration = %follow_up.key.migration,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
-use stopover_model::pipeline::NotifyTarget;
+use stopover_model::pipeline::{NoticeKind, NotifyTarget};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +181,10 @@ impl Notification {
     /// The same however often it is sent, so that a receiver knows it again.
     fn id(&self) -> String {
         match &self.notice.about {
+            // It is no event of the deployment's.
+            Some(about) if self.notice.kind == NoticeKind::FollowUpFailed => {
+                format!("{}-follow-up-{}", about.deployment, self.number)
+            }
             Some(about) => format!("{}-{}", about.deployment, about.seq),
             None => format!("trial-{}", self.number),
         }

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use stopover_model::follow_up::{FailedFollowUp, FollowUpChange, FollowUpKey, Scheduled};
 use stopover_model::id::DeploymentId;
+use stopover_model::notice::Telling;
 
 use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
-use super::{Store, StoreError};
+use super::{Store, StoreError, notifications};
 
 impl Store {
     /// Of one deployment, in the order of their environments and names.
@@ -43,20 +44,36 @@ impl Store {
         key: &FollowUpKey,
         change: impl FnOnce(&mut Scheduled) -> T,
     ) -> Result<Option<(Scheduled, T)>, StoreError> {
-        let changed = self.changed(key, change).await;
+        let changed = self.changed(key, change, |_| Vec::new()).await;
         changed.map_err(attempt(format_args!("change the follow-up {key}")))
+    }
+
+    /// The same for what a run makes of it; what people are to be told of that goes with it.
+    pub async fn record_follow_up(
+        &self,
+        key: &FollowUpKey,
+        record: impl FnOnce(&mut Scheduled),
+        tell: impl FnOnce(&Scheduled) -> Vec<Telling>,
+    ) -> Result<Option<(Scheduled, ())>, StoreError> {
+        let changed = self.changed(key, record, tell).await;
+        changed.map_err(attempt(format_args!("write down a run of the follow-up {key}")))
     }
 
     async fn changed<T>(
         &self,
         key: &FollowUpKey,
         change: impl FnOnce(&mut Scheduled) -> T,
+        tell: impl FnOnce(&Scheduled) -> Vec<Telling>,
     ) -> Result<Option<(Scheduled, T)>, Cause> {
         let mut tx = self.db.begin().await?;
         let Some(mut found) = lock(&mut tx, key).await? else { return Ok(None) };
         let said = change(&mut found);
         write(&mut tx, &found).await?;
+        let news = notifications::change(&mut tx, &tell(&found)).await?;
         tx.commit().await?;
+        if news {
+            self.news.notify_one();
+        }
         Ok(Some((found, said)))
     }
 }

@@ -106,3 +106,28 @@ async fn a_trial_says_who_can_be_told_and_a_pipeline_that_tells_nobody_is_refuse
     assert!(mailbox.mails()[0].text.contains("this is a trial by admin"));
     assert_eq!(stack.cli.ok(&["notifications", "list", "--failed"]).await.trim(), "nothing was given up");
 }
+
+#[tokio::test]
+async fn a_follow_up_that_fails_after_the_deployment_is_told_with_the_command_to_type() {
+    let receiver = Receiver::start().await;
+    let mut stack = Stack::start_with_secrets(&[("hook", "key")], "").await;
+    stack.environment("staging").await;
+    let notify = format!("[[notify]]\nwebhook = \"{}\"\nsecret = \"hook\"\n", receiver.url("/"));
+    stack.pipeline(&format!("name = \"p\"\n{notify}[[stage]]\nenvironment = \"staging\"\n")).await;
+    let follow_up = "[[follow_up]]\nname = \"it is used\"\nafter = \"1s\"\nsql = \"SELECT 0\"\nexpect = 1\n";
+    let files = [("up.sql", "CREATE TABLE t (a int);"), ("migration.toml", follow_up)];
+    let (finished, records) = deploy(&stack, &stack.migration("001_t", &files)).await;
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let id = records[0]["deployment"].as_str().unwrap();
+    let failed = |r: &Received| kind(r) == "deployment.follow_up_failed";
+    let told = receiver.until("the failure", failed).await.json();
+    let text = told["data"]["text"].as_str().unwrap();
+    for said in [
+        "the follow-up \"it is used\" failed in staging/",
+        "expected 1, observed 0",
+        &format!("stopover acknowledge {id} 'it is used' --reason WHY"),
+    ] {
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
+    assert_eq!(receiver.received().iter().filter(|r| failed(r)).count(), 1, "it is told once");
+}

@@ -10,7 +10,10 @@ pub(super) fn stopped(before: &Deployment, record: &Record, stage: Option<&Stage
     let id = &before.id;
     let unknown = stage.is_some_and(evidence::is_unknown);
     let place = stage.map_or("the deployment", |stage| stage.spec.environment.as_str());
-    let happened = if unknown {
+    let hook = stage.and_then(|stage| stage.gates.failed_hook(&stage.spec));
+    let happened = if let Some((hook, _)) = hook {
+        format!("{place} has stopped: the hook {hook} failed, and everything is held as it is")
+    } else if unknown {
         format!("{place} has stopped: nobody knows whether a step took effect")
     } else {
         format!("{place} has stopped: a step failed, and everything is held as it is")

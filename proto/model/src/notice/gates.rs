@@ -18,11 +18,16 @@ pub(super) fn told(
         Some(Waiting::Gates { environment: other, gates }) if other == environment => &gates[..],
         _ => &[],
     };
-    let for_people: Vec<&GateWait> = gates.iter().filter(|gate| asks_somebody(gate)).collect();
-    if !for_people.iter().any(|gate| !known.iter().any(|other| is_same(gate, other))) {
-        return None;
-    }
     let stage = before.stages.iter().find(|stage| stage.spec.environment == *environment);
+    let is_new = |gate: &&GateWait| !known.iter().any(|other| is_same(gate, other));
+    let for_people: Vec<&GateWait> = gates.iter().filter(|gate| asks_somebody(gate)).collect();
+    if !for_people.iter().any(is_new) {
+        let shut: Vec<&GateWait> = gates.iter().filter(|gate| is_shut(gate)).collect();
+        // Told when nothing but time is waited for any more.
+        let news = !known.iter().any(is_shut) || known.iter().any(asks_somebody);
+        let worth = for_people.is_empty() && news && !shut.is_empty();
+        return worth.then(|| waits_for_time(before, record, environment, &shut));
+    }
     let what: Vec<_> = for_people.iter().map(|gate| words(gate)).collect();
     let happened = format!("{environment} waits for {}", what.join(", for "));
     let notice = waiting::new(before, record, happened, &who(before, stage, &for_people));
@@ -30,6 +35,32 @@ pub(super) fn told(
     notice.evidence = stage.map(planned).unwrap_or_default();
     let commands = for_people.iter().flat_map(|gate| commands(before, gate));
     Some(commands.fold(notice, |notice, (command, effect)| notice.typing(command, effect)))
+}
+
+/// Nobody has to do anything: when it goes on is said, and who could have it go on before.
+fn waits_for_time(
+    before: &Deployment,
+    record: &Record,
+    environment: &EnvironmentName,
+    shut: &[&GateWait],
+) -> Notice {
+    let what: Vec<_> = shut.iter().map(|gate| words(gate)).collect();
+    let happened = format!("{environment} waits for {}", what.join(", for "));
+    let opens = shut.iter().filter_map(|gate| gate.until()).max();
+    let until = opens.map_or_else(
+        || {
+            "no window opens within the next two years; an administrator overrides it, or it is cancelled"
+                .to_owned()
+        },
+        |opens| format!("nobody has to: it goes on by itself at {}", opens.strftime("%Y-%m-%d %H:%M:%S UTC")),
+    );
+    let notice = waiting::new(before, record, happened, &until);
+    let notice = Notice { environment: Some(environment.clone()), ..notice };
+    let id = &before.id;
+    notice.typing(format!("stopover explain {id}"), "shows what it waits for, and until when").typing(
+        format!("stopover resume {id} --override-window --reason WHY"),
+        "goes on at once, where an administrator says so",
+    )
 }
 
 /// A person said no: it is held with that.
@@ -59,6 +90,10 @@ fn asks_somebody(gate: &GateWait) -> bool {
         gate,
         GateWait::Approvals { .. } | GateWait::Checklist { .. } | GateWait::Hook { external: true, .. }
     )
+}
+
+fn is_shut(gate: &GateWait) -> bool {
+    matches!(gate, GateWait::Window { .. } | GateWait::WindowTooShort { .. } | GateWait::Freeze { .. })
 }
 
 /// Whether it is the same gate, however much of it is done.

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod failure;
+mod follow_up;
 mod gates;
 mod waiting;
 mod words;
@@ -18,6 +19,8 @@ use crate::deployment::{Deployment, Stage};
 use crate::event::{Actor, DeploymentKind, DeploymentOutcome, Event, Record, StageIndex, StageOutcome};
 use crate::id::{DeploymentId, EnvironmentName, MigrationId, OperatorName, PipelineName, Seq};
 use crate::pipeline::{NoticeKind, Notify, NotifyTarget, Pipeline};
+
+pub use follow_up::of_follow_up;
 
 /// What passes by itself most of the time is told only when it lasts longer.
 pub const PASSES_WITHIN: Duration = Duration::from_mins(2);

@@ -193,7 +193,11 @@ fn gates_that_people_open_are_told_once_each() {
     let window = || GateWait::Window { opens: Some(sample::at(99)) };
     let list = || GateWait::Checklist { items: vec!["Team notified".into()] };
     let story = Story::of_all().begun().waits(gates(vec![window()]));
-    assert_eq!(story.kinds(), [NoticeKind::Started], "a window opens by itself");
+    assert_eq!(story.last().happened, "staging waits for its window");
+    let who = story.last().who.clone().unwrap();
+    assert!(who.starts_with("nobody has to: it goes on by itself at "), "{who}");
+    let story = story.waits(gates(vec![window()]));
+    assert_eq!(story.kinds(), [NoticeKind::Started, NoticeKind::Waiting], "once");
     let story = story.waits(gates(vec![approvals(0), list(), window()]));
     assert_eq!(story.last().happened, "staging waits for 2 approvals, for `Team notified` of its checklist");
     let commands: Vec<_> = story.last().commands.iter().map(|typed| typed.command.as_str()).collect();
@@ -203,7 +207,10 @@ fn gates_that_people_open_are_told_once_each() {
     let who = story.last().who.clone().unwrap();
     assert_eq!(who, "anybody else with a token approves; who has done it says so");
     let story = story.waits(gates(vec![approvals(1), window()]));
-    assert_eq!(story.kinds(), [NoticeKind::Started, NoticeKind::Waiting], "they are on their way");
+    let waiting = NoticeKind::Waiting;
+    assert_eq!(story.kinds(), [NoticeKind::Started, waiting, waiting], "they are on their way");
+    let story = story.waits(gates(vec![window()]));
+    assert_eq!(story.last().happened, "staging waits for its window", "nobody else is waited for");
 }
 
 #[test]
@@ -218,6 +225,56 @@ fn each_is_told_what_it_asked_for() {
     let to: Vec<_> = to.collect();
     assert_eq!(to, ["slack usual", "a@b"], "a failure that waits for somebody is something that waits");
     assert!(Story::new("").begun().failed(error()).then(pause(Actor::Pipeline)).told.is_empty());
+}
+
+#[test]
+fn a_follow_up_that_fails_is_told_with_what_it_saw_and_one_that_holds_is_not() {
+    use crate::follow_up::{FollowUpKey, Scheduled, Seen};
+    use crate::migration::{Expectation, FollowUp, Scalar};
+    let story = Story::of_all().begun();
+    let deployment = &story.deployment;
+    let name = "the index is used".to_owned();
+    let follow_up = FollowUp {
+        name: name.clone(),
+        after: Duration::from_hours(168),
+        again: None,
+        sql: "SELECT 1".into(),
+        expect: Some(Expectation::Value(Scalar::Int(1))),
+    };
+    let of = |passed: bool| {
+        let mut scheduled = Scheduled {
+            key: FollowUpKey {
+                deployment: deployment.id.clone(),
+                environment: "staging".parse().unwrap(),
+                database: "users".parse().unwrap(),
+                migration: "001_a".parse().unwrap(),
+                name: name.clone(),
+            },
+            digest: deployment.migrations[0].digest,
+            follow_up: follow_up.clone(),
+            since: sample::at(0),
+            system_identifier: "7".into(),
+            runs: vec![],
+            held: None,
+            acknowledged: None,
+            cancelled: None,
+        };
+        let at = sample::at(0).checked_add(follow_up.after).unwrap();
+        scheduled.record(Seen { passed, expected: "1".into(), observed: "0".into() }, at);
+        of_follow_up(deployment, &scheduled, at)
+    };
+    assert!(of(true).is_empty());
+    let told = of(false);
+    let Some(Telling::Tell { notice, .. }) = told.first() else { panic!("nobody is told") };
+    assert_eq!(notice.kind, NoticeKind::FollowUpFailed);
+    let text = notice.text();
+    for said in [
+        "the follow-up \"the index is used\" failed in staging/users, 7d 0h after the migration",
+        "expected 1, observed 0",
+        &format!("stopover acknowledge {} 'the index is used' --reason WHY", deployment.id),
+    ] {
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Notice {
     fn sign(&self) -> &'static str {
         use crate::pipeline::NoticeKind as Kind;
         match self.kind {
-            Kind::Failed => ":red_circle:",
+            Kind::Failed | Kind::FollowUpFailed => ":red_circle:",
             _ if self.waits => ":large_yellow_circle:",
             Kind::Cancelled | Kind::RolledBack => ":large_orange_circle:",
             Kind::Succeeded | Kind::StageSucceeded => ":large_green_circle:",

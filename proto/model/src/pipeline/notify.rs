@@ -57,10 +57,12 @@ pub enum NoticeKind {
     Cancelled,
     RolledBack,
     Succeeded,
+    /// What was looked at days after the migration is not as it has to be.
+    FollowUpFailed,
 }
 
 impl NoticeKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Started,
         Self::StageSucceeded,
         Self::Waiting,
@@ -70,12 +72,21 @@ impl NoticeKind {
         Self::Cancelled,
         Self::RolledBack,
         Self::Succeeded,
+        Self::FollowUpFailed,
     ];
 
     /// Told where nothing else is said: what somebody has to act on, and how it ended.
     #[must_use]
     pub fn usual() -> BTreeSet<Self> {
-        [Self::Waiting, Self::Failed, Self::Cancelled, Self::RolledBack, Self::Succeeded].into()
+        [
+            Self::Waiting,
+            Self::Failed,
+            Self::Cancelled,
+            Self::RolledBack,
+            Self::Succeeded,
+            Self::FollowUpFailed,
+        ]
+        .into()
     }
 
     /// As it is written in a pipeline.
@@ -91,6 +102,7 @@ impl NoticeKind {
             Self::Cancelled => "cancelled",
             Self::RolledBack => "rolled_back",
             Self::Succeeded => "succeeded",
+            Self::FollowUpFailed => "follow_up_failed",
         }
     }
 }

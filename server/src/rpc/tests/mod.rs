@@ -84,7 +84,9 @@ impl Bench {
         store.create_operator_token(new).await.unwrap();
         let registry = Registry::default();
         let services = Services {
-            conductor: Conductor::start(store.clone(), registry.clone(), caller(), now).await.unwrap(),
+            conductor: Conductor::start(store.clone(), registry.clone(), crate::testing::caller(), now)
+                .await
+                .unwrap(),
             sender: crate::testing::sender(),
             store,
             authority,

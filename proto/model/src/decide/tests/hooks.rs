@@ -143,7 +143,7 @@ fn a_hook_that_fails_holds_the_stage_and_is_begun_once_more_when_a_person_resume
     let pause = s.deployment.paused.clone().expect("it is held");
     assert_eq!(pause.cause, "the hook deploy failed: 2 tests failed");
     assert!(s.calls().is_empty());
-    s.say(Event::Resumed { by: ada() });
+    s.say(Event::Resumed { by: ada(), databases: Vec::new() });
     assert_eq!(s.calls(), ["deploy-2"]);
     // An answer to the first attempt is none to the second.
     assert!(matches!(refused(&s, passed("deploy", 1, answer("deploy"))), GateRefusal::HookNotBegun { .. }));
