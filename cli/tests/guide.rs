@@ -18,6 +18,7 @@ fn typed(command: &str) -> Vec<String> {
     let word = |word: &str| match word.trim_matches(['"', '\'']) {
         "ENV" | "ENVIRONMENT" => "production".to_owned(),
         "ID" => "4k2m9x0c1d".to_owned(),
+        "HOOK" => "deploy".to_owned(),
         word => word.to_owned(),
     };
     command.split_whitespace().map(word).collect()
