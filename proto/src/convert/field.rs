@@ -123,17 +123,18 @@ pub mod names {
     }
 }
 
-/// A value of an enum.
 /// What has a text of its own, and says in words what is wrong with one.
 pub mod parsed {
     use std::str::FromStr;
 
     use super::InvalidWire;
 
+    #[expect(clippy::needless_pass_by_value, reason = "fields are written by value, of whatever kind")]
     pub fn write(value: impl ToString) -> String {
         value.to_string()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "fields are read by value, of whatever kind")]
     pub fn read<T: FromStr<Err = String>>(text: String, field: &str) -> Result<T, InvalidWire> {
         text.parse().map_err(|why: String| InvalidWire::new(field, why))
     }
@@ -170,6 +171,7 @@ pub mod all_parsed {
     }
 }
 
+/// A value of an enum.
 pub mod enumeration {
     use super::{InField, InvalidWire, WireEnum};
 

@@ -23,10 +23,11 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     if let Some(problem) = targets.clone().find_map(|target| problem(index, stage, target)) {
         // What is under way ends first.
         if undoing.is_empty() {
-            next.append(match problem.unknown {
+            next.append(if problem.unknown {
                 // As with a migration: a person looks first, and says what is true.
-                true => Event::Paused { cause: problem.cause, by: Actor::Pipeline },
-                false => Event::RollbackFailed { stage: index, cause: problem.cause },
+                Event::Paused { cause: problem.cause, by: Actor::Pipeline }
+            } else {
+                Event::RollbackFailed { stage: index, cause: problem.cause }
             });
         }
         return;

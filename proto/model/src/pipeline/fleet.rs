@@ -23,7 +23,7 @@ impl RawFleet<'_> {
             settings.select = Some(select.get_ref().parse().map_err(|why| at(select.span(), why))?);
         }
         if let Some(waves) = self.waves {
-            settings.waves = self.waves(waves, &at)?;
+            settings.waves = read_waves(waves, &at)?;
         }
         if let Some(parallel) = self.max_parallel {
             // What is too large for it is refused with the rest.
@@ -43,23 +43,21 @@ impl RawFleet<'_> {
         }
         Ok(settings)
     }
+}
 
-    fn waves(
-        &self,
-        waves: &Spanned<Vec<Spanned<String>>>,
-        at: &dyn Fn(Range<usize>, String) -> ConfigError,
-    ) -> Result<Vec<Wave>, ConfigError> {
-        let written = waves.get_ref();
-        if written.is_empty() {
-            let why = "`waves` is empty; leave it out, and all databases are one wave".to_owned();
-            return Err(at(waves.span(), why));
-        }
-        let read =
-            |wave: &Spanned<String>| wave.get_ref().parse::<Wave>().map_err(|why| at(wave.span(), why));
-        let read = written.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        check_waves(&read).map_err(|(place, why)| at(written[place].span(), why))?;
-        Ok(read)
+fn read_waves(
+    waves: &Spanned<Vec<Spanned<String>>>,
+    at: &dyn Fn(Range<usize>, String) -> ConfigError,
+) -> Result<Vec<Wave>, ConfigError> {
+    let written = waves.get_ref();
+    if written.is_empty() {
+        let why = "`waves` is empty; leave it out, and all databases are one wave".to_owned();
+        return Err(at(waves.span(), why));
     }
+    let read = |wave: &Spanned<String>| wave.get_ref().parse::<Wave>().map_err(|why| at(wave.span(), why));
+    let read = written.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    check_waves(&read).map_err(|(place, why)| at(written[place].span(), why))?;
+    Ok(read)
 }
 
 #[cfg(test)]

@@ -148,12 +148,12 @@ mod tests {
     fn a_hook_is_called_or_waited_for_and_comes_after_the_migration_unless_it_says_otherwise() {
         let called = "name = \"deploy\"\nwebhook = \"https://ci/x\"\nsecret = \"ci\"";
         let hooks = parse(called).unwrap().stages.remove(0).hooks;
-        assert_eq!((hooks[0].when, hooks[0].timeout), (HookWhen::After, Duration::from_secs(3_600)));
+        assert_eq!((hooks[0].when, hooks[0].timeout), (HookWhen::After, Duration::from_hours(1)));
         let external = "name = \"tests\"\nexternal = true\nwhen = \"before\"";
         let pipeline = parse(external).unwrap();
         let hook = &pipeline.stages[0].hooks[0];
         assert!(hook.is_external());
-        assert_eq!((hook.when, hook.timeout), (HookWhen::Before, Duration::from_secs(7 * 86_400)));
+        assert_eq!((hook.when, hook.timeout), (HookWhen::Before, Duration::from_hours(7 * 24)));
         let json = serde_json::to_value(&pipeline).unwrap();
         assert_eq!(serde_json::from_value::<Pipeline>(json).unwrap(), pipeline);
     }

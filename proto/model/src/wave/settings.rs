@@ -125,8 +125,8 @@ impl FromStr for Wave {
         }
         let share = if share.contains('=') {
             Share::Labelled(share.parse()?)
-        } else if let Some(percent) = percent(share) {
-            Share::Percent(percent.filter(|p| *p > 0).ok_or_else(|| not_a_wave(text))?)
+        } else if let Some(number) = share.strip_suffix('%') {
+            Share::Percent(percent(number).filter(|p| *p > 0).ok_or_else(|| not_a_wave(text))?)
         } else {
             let count = share.parse().ok().filter(|count| *count > 0);
             Share::Count(count.ok_or_else(|| not_a_wave(text))?)
@@ -145,16 +145,16 @@ impl FromStr for MaxFailures {
                 text.escape_debug()
             )
         };
-        match percent(text.trim()) {
-            Some(percent) => percent.map(Self::Percent).ok_or_else(wrong),
+        match text.trim().strip_suffix('%') {
+            Some(number) => percent(number).map(Self::Percent).ok_or_else(wrong),
             None => text.trim().parse().map(Self::Count).map_err(|_| wrong()),
         }
     }
 }
 
-/// None: it is no percentage; Some(None): it is none from 0 to 100.
-fn percent(text: &str) -> Option<Option<u32>> {
-    text.strip_suffix('%').map(|number| number.parse().ok().filter(|percent| *percent <= 100))
+/// None: it is none from 0 to 100.
+fn percent(number: &str) -> Option<u32> {
+    number.parse().ok().filter(|percent| *percent <= 100)
 }
 
 fn not_a_wave(text: &str) -> String {
