@@ -61,6 +61,8 @@ pub struct Config {
     pub store: StorePlace,
     pub reflection: bool,
     pub log_format: LogFormat,
+    /// Where the audit log's signed heads go; else into the data directory.
+    pub audit_heads: Option<PathBuf>,
     /// What groups may do.
     pub roles: GroupRoles,
     /// How it is reached from outside, for those who are to call back.
@@ -131,6 +133,14 @@ struct Raw {
     notifications: RawNotifications,
     #[serde(default)]
     role: Vec<RawRole>,
+    #[serde(default)]
+    audit: RawAudit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    head_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,6 +225,7 @@ impl Config {
             data_dir,
             reflection: raw.reflection,
             log_format: raw.log_format,
+            audit_heads: raw.audit.head_file.map(|path| file.parent().unwrap_or(Path::new("")).join(path)),
             roles: group_roles(raw.role, &at)?,
             url: raw.url.map(|url| url.into_inner().trim_end_matches('/').to_owned()),
             smtp: smtp.transpose()?,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use jiff::Timestamp;
+use stopover_model::audit::{AuditActor, AuditEntry, AuditOutcome};
 use stopover_model::id::InvalidId;
 use stopover_model::role::{Grants, Role};
 use stopover_proto::token::OperatorToken;
@@ -73,6 +74,19 @@ pub async fn make_first_operator(
     };
     store.create_operator_token(new).await?;
     Ok(true)
+}
+
+/// What the audit log says of it.
+#[must_use]
+pub fn first_operator() -> AuditEntry {
+    AuditEntry {
+        by: AuditActor::Server,
+        from: String::new(),
+        what: "CreateToken".to_owned(),
+        about: format!("operator {FIRST_OPERATOR}"),
+        digest: None,
+        outcome: AuditOutcome::Asked,
+    }
 }
 
 impl Welcome<'_> {

@@ -9,6 +9,7 @@
 //! store (outbox) -> notify -> webhooks, Slack, mail
 //! ```
 
+pub mod audit;
 pub mod authority;
 pub mod conductor;
 pub mod config;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::Timestamp;
+use stopover_server::audit::Audit;
 use stopover_server::authority::Authority;
 use stopover_server::conductor::Conductor;
 use stopover_server::config::{Arguments, Config, LogFormat, StorePlace};
 use stopover_server::data_dir::{DataDir, write_private};
-use stopover_server::first_start::{Welcome, make_first_operator};
+use stopover_server::first_start::{Welcome, first_operator, make_first_operator};
 use stopover_server::hooks::Caller;
 use stopover_server::listener::{Limits, Listener};
 use stopover_server::notify::{Courier, Sender};
@@ -68,6 +69,10 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         ca: &data.path().join(CA_FILE),
         token_file: arguments.admin_token_file.as_deref(),
     };
+    let audit = Audit::open(data.path(), config.audit_heads.as_deref(), store.clone(), now).await?;
+    if !store.has_admin(now()).await? {
+        audit.record(first_operator()).await?;
+    }
     make_first_operator(&store, welcome, rand::random(), now(), io::stdout()).await?;
 
     let sender = Sender::new(config.secrets, config.smtp).context("could not prepare calls by HTTP")?;
@@ -81,6 +86,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         authority,
         registry,
         conductor: conductor.clone(),
+        audit: Arc::new(audit),
         roles: Arc::new(config.roles.clone()),
         sender,
         clock: now,

@@ -43,6 +43,9 @@ impl Digester {
 }
 
 impl Digest {
+    /// The digest of nothing that there is: what comes before the first link of a chain.
+    pub const ZERO: Self = Self([0; 32]);
+
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

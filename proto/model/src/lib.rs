@@ -8,6 +8,7 @@
 //! arguments.
 
 pub mod actor;
+pub mod audit;
 pub mod backfill;
 pub mod backup;
 pub mod baseline;

@@ -13,6 +13,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use jiff::Timestamp;
+use stopover_model::audit::AuditActor;
 use stopover_model::id::{EnvironmentName, GroupName, OperatorName};
 use stopover_model::role::Grants;
 use stopover_proto::token::{OperatorToken, TokenHash};
@@ -25,6 +26,8 @@ use super::Services;
 use super::access::Where;
 use super::methods::{self, Method};
 use super::status::RpcError;
+use super::trail::{Trail, peer};
+use crate::audit::Audit;
 use crate::conductor::Clock;
 use crate::people::GroupRoles;
 use crate::store::{Store, TokenRow};
@@ -76,18 +79,19 @@ impl Operator {
 }
 
 /// A service for operators only.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Authenticated<S> {
     inner: S,
     store: Store,
     roles: Arc<GroupRoles>,
+    audit: Arc<Audit>,
     clock: Clock,
 }
 
 impl<S> Authenticated<S> {
     pub(super) fn new(inner: S, services: &Services) -> Self {
-        let (store, roles) = (services.store.clone(), Arc::clone(&services.roles));
-        Self { inner, store, roles, clock: services.clock }
+        let Services { store, roles, audit, clock, .. } = services.clone();
+        Self { inner, store, roles, audit, clock }
     }
 }
 
@@ -109,14 +113,29 @@ where
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let (store, roles, clock) = (self.store.clone(), Arc::clone(&self.roles), self.clock);
+        let audit = Arc::clone(&self.audit);
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
+            let (path, from) = (head.uri.path().to_owned(), peer(&head.extensions));
+            let what = methods::of_path(&path).map_or("?", |method| method.name);
             match admitted(&store, &roles, clock, &head).await {
                 Ok(operator) => {
+                    let trail = Trail::new(&audit, AuditActor::Operator(operator.name.clone()), from, what);
                     head.extensions.insert(operator);
-                    inner.call(Request::from_parts(head, body)).await
+                    head.extensions.insert(trail.clone());
+                    let response = inner.call(Request::from_parts(head, body)).await?;
+                    trail.ended(Status::from_header_map(response.headers()).as_ref()).await;
+                    Ok(response)
                 }
-                Err(error) => Ok(Status::from(error).into_http()),
+                Err(error) => {
+                    let by = match &error {
+                        RpcError::Lacking(lacking) => AuditActor::Operator(lacking.by.clone()),
+                        _ => AuditActor::Stranger,
+                    };
+                    let status = Status::from(error);
+                    Trail::new(&audit, by, from, what).ended(Some(&status)).await;
+                    Ok(status.into_http())
+                }
             }
         })
     }

@@ -10,6 +10,8 @@ use stopover_model::role::Role;
 pub(super) enum Place {
     /// In one environment or another.
     Anywhere,
+    /// In all environments, those that are made later as well.
+    Everywhere,
     /// In the environment that the request names. Where it may name none: in any one, and the answer has only what is of
     /// environments with the role.
     Named,
@@ -47,7 +49,7 @@ const fn changes(name: &'static str, verb: &'static str, role: Role, place: Plac
 }
 
 pub(super) const CONTROL: &[Method] = {
-    use Place::{Anywhere, Deployment, Given, Named, Pipeline, Stage, Stages};
+    use Place::{Anywhere, Deployment, Everywhere, Given, Named, Pipeline, Stage, Stages};
     use Role::{Admin, Approver, Operator};
     &[
         reads("Plan", "plan", Pipeline),
@@ -64,6 +66,13 @@ pub(super) const CONTROL: &[Method] = {
         reads("ListNotifications", "list notifications", Anywhere),
         reads("ListEnvironments", "list environments", Anywhere),
         reads("ListAgents", "list agents", Anywhere),
+        Method {
+            name: "ListAudit",
+            verb: "read the audit log",
+            role: Admin,
+            place: Everywhere,
+            changes: false,
+        },
         reads("GetPipeline", "look at a pipeline", Anywhere),
         changes("Deploy", "deploy", Operator, Pipeline),
         changes("TestNotifications", "try notifications", Operator, Pipeline),

@@ -9,6 +9,7 @@ mod enrolment;
 mod limit;
 mod methods;
 mod status;
+mod trail;
 mod tunnel;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
+use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::conductor::{Clock, Conductor};
 use crate::hooks::{self, Desk};
@@ -43,6 +45,7 @@ pub struct Services {
     pub authority: Arc<Authority>,
     pub registry: Registry,
     pub conductor: Conductor,
+    pub audit: Arc<Audit>,
     /// What groups may do.
     pub roles: Arc<GroupRoles>,
     pub sender: Sender,

@@ -15,6 +15,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 use super::access::Lacking;
+use crate::audit::AuditError;
 use crate::authority::IssueError;
 use crate::conductor::ConductError;
 use crate::store::StoreError;
@@ -106,6 +107,8 @@ pub(super) enum RpcError {
     Conduct(#[from] ConductError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the audit log can't be written, and nothing is changed without it")]
+    Audit(#[from] AuditError),
     #[error("the agent's tunnel can't be used: {0}")]
     Tunnel(Status),
 }
@@ -151,16 +154,25 @@ impl RpcError {
             Self::Stopping => (Code::Unavailable, "stopping"),
             Self::Conduct(error) => conduct_code(error),
             Self::Store(error) => store_code(error),
+            Self::Audit(_) => (Code::Unavailable, "audit_failed"),
             Self::Tunnel(status) => (status.code(), "tunnel"),
         }
     }
+}
+
+/// The stable name in a status.
+pub(super) fn name_of(status: &Status) -> &str {
+    status.metadata().get(CODE).and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
         let (code, name) = error.code();
         let mut message = error.to_string();
-        if matches!(error, RpcError::Store(_) | RpcError::Conduct(ConductError::Store(_))) {
+        if matches!(
+            error,
+            RpcError::Audit(_) | RpcError::Store(_) | RpcError::Conduct(ConductError::Store(_))
+        ) {
             // What the database said may hold what is nobody's business over the wire.
             tracing::error!(error = &error as &dyn Error, "a call failed");
             message.push_str("; the server's log says why");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stopover_model::audit::AuditActor;
 use stopover_model::id::{DatabaseName, EnvironmentName};
 use stopover_model::wave::Labels;
 use stopover_proto::convert::InvalidWire;
@@ -17,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
 use super::status::RpcError;
+use super::trail::Trail;
 use crate::authority::AgentIdentity;
 use crate::listener::PeerIdentity;
 use crate::registry::AgentLink;
@@ -48,9 +50,14 @@ impl Tunnel for Tunnels {
         if self.services.stopping.is_cancelled() {
             return Err(RpcError::Stopping.into());
         }
-        check(&self.services.store, &identity).await?;
+        let by = AuditActor::Agent(identity.agent.clone());
+        let trail = Trail::new(&self.services.audit, by, request.remote_addr(), "Open");
+        if let Err(refused) = check(&self.services.store, &identity).await.map_err(Status::from) {
+            trail.ended(Some(&refused)).await;
+            return Err(refused);
+        }
         let accepted = accept(request.into_inner(), KeepAlive::default()).await?;
-        let open = OpenTunnel { services: self.services.clone(), identity, handle: accepted.handle };
+        let open = OpenTunnel { services: self.services.clone(), identity, handle: accepted.handle, trail };
         tokio::spawn(open.keep(accepted.channel));
         Ok(Response::new(accepted.outbound))
     }
@@ -77,6 +84,7 @@ struct OpenTunnel {
     services: Services,
     identity: Arc<AgentIdentity>,
     handle: TunnelHandle,
+    trail: Trail,
 }
 
 impl OpenTunnel {
@@ -95,7 +103,9 @@ impl OpenTunnel {
             }
             Err(error) => {
                 tracing::warn!(%agent, error = &error as &dyn std::error::Error, "closed an agent's tunnel");
-                self.handle.close(error.into());
+                let status = Status::from(error);
+                self.trail.ended(Some(&status)).await;
+                self.handle.close(status);
             }
         }
         if let Err(error) = self.services.store.touch_agent(agent, (self.services.clock)()).await {

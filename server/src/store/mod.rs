@@ -7,6 +7,7 @@
 //! Times are kept in whole microseconds; whoever makes a [`Record`](stopover_model::event::Record) rounds its time so.
 
 mod agents;
+mod audit;
 mod bundles;
 mod db;
 mod deployments;
@@ -31,6 +32,7 @@ use tokio::sync::{Mutex, Notify};
 use db::Db;
 
 pub use agents::{AgentRow, CertificateRow, Redeemed};
+pub use audit::{AuditRow, SignedHead};
 pub use bundles::Files;
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};

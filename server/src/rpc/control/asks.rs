@@ -1,5 +1,8 @@
 //! What each request is about, and whether the caller's role suffices there.
 
+use std::fmt;
+
+use prost::Message;
 use stopover_model::deployment::Deployment;
 use stopover_model::event::StageIndex;
 use stopover_model::id::{EnvironmentName, HookName};
@@ -13,6 +16,7 @@ use crate::rpc::access::Where;
 use crate::rpc::auth::Operator;
 use crate::rpc::methods::Place;
 use crate::rpc::status::RpcError;
+use crate::rpc::trail::Trail;
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,19 @@ pub(super) enum Subject<'a> {
     Environment(&'static str, &'a str),
     Deployment(&'a str),
     Pipeline(&'a str),
+}
+
+/// As the audit log has it; not more of a text than a name is long.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Environment(_, name) => write!(f, "environment {name:.63}"),
+            Self::Deployment(id) => write!(f, "deployment {id:.63}"),
+            Self::Pipeline("") => f.write_str("the pipeline"),
+            Self::Pipeline(name) => write!(f, "pipeline {name:.63}"),
+        }
+    }
 }
 
 pub(super) trait Asks {
@@ -47,7 +64,7 @@ macro_rules! asks {
 asks! {
     nothing {
         ListDeploymentsRequest ListTokensRequest ListEnvironmentsRequest ListAgentsRequest GetPipelineRequest
-        ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest
+        ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest ListAuditRequest
     }
     pipeline { PlanRequest DeployRequest TestNotificationsRequest }
     name { CreateEnvironmentRequest }
@@ -76,14 +93,31 @@ pub(super) enum Meant<'a> {
 impl Api {
     /// Who asks, and what; refused where their role does not suffice. Of a stage, and of what a request brings along, the
     /// verb finds out where that is, and asks [`Api::may`].
-    pub(super) async fn admit<T: Asks>(&self, request: Request<T>) -> Result<(Operator, T), RpcError> {
+    /// What changes something is written into the audit log before.
+    pub(super) async fn admit<T: Asks + Message>(
+        &self,
+        request: Request<T>,
+    ) -> Result<(Operator, T), RpcError> {
         let by = Operator::of(&request)?;
+        let trail = request.extensions().get::<Trail>().cloned().ok_or(RpcError::NoToken)?;
         let request = request.into_inner();
-        let place = match (by.method.place, request.subject()) {
+        if let Some(place) = self.place(&by, &request).await? {
+            self.may(&by, &place).await?;
+        }
+        if by.method.changes {
+            trail.asked(request.subject().to_string(), &request.encode_to_vec()).await?;
+        }
+        Ok((by, request))
+    }
+
+    /// None: somewhere, or where the verb finds out.
+    async fn place<T: Asks>(&self, by: &Operator, request: &T) -> Result<Option<Where>, RpcError> {
+        Ok(Some(match (by.method.place, request.subject()) {
             (Place::Anywhere | Place::Stage | Place::Given, _)
             | (Place::Named, Subject::Environment(_, "")) => {
-                return Ok((by, request));
+                return Ok(None);
             }
+            (Place::Everywhere, _) => Where::Each(Vec::new()),
             (_, Subject::Environment(field, name)) => {
                 let environment: EnvironmentName = name.parse().map_err(RpcError::id(field))?;
                 Where::each([&environment])
@@ -98,9 +132,7 @@ impl Api {
             }
             // A method that says that it is about something, and a request that does not: a mistake of ours.
             (_, Subject::Nothing) => Where::Each(Vec::new()),
-        };
-        self.may(&by, &place).await?;
-        Ok((by, request))
+        }))
     }
 
     pub(super) async fn may(&self, by: &Operator, place: &Where) -> Result<(), RpcError> {

@@ -1,6 +1,7 @@
 //! What operators ask for: one file a group of verbs. Here is only which method is which verb.
 
 mod asks;
+mod audit;
 mod backups;
 mod deployments;
 mod drift;
@@ -188,6 +189,11 @@ impl Control for Api {
     ) -> Answer<v1::CreateTokenResponse> {
         let (by, request) = self.admit(request).await?;
         answer(self.make_token(&by, request).await)
+    }
+
+    async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Answer<v1::ListAuditResponse> {
+        let (_, request) = self.admit(request).await?;
+        answer(self.audit(request).await)
     }
 
     async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Answer<v1::ListTokensResponse> {

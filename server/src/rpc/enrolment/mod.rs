@@ -5,6 +5,8 @@ mod guesses;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::Message as _;
+use stopover_model::audit::AuditActor;
 use stopover_model::id::AgentName;
 use stopover_proto::convert::field::timestamp;
 use stopover_proto::token::JoinToken;
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::status::RpcError;
+use super::trail::Trail;
 use super::{Services, tunnel};
 use crate::authority::{AgentCertificate, AgentIdentity};
 use crate::store::Redeemed;
@@ -35,12 +38,14 @@ impl Enrolling {
         &self,
         request: v1::JoinRequest,
         from: Option<IpAddr>,
+        trail: &Trail,
     ) -> Result<v1::JoinResponse, RpcError> {
         let agent: AgentName = request.agent.parse().map_err(RpcError::id("agent"))?;
         self.guess(from)?;
         // Looked at before the token is: a request that can't be certified must not use it up.
         self.services.authority.check_request(&request.csr)?;
         let token: JoinToken = request.token.parse()?;
+        trail.asked(format!("agent {agent}"), &request.encode_to_vec()).await?;
         let now = (self.services.clock)();
         let redeemed = self.services.store.redeem_join_token(&token.hash(), &agent, now).await?;
         if redeemed == Redeemed::Refused {
@@ -95,12 +100,20 @@ impl Enrolling {
 #[tonic::async_trait]
 impl Enrolment for Enrolling {
     async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
-        let from = request.remote_addr().map(|address| address.ip());
-        Ok(Response::new(self.trade_token(request.into_inner(), from).await?))
+        let from = request.remote_addr();
+        let trail = Trail::new(&self.services.audit, AuditActor::Stranger, from, "Join");
+        let joined = self.trade_token(request.into_inner(), from.map(|address| address.ip()), &trail).await;
+        let joined = joined.map_err(Status::from);
+        trail.ended(joined.as_ref().err()).await;
+        Ok(Response::new(joined?))
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
         let identity = tunnel::identity_of(&request)?;
-        Ok(Response::new(self.renew_certificate(&identity, request.into_inner()).await?))
+        let by = AuditActor::Agent(identity.agent.clone());
+        let trail = Trail::new(&self.services.audit, by, request.remote_addr(), "Renew");
+        let renewed = self.renew_certificate(&identity, request.into_inner()).await.map_err(Status::from);
+        trail.ended(renewed.as_ref().err()).await;
+        Ok(Response::new(renewed?))
     }
 }

@@ -83,6 +83,7 @@ impl Bench {
         };
         store.create_operator_token(new).await.unwrap();
         let registry = Registry::default();
+        let audit = Audit::open(dir.path(), None, store.clone(), now).await.unwrap();
         let services = Services {
             conductor: Conductor::start(store.clone(), registry.clone(), crate::testing::caller(), now)
                 .await
@@ -91,6 +92,7 @@ impl Bench {
             store,
             authority,
             registry,
+            audit: Arc::new(audit),
             roles: Arc::default(),
             clock: now,
             stopping: CancellationToken::new(),
