@@ -13,7 +13,9 @@ use stopover_model::history::Tool;
 use stopover_model::id::{DatabaseName, EnvironmentName, HookName, MigrationId, PipelineName, SavedId};
 use stopover_model::layout::Layout;
 
-pub use people::{CreateTokenArgs, GoodFor, TokenCommand};
+pub use people::{
+    AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, TokenCommand, VerifyAuditArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +51,15 @@ pub struct Global {
     /// The certificate (PEM) of the authority that certifies the server; else the system's authorities are trusted
     #[arg(long, global = true, env = "STOPOVER_CA", value_name = "FILE", help_heading = "Global options")]
     pub ca: Option<PathBuf>,
+    /// The context to use; else the one of `stopover context use`
+    #[arg(
+        long,
+        global = true,
+        env = "STOPOVER_CONTEXT",
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub context: Option<String>,
     /// Print JSON: one object, or one a line where there is a stream
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
@@ -172,6 +183,18 @@ pub enum Command {
     /// Tokens: who may ask this server for something
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keep a token, read from the terminal or from standard input, for this server
+    Login(LoginArgs),
+    /// Forget the token of the context in use
+    Logout,
+    /// Show who the server takes you for, and what you may do where
+    Whoami,
+    /// Contexts: several servers, each with its token
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// The audit log: who asked what, and whether it is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Pipelines: the way from one environment to the next
     #[command(subcommand)]
     Pipeline(PipelineCommand),

@@ -2,9 +2,9 @@
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    Context, acknowledge, adopt, agent, approve, backup, baseline, cancel, completions, deploy, drift,
-    environment, explain, follow_ups, hook, lint, list, notifications, pause, pipeline, plan, rehearse,
-    resolve, resume, rollback, saved, statements, status, throttle, tick, token, watch,
+    Context, acknowledge, adopt, agent, approve, audit, backup, baseline, cancel, completions, contexts,
+    deploy, drift, environment, explain, follow_ups, hook, lint, list, login, notifications, pause, pipeline,
+    plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, tick, token, watch,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -45,6 +45,11 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Agent(command) => agent::run(&context, command).await,
         Command::Token(command) => token::run(&context, command).await,
         Command::Notifications(command) => notifications::run(&context, command).await,
+        Command::Login(args) => login::login(&context, args).await,
+        Command::Logout => login::logout(&context),
+        Command::Whoami => login::whoami(&context).await,
+        Command::Context(command) => contexts::run(&context, command),
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,
         Command::Dev(args) => crate::dev::run(&args, context.output).await,
         Command::Completions { shell } => completions::run(&context, shell),

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod args;
 pub mod client;
 pub mod command;
+pub mod contexts;
 pub mod dev;
 pub mod directory;
 mod dispatch;

@@ -10,6 +10,7 @@ use stopover_proto::token::OperatorToken;
 use tonic::transport::Uri;
 
 use crate::args::Global;
+use crate::contexts::{Contexts, Saved};
 use crate::failure::Failure;
 
 /// All that a connection needs.
@@ -37,11 +38,14 @@ struct ConfigFile {
     token: Option<String>,
     token_file: Option<PathBuf>,
     ca: Option<PathBuf>,
+    /// A context's.
+    #[serde(skip)]
+    pem: Option<String>,
 }
 
 const NO_SERVER: &str = "give --server URL, set $STOPOVER_SERVER, or write `server = \"https://...\"` into \
                          ~/.config/stopover/config.toml; to try it all on this machine: stopover dev";
-const NO_TOKEN: &str = "give --token-file FILE, set $STOPOVER_TOKEN, or write `token_file = \"...\"` into ~/.config/stopover/config.toml";
+const NO_TOKEN: &str = "stopover login; or give --token-file FILE, set $STOPOVER_TOKEN, or write `token_file = \"...\"` into ~/.config/stopover/config.toml";
 
 impl Environment {
     #[must_use]
@@ -53,6 +57,13 @@ impl Environment {
             config_home: path("XDG_CONFIG_HOME"),
             home: path("HOME"),
         }
+    }
+
+    /// Where the contexts are: beside the configuration.
+    #[must_use]
+    pub fn directory(&self) -> Option<PathBuf> {
+        let (file, _) = self.config_file()?;
+        file.parent().map(Path::to_owned)
     }
 
     /// The file, and whether somebody named it: then it must be there.
@@ -67,9 +78,13 @@ impl Environment {
 }
 
 impl Settings {
-    /// Options win over the environment, and that over the file.
+    /// Options win over the environment, that over the context, and that over the file. What a context holds is for its own
+    /// server: where another one is named, nothing of it counts.
     pub fn find(global: &Global, environment: &Environment) -> Result<Self, Failure> {
-        let file = read_config(environment)?;
+        let file = match from_context(global, environment)? {
+            Some(context) => context,
+            None => read_config(environment)?,
+        };
         let server = global.server.clone().or(file.server);
         let server = server.ok_or_else(|| Failure::usage("no server is configured").with_hint(NO_SERVER))?;
         let token = match (&global.token_file, &environment.token) {
@@ -83,10 +98,41 @@ impl Settings {
                 }
             },
         };
-        let ca = global.ca.clone().or(file.ca);
-        let ca =
-            ca.map(|path| fs::read(&path).map_err(|e| unreadable("the authority's certificate", &path, &e)));
-        Ok(Self { server: parse_server(&server)?, token, ca: ca.transpose()? })
+        Ok(Self {
+            server: parse_server(&server)?,
+            token,
+            ca: authority(global.ca.as_ref().or(file.ca.as_ref()), file.pem)?,
+        })
+    }
+}
+
+/// What the context in use says, where there is one and no other server is asked for.
+fn from_context(global: &Global, environment: &Environment) -> Result<Option<ConfigFile>, Failure> {
+    let Some(directory) = environment.directory() else { return Ok(None) };
+    let contexts = Contexts::read(&directory)?;
+    let Some((name, saved)) = contexts.chosen(global.context.as_deref())? else { return Ok(None) };
+    match &global.server {
+        Some(server) if server.trim_end_matches('/') != saved.server.trim_end_matches('/') => {
+            if global.context.is_some() {
+                let message =
+                    format!("--server {server} is not the server of the context {name}, {}", saved.server);
+                return Err(Failure::usage(message).with_hint("leave one of them out"));
+            }
+            Ok(None)
+        }
+        _ => {
+            let Saved { server, ca, token } = saved.clone();
+            Ok(Some(ConfigFile { server: Some(server), token, pem: ca, ..ConfigFile::default() }))
+        }
+    }
+}
+
+pub(crate) fn authority(path: Option<&PathBuf>, pem: Option<String>) -> Result<Option<Vec<u8>>, Failure> {
+    match path {
+        Some(path) => {
+            fs::read(path).map(Some).map_err(|e| unreadable("the authority's certificate", path, &e))
+        }
+        None => Ok(pem.map(String::into_bytes)),
     }
 }
 
@@ -118,13 +164,13 @@ fn read_config(environment: &Environment) -> Result<ConfigFile, Failure> {
     Ok(file)
 }
 
-fn read_token(path: &Path) -> Result<OperatorToken, Failure> {
+pub(crate) fn read_token(path: &Path) -> Result<OperatorToken, Failure> {
     only_ours("the token's file", path)?;
     let text = fs::read_to_string(path).map_err(|e| unreadable("the token's file", path, &e))?;
     parse_token(&path.display().to_string(), &text)
 }
 
-fn parse_token(source: &str, text: &str) -> Result<OperatorToken, Failure> {
+pub(crate) fn parse_token(source: &str, text: &str) -> Result<OperatorToken, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{source} holds no token")).because(&error))
 }
 
@@ -139,7 +185,7 @@ fn only_ours(what: &str, path: &Path) -> Result<(), Failure> {
         .with_hint(format!("chmod 600 {path}")))
 }
 
-fn parse_server(text: &str) -> Result<Uri, Failure> {
+pub(crate) fn parse_server(text: &str) -> Result<Uri, Failure> {
     let hint = "write it as https://HOST:PORT";
     let uri: Uri = text.trim_end_matches('/').parse().map_err(|error| {
         Failure::usage(format!("the server's address `{text}` is no URL")).because(&error).with_hint(hint)
@@ -247,7 +293,11 @@ mod tests {
     fn what_is_missing_or_wrong_is_named_with_the_way_out() {
         let home = Home::new();
         assert!(home.find("").unwrap_err().contains("hint: give --server URL"));
-        assert!(home.find("--server https://h").unwrap_err().contains("hint: give --token-file FILE"));
+        assert!(
+            home.find("--server https://h")
+                .unwrap_err()
+                .contains("hint: stopover login; or give --token-file FILE")
+        );
         home.write("config.toml", "token_file = \"token\"\nsever = \"https://h\"\n", 0o600);
         assert!(home.find("").unwrap_err().contains("config.toml:2:1: unknown field `sever`"));
         for (server, expected) in [

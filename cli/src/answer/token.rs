@@ -41,7 +41,7 @@ impl TryFrom<v1::Token> for TokenRow {
     }
 }
 
-pub(super) fn roles(texts: &[String]) -> Result<Grants, InvalidWire> {
+pub(crate) fn roles(texts: &[String]) -> Result<Grants, InvalidWire> {
     let mut roles = Grants::default();
     for text in texts {
         let grant: Grant =

@@ -1,5 +1,6 @@
-//! Who may do what: tokens.
+//! Who asks: tokens, logins, contexts; and what was asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -53,4 +54,56 @@ fn good_for(text: &str) -> Result<GoodFor, String> {
         return Ok(GoodFor::Ever);
     }
     duration(text).map(GoodFor::Time).map_err(|why| format!("{why}; or write never"))
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The context that keeps it; else it is called as the server's host
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ContextCommand {
+    /// List contexts; the one in use is marked
+    List,
+    /// Use a context from now on
+    Use { name: String },
+    /// Make a context of --server, and of --ca and --token-file where they are given
+    Add { name: String },
+    /// Forget a context with its token
+    Remove { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Show who asked what of the server, and what became of it
+    List {
+        /// Only what is younger, such as 1d
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        since: Option<Duration>,
+        /// Only what this operator or agent asked
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Print the whole log with its hashes and its signed head, a JSON object a line
+    Export,
+    /// Check that nothing was changed, removed or cut off, and name the first broken link; else of the server's log
+    Verify(VerifyAuditArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyAuditArgs {
+    /// What `stopover audit export` printed
+    #[arg(conflicts_with = "database")]
+    pub file: Option<PathBuf>,
+    /// The server's store itself: its file, or postgres://...
+    #[arg(long, value_name = "FILE|URL")]
+    pub database: Option<String>,
+    /// The server's audit.pub; else the one beside the file of --database, or the one that the log came with
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The server's file of signed heads, which the log has to fit in each line
+    #[arg(long, value_name = "FILE")]
+    pub heads: Option<PathBuf>,
 }

@@ -47,6 +47,8 @@ pub(super) struct Operator {
     /// What they call.
     pub(super) method: &'static Method,
     pub(super) token: TokenHash,
+    /// None: never.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 impl Operator {
@@ -156,9 +158,10 @@ async fn admitted(
     let found = found(store, clock(), &token).await?;
     let path = request.uri.path();
     let method = methods::of_path(path).ok_or_else(|| RpcError::NoMethod(path.to_owned()))?;
-    let mut grants = found.roles;
+    let mut grants = found.roles.clone();
     grants.extend(roles.of(&found.groups).iter());
-    let operator = Operator { name: found.operator, groups: found.groups, grants, method, token };
+    let TokenRow { operator: name, groups, expires_at, .. } = found;
+    let operator = Operator { name, groups, grants, method, token, expires_at };
     operator.may(store, clock, &Where::Anywhere).await?;
     Ok(operator)
 }

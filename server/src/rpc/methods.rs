@@ -73,6 +73,7 @@ pub(super) const CONTROL: &[Method] = {
             place: Everywhere,
             changes: false,
         },
+        reads("WhoAmI", "ask who they are", Anywhere),
         reads("GetPipeline", "look at a pipeline", Anywhere),
         changes("Deploy", "deploy", Operator, Pipeline),
         changes("TestNotifications", "try notifications", Operator, Pipeline),

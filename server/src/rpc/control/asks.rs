@@ -64,7 +64,7 @@ macro_rules! asks {
 asks! {
     nothing {
         ListDeploymentsRequest ListTokensRequest ListEnvironmentsRequest ListAgentsRequest GetPipelineRequest
-        ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest ListAuditRequest
+        ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest ListAuditRequest WhoAmIRequest
     }
     pipeline { PlanRequest DeployRequest TestNotificationsRequest }
     name { CreateEnvironmentRequest }

@@ -18,6 +18,7 @@ mod tokens;
 mod watch;
 
 use futures::stream::BoxStream;
+use stopover_proto::convert::field::{name, names, optional_timestamp};
 use stopover_proto::v1;
 use stopover_proto::v1::control_server::Control;
 use tonic::{Request, Response, Status};
@@ -189,6 +190,16 @@ impl Control for Api {
     ) -> Answer<v1::CreateTokenResponse> {
         let (by, request) = self.admit(request).await?;
         answer(self.make_token(&by, request).await)
+    }
+
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+        let (by, _) = self.admit(request).await?;
+        answer(Ok(v1::WhoAmIResponse {
+            operator: name::write(by.name),
+            groups: names::write(by.groups),
+            roles: by.grants.iter().map(|grant| grant.to_string()).collect(),
+            expires_at: optional_timestamp::write(by.expires_at),
+        }))
     }
 
     async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Answer<v1::ListAuditResponse> {

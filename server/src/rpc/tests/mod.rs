@@ -1,6 +1,7 @@
 //! All services behind the real port, over TLS on loopback, with a SQLite store.
 
 mod agent;
+mod audit;
 mod control;
 mod enrolment;
 mod gates;
@@ -37,7 +38,7 @@ const PIPELINE: &str = "name = \"users-db\"\n[[stage]]\nenvironment = \"staging\
 
 /// A server, gone at the test's end.
 struct Bench {
-    _dir: TempDir,
+    dir: TempDir,
     address: SocketAddr,
     services: Services,
     _served: JoinHandle<()>,
@@ -104,7 +105,7 @@ impl Bench {
         let address = listener.address();
         let (routes, _) = routes(services.clone(), reflection).await.unwrap();
         let served = tokio::spawn(listener.serve(routes, services.stopped.clone()));
-        Self { _dir: dir, address, services, _served: served }
+        Self { dir, address, services, _served: served }
     }
 
     fn channel(&self, identity: Option<Identity>) -> Channel {

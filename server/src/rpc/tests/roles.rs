@@ -67,7 +67,7 @@ impl Bench {
         answer.into_inner().message().await.map(|_| ())
     }
 
-    async fn holder_of(&self, roles: &[&str]) -> String {
+    pub(super) async fn holder_of(&self, roles: &[&str]) -> String {
         let request = CreateTokenRequest {
             operator: "ben".into(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
@@ -152,7 +152,7 @@ fn about_production(method: &Method, deployment: &str) -> Vec<u8> {
             v1::GetDeploymentRequest { deployment: deployment.into() }.encode_to_vec()
         }
         (_, Place::Named) => environment,
-        (_, Place::Anywhere) => Vec::new(),
+        (_, Place::Anywhere | Place::Everywhere) => Vec::new(),
         (name, place) => {
             panic!("say what a request of {name} ({place:?}) looks like that is about production")
         }
@@ -209,7 +209,8 @@ async fn a_role_counts_only_in_its_environment() {
         if method.place != Place::Stages {
             let refused = bench.call(&staging, method.name, request()).await.expect_err(method.name);
             assert_eq!(name_of(&refused), "role_needed", "{method:?}: {refused:?}");
-            let place = if method.name == "RevokeToken" { "in all environments" } else { "in production" };
+            let all = method.name == "RevokeToken" || method.place == Place::Everywhere;
+            let place = if all { "in all environments" } else { "in production" };
             assert!(refused.message().contains(place), "{method:?}: {refused:?}");
         }
     }

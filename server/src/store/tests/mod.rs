@@ -1,5 +1,6 @@
 //! One set of tests, run on SQLite and on PostgreSQL.
 
+mod audit;
 mod catalogue;
 mod deployments;
 mod enrolment;
