@@ -38,11 +38,7 @@ impl Cli {
             .await
             .expect("the command's thread")
             .expect("stopover can be started");
-        Finished {
-            code: output.status.code().expect("stopover was killed"),
-            stdout: String::from_utf8(output.stdout).expect("stopover prints UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("stopover prints UTF-8"),
-        }
+        finished(output)
     }
 
     /// Runs a command that has to do well, and gives what it printed.
@@ -53,6 +49,35 @@ impl Cli {
         let finished = self.run(args).await;
         assert_eq!(finished.code, 0, "{}\n{}", finished.stdout, finished.stderr);
         finished.stdout
+    }
+
+    /// Runs a command of a person who has nothing but a home, and types `stdin`.
+    ///
+    /// # Panics
+    /// When it can't be started, or was killed.
+    pub async fn at_home(&self, args: &[&str], stdin: &str) -> Finished {
+        let mut command = Command::new(program("stopover"));
+        command
+            .env_clear()
+            .env("HOME", &self.home)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let stdin = stdin.to_owned();
+        let run = move || {
+            let mut child = command.spawn()?;
+            if let Some(mut pipe) = child.stdin.take() {
+                // A command that asks nothing may be gone already.
+                let _ = std::io::Write::write_all(&mut pipe, stdin.as_bytes());
+            }
+            child.wait_with_output()
+        };
+        let output: Output = tokio::task::spawn_blocking(run)
+            .await
+            .expect("the command's thread")
+            .expect("stopover can be started");
+        finished(output)
     }
 
     /// Starts a command and leaves it running; what it prints goes to `log`.
@@ -96,6 +121,14 @@ impl Finished {
     #[must_use]
     pub fn json(&self) -> Vec<Value> {
         json_lines(&self.stdout)
+    }
+}
+
+fn finished(output: Output) -> Finished {
+    Finished {
+        code: output.status.code().expect("stopover was killed"),
+        stdout: String::from_utf8(output.stdout).expect("stopover prints UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("stopover prints UTF-8"),
     }
 }
 

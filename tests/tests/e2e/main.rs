@@ -22,6 +22,7 @@ mod layouts;
 mod lint;
 mod notices;
 mod path;
+mod people;
 mod refusals;
 mod rehearsal;
 mod restarts;
