@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and with which options.
 
 mod people;
+mod places;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use stopover_model::layout::Layout;
 pub use people::{
     AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, TokenCommand, VerifyAuditArgs,
 };
+pub use places::{AgentCommand, EnvironmentCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -705,22 +707,6 @@ pub struct PurgeSavedArgs {
     /// Purge it without being asked
     #[arg(long)]
     pub yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum EnvironmentCommand {
-    /// Make an environment
-    Create { name: EnvironmentName },
-    /// List environments with their databases and agents
-    List,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AgentCommand {
-    /// Make a one-time token, valid for an hour, with which an agent joins an environment
-    Token { environment: EnvironmentName },
-    /// List agents
-    List,
 }
 
 #[derive(Debug, Subcommand)]
