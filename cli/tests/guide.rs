@@ -1,7 +1,5 @@
 //! The commands that the texts tell people to type are commands of this version.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
-
 use std::path::Path;
 
 use clap::Parser as _;

@@ -20,7 +20,7 @@ use key::Key;
 
 /// So many refusals of strangers are written down one by one in a minute; of more, only how many there were.
 const STRANGERS: u32 = 60;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Why something could not be written down.
 #[derive(Debug, thiserror::Error)]

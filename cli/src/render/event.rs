@@ -80,41 +80,14 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
     let one = |line: Line| vec![line];
     let stage = |index: StageIndex| Line::new().strong(environment(deployment, index));
     match &record.event {
-        Event::Created { pipeline, migrations, digest, by, again, kind, restore_saved, .. } => {
-            let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
-            let line = Line::new().plain(kind.word()).plain(" ").strong(record.deployment.as_str());
-            let line = line.plain(format!(
-                " of {} through {} by {by}, digest {digest}",
-                names.join(", "),
-                pipeline.name
-            ));
-            let line = match again {
-                Some(why) => line.with(Tone::Warn, format!(", again after a rollback: {why}")),
-                None => line,
-            };
-            one(if *restore_saved { line.plain("; what rollbacks have dropped is put back") } else { line })
-        }
+        Event::Created { .. } => one(created(record)),
         Event::StageStarted { stage: index, databases, waves } => {
             let names = fleet::some(databases.iter().map(DatabaseName::as_str));
-            let waves = if waves.is_empty() {
-                String::new()
-            } else {
-                let sizes: Vec<_> = waves.iter().map(ToString::to_string).collect();
-                format!(", in waves of {}", sizes.join(", "))
-            };
+            let waves = in_waves(waves);
             one(stage(*index).plain(format!(" begins: {names}{waves}")))
         }
         Event::FleetChanged { stage: index, joined, left } => {
-            let part = |word: &str, names: &[DatabaseName]| match names {
-                [] => String::new(),
-                names => format!("; {word}: {}", fleet::some(names.iter().map(DatabaseName::as_str))),
-            };
-            let text = format!(
-                " has not the databases it began with{}{}",
-                part("joined, and not part of it", joined),
-                part("served by nobody any more", left)
-            );
-            one(stage(*index).with(Tone::Warn, text))
+            one(stage(*index).with(Tone::Warn, another_fleet(joined, left)))
         }
         Event::DatabaseLeftOut { stage: index, database, by, reason } => {
             let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
@@ -202,6 +175,43 @@ fn body(record: &Record, deployment: &Deployment, view: View) -> Vec<Line> {
             lines
         }
     }
+}
+
+/// Of the event [`Event::Created`]; of others there is nothing to say.
+fn created(record: &Record) -> Line {
+    let Event::Created { pipeline, migrations, digest, by, again, kind, restore_saved, .. } = &record.event
+    else {
+        return Line::new();
+    };
+    let names: Vec<_> = migrations.iter().map(|m| m.id.as_str()).collect();
+    let line = Line::new().plain(kind.word()).plain(" ").strong(record.deployment.as_str());
+    let line =
+        line.plain(format!(" of {} through {} by {by}, digest {digest}", names.join(", "), pipeline.name));
+    let line = match again {
+        Some(why) => line.with(Tone::Warn, format!(", again after a rollback: {why}")),
+        None => line,
+    };
+    if *restore_saved { line.plain("; what rollbacks have dropped is put back") } else { line }
+}
+
+fn in_waves<T: ToString>(waves: &[T]) -> String {
+    if waves.is_empty() {
+        return String::new();
+    }
+    let sizes: Vec<_> = waves.iter().map(ToString::to_string).collect();
+    format!(", in waves of {}", sizes.join(", "))
+}
+
+fn another_fleet(joined: &[DatabaseName], left: &[DatabaseName]) -> String {
+    let part = |word: &str, names: &[DatabaseName]| match names {
+        [] => String::new(),
+        names => format!("; {word}: {}", fleet::some(names.iter().map(DatabaseName::as_str))),
+    };
+    format!(
+        " has not the databases it began with{}{}",
+        part("joined, and not part of it", joined),
+        part("served by nobody any more", left)
+    )
 }
 
 fn finished(deployment: &Deployment, key: &StepKey, outcome: &Outcome, view: View) -> Vec<Line> {

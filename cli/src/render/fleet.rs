@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use stopover_model::deployment::{Deployment, FleetCounts, Stage, Step, StepState, Target, WaveProgress};
 use stopover_model::event::{StageIndex, StepKey};
+use stopover_model::id::DatabaseName;
 
 use super::line::{Line, Tone};
 use super::number::count;
@@ -57,7 +58,9 @@ pub fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(MOST_NAMES);
     let mut shown = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
     if more > 0 {
-        shown.push_str(&format!(" and {more} more"));
+        shown.push_str(" and ");
+        shown.push_str(&more.to_string());
+        shown.push_str(" more");
     }
     shown
 }
@@ -145,11 +148,11 @@ fn notes(stage: &Stage, view: View) -> Vec<Line> {
     }
     if let Some(changed) = &stage.changed {
         if !changed.joined.is_empty() {
-            let names = some(changed.joined.iter().map(|name| name.as_str()));
+            let names = some(changed.joined.iter().map(DatabaseName::as_str));
             texts.push(format!("joined since it began, and not part of it: {names}; stopover deploy again"));
         }
         if !changed.left.is_empty() {
-            let names = some(changed.left.iter().map(|name| name.as_str()));
+            let names = some(changed.left.iter().map(DatabaseName::as_str));
             texts.push(format!("no agent serves them any more: {names}"));
         }
     }

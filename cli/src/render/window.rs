@@ -56,7 +56,8 @@ mod tests {
         let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"production\"\n{keys}\n");
         let pipeline = Pipeline::parse("pipeline.toml", &text).unwrap();
         let lines = lines(&pipeline.stages[0], 3, now.parse().unwrap());
-        lines.into_iter().map(|(label, text)| format!("{label:8}{text}\n")).collect()
+        let lines: Vec<_> = lines.into_iter().map(|(label, text)| format!("{label:8}{text}\n")).collect();
+        lines.concat()
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn an_audit_log_that_somebody_changed_is_found_out_wherever_it_lies() {
     let lines: Vec<_> = exported.lines().collect();
     let without = |gone: usize| {
         let left = lines.iter().enumerate().filter(|(index, _)| *index != gone);
-        left.map(|(_, line)| format!("{line}\n")).collect::<String>()
+        left.map(|(_, line)| [line, "\n"].concat()).collect::<String>()
     };
     for (text, words) in [
         (exported.replacen("production", "elsewhere", 1), "record 4 is not what was recorded"),

@@ -72,7 +72,7 @@ impl Log {
             });
             match (link, serde_json::from_str::<HeadLine>(line)) {
                 (Some(link), _) => log.links.push(link),
-                (None, Ok(line)) => log.head = Some(line.head),
+                (None, Ok(last)) => log.head = Some(last.head),
                 (None, Err(_)) => {
                     let message = format!("{}:{number}: this is no line of an audit log", file.display());
                     return Err(Failure::usage(message).with_hint("stopover audit export > FILE"));

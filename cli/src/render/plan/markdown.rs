@@ -19,38 +19,32 @@ const WIDTH: usize = 100;
 pub fn markdown(answer: &PlanAnswer, view: View) -> String {
     let ids: Vec<_> = answer.migrations.iter().map(|m| format!("`{}`", m.id)).collect();
     let verdict = if answer.is_refused() { "**refused**: see below" } else { "can be deployed" };
-    let mut out = format!("### Plan of {}\n\n", ids.join(", "));
-    out.push_str(&format!("Through the pipeline `{}`: {verdict}.\n\n", answer.pipeline.name));
-    out.push_str("| environment | database | what happens |\n|---|---|---|\n");
-    for stage in &answer.stages {
-        rows(&mut out, stage);
-    }
+    let rows: Vec<_> = answer.stages.iter().flat_map(rows).collect();
     let whole = text(&lines(answer, View { width: WIDTH, ..view }));
     let fence = fence(&whole);
-    out.push_str(&format!(
-        "\n<details><summary>The whole plan</summary>\n\n{fence}text\n{whole}{fence}\n\n</details>\n\nDigest `{}`\n",
+    format!(
+        "### Plan of {}\n\nThrough the pipeline `{}`: {verdict}.\n\n\
+         | environment | database | what happens |\n|---|---|---|\n{}\n\n\
+         <details><summary>The whole plan</summary>\n\n{fence}text\n{whole}{fence}\n\n</details>\n\nDigest `{}`\n",
+        ids.join(", "),
+        answer.pipeline.name,
+        rows.join("\n"),
         answer.digest
-    ));
-    out
+    )
 }
 
-fn rows(out: &mut String, stage: &StagePlan) {
+fn rows(stage: &StagePlan) -> Vec<String> {
     let environment = &stage.environment;
-    if let Some(why) = &stage.unavailable {
-        out.push_str(&format!("| {environment} | | {} |\n", cell(why)));
-    }
+    let unavailable = stage.unavailable.as_ref().map(|why| format!("| {environment} | | {} |", cell(why)));
     // Those that are refused come first: they are what has to be looked at.
     let mut targets: Vec<_> = stage.targets.iter().collect();
     targets.sort_by_key(|target| refusal(target).is_none());
-    for target in targets.iter().take(MOST_ROWS) {
-        out.push_str(&format!("| {environment} | {} | {} |\n", target.database, happens(target)));
-    }
-    if targets.len() > MOST_ROWS {
-        out.push_str(&format!(
-            "| {environment} | and {} more | see the whole plan |\n",
-            targets.len() - MOST_ROWS
-        ));
-    }
+    let shown = targets.iter().take(MOST_ROWS);
+    let row =
+        |target: &&TargetAnswer| format!("| {environment} | {} | {} |", target.database, happens(target));
+    let more = targets.len().saturating_sub(MOST_ROWS);
+    let rest = (more > 0).then(|| format!("| {environment} | and {more} more | see the whole plan |"));
+    unavailable.into_iter().chain(shown.map(row)).chain(rest).collect()
 }
 
 fn refusal(target: &TargetAnswer) -> Option<&str> {

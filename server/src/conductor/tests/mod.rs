@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use stopover_model::deployment::{Deployment, StepState};
 use stopover_model::event::{DeploymentKind, DeploymentOutcome, Event, Record, StepKind};
 use stopover_model::report::{Effect, ErrorClass};
+use stopover_model::wave::Labels;
 use stopover_proto::token::OperatorToken;
 use tempfile::TempDir;
 use tonic::Status;
@@ -52,7 +53,7 @@ impl Bench {
         store
             .set_agent_databases(
                 &name,
-                &databases.iter().cloned().map(|d| (d, Default::default())).collect(),
+                &databases.iter().cloned().map(|d| (d, Labels::default())).collect(),
                 "1",
                 now(),
             )

@@ -117,7 +117,8 @@ impl Api {
             | (Place::Named, Subject::Environment(_, "")) => {
                 return Ok(None);
             }
-            (Place::Everywhere, _) => Where::Each(Vec::new()),
+            // A method that is about something, and a request that is not, is a mistake of ours: it needs the role everywhere too.
+            (Place::Everywhere, _) | (_, Subject::Nothing) => Where::Each(Vec::new()),
             (_, Subject::Environment(field, name)) => {
                 let environment: EnvironmentName = name.parse().map_err(RpcError::id(field))?;
                 Where::each([&environment])
@@ -130,8 +131,6 @@ impl Api {
                 let environments = self.pipeline_of(&id).await?.environments();
                 if place == Place::Stages { Where::OneOf(environments) } else { Where::each(&environments) }
             }
-            // A method that says that it is about something, and a request that does not: a mistake of ours.
-            (_, Subject::Nothing) => Where::Each(Vec::new()),
         }))
     }
 
