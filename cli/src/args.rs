@@ -1,7 +1,9 @@
 //! The command line: what can be asked, and with which options.
 
 mod people;
+mod pipelines;
 mod places;
+mod wait;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +19,15 @@ use stopover_model::layout::Layout;
 pub use people::{
     AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, TokenCommand, VerifyAuditArgs,
 };
+pub use pipelines::{ApplyPipelineArgs, PipelineCommand};
 pub use places::{AgentCommand, EnvironmentCommand};
+pub use wait::WaitFor;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; for deploy and watch: the deployment succeeded
+  0    done; for deploy and watch: the deployment succeeded, or the stage of --wait did
   1    the deployment failed, was rolled back or cancelled, the server refused the request,
-       lint has a finding, or drift found some
+       lint has a finding, drift found some, or pipeline apply --dry-run has a difference
   2    wrong usage or bad input; nothing was changed
   3    the server could not be reached
   130  detached with Ctrl-C; the deployment goes on
@@ -274,6 +278,9 @@ pub struct DeployArgs {
     /// Watch until the end (the default)
     #[arg(long)]
     pub watch: bool,
+    /// Watch until this stage has succeeded, and leave the deployment to go on: stage=production
+    #[arg(long, value_name = "stage=ENVIRONMENT", conflicts_with_all = ["detach", "watch"])]
+    pub wait: Option<WaitFor>,
     /// Refuse to deploy anything but what `stopover plan` showed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub expect_digest: Option<Digest>,
@@ -709,14 +716,6 @@ pub struct PurgeSavedArgs {
     pub yes: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum PipelineCommand {
-    /// Store a pipeline under its name
-    Apply { file: PathBuf },
-    /// Show a pipeline
-    Show { name: Option<PipelineName> },
-}
-
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// Work in this directory, which must be empty or new, and leave it there; else in a temporary one
@@ -783,6 +782,9 @@ mod tests {
         for (line, kind) in [
             ("stopover deploy", ErrorKind::MissingRequiredArgument),
             ("stopover deploy a --detach --watch", ErrorKind::ArgumentConflict),
+            ("stopover deploy a --detach --wait stage=staging", ErrorKind::ArgumentConflict),
+            ("stopover deploy a --wait staging", ErrorKind::ValueValidation),
+            ("stopover pipeline apply p.toml --dry-run --yes", ErrorKind::ArgumentConflict),
             ("stopover plan a --layout rails", ErrorKind::InvalidValue),
             ("stopover adopt", ErrorKind::MissingRequiredArgument),
             ("stopover adopt staging --tool alembic", ErrorKind::InvalidValue),

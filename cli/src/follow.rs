@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, future::BoxFuture};
 use rand::RngExt as _;
-use stopover_model::deployment::Deployment;
-use stopover_model::event::{Record, StepKey};
-use stopover_model::id::Seq;
+use stopover_model::deployment::{Deployment, StageStatus};
+use stopover_model::event::{Record, StageOutcome, StepKey};
+use stopover_model::id::{EnvironmentName, Seq};
 use stopover_model::report::Progress;
 use stopover_proto::convert::field;
 use stopover_proto::v1;
@@ -88,6 +88,8 @@ pub struct Follower<S> {
     patience: Patience,
     /// The end counts from this seq on: an earlier one was before what is waited for.
     least: Seq,
+    /// The end of this environment's stage is an end too.
+    stage: Option<EnvironmentName>,
     state: Option<Deployment>,
     updates: Option<Updates>,
     caught_up: bool,
@@ -107,6 +109,7 @@ impl<S: Source> Follower<S> {
             source,
             patience,
             least: Seq::ZERO,
+            stage: None,
             state: None,
             updates: None,
             caught_up: false,
@@ -119,6 +122,13 @@ impl<S: Source> Follower<S> {
     #[must_use]
     pub fn not_before(mut self, seq: Seq) -> Self {
         self.least = seq;
+        self
+    }
+
+    /// Ends with the stage of this environment already, however it ended.
+    #[must_use]
+    pub fn until_stage(mut self, environment: Option<EnvironmentName>) -> Self {
+        self.stage = environment;
         self
     }
 
@@ -165,7 +175,11 @@ impl<S: Source> Follower<S> {
     }
 
     fn is_over(&self) -> bool {
-        self.caught_up && self.state.as_ref().is_some_and(|s| s.outcome.is_some() && s.seq >= self.least)
+        let ended = |state: &Deployment| {
+            state.outcome.is_some()
+                || self.stage.as_ref().is_some_and(|name| stage_outcome(state, name).is_some())
+        };
+        self.caught_up && self.state.as_ref().is_some_and(|s| ended(s) && s.seq >= self.least)
     }
 
     /// One try to open the stream, after a pause when the one before failed.
@@ -229,6 +243,16 @@ impl<S: Source> Follower<S> {
                 .with_hint("the server may be newer: use the stopover that came with it")
         })?;
         Ok(Taken::Update(Box::new(Update::Record(record))))
+    }
+}
+
+/// How the environment's stage ended, once it has.
+#[must_use]
+pub fn stage_outcome(deployment: &Deployment, environment: &EnvironmentName) -> Option<StageOutcome> {
+    let stage = deployment.stages.iter().find(|stage| stage.spec.environment == *environment)?;
+    match stage.status {
+        StageStatus::Ended { outcome, .. } => Some(outcome),
+        _ => None,
     }
 }
 

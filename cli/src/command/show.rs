@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use stopover_model::deployment::Deployment;
 use stopover_model::event::{Event, Record};
-use stopover_model::id::Seq;
+use stopover_model::id::{EnvironmentName, Seq};
 use stopover_model::report::LogLine;
 use tokio::time::MissedTickBehavior;
 
@@ -27,7 +27,7 @@ const OLD_LINES: usize = 10;
 
 /// How the watching ended.
 pub enum Ended {
-    /// With the deployment, in this state.
+    /// With the deployment, or the stage that was waited for, in this state.
     Deployment(Box<Deployment>),
     /// With Ctrl-C.
     Detached,
@@ -36,6 +36,21 @@ pub enum Ended {
 /// Shows what happens from `since` on, and ends with the deployment, but not with an end before that.
 pub async fn show(output: Output, control: Control, id: &str, since: Seq) -> Result<Ended, Failure> {
     let follower = Follower::new(Watch::new(control, id), Patience::default()).not_before(since);
+    follow(output, follower, id, since).await
+}
+
+/// Shows it from its beginning, until the stage in this environment has ended, or all of it.
+pub async fn show_until(
+    output: Output,
+    control: Control,
+    id: &str,
+    stage: EnvironmentName,
+) -> Result<Ended, Failure> {
+    let follower = Follower::new(Watch::new(control, id), Patience::default()).until_stage(Some(stage));
+    follow(output, follower, id, Seq::ZERO).await
+}
+
+async fn follow(output: Output, follower: Follower<Watch>, id: &str, since: Seq) -> Result<Ended, Failure> {
     let mut show = Show::new(output, since);
     if show.run(follower).await? {
         if let Some(screen) = show.screen.take() {
@@ -66,7 +81,7 @@ impl Show {
         Self { output, since, state: None, weather: Weather::default(), screen, old: Some(VecDeque::new()) }
     }
 
-    /// Whether it ran to the deployment's end.
+    /// Whether it ran to the end that the follower knows.
     async fn run(&mut self, mut follower: Follower<impl Source>) -> Result<bool, Failure> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

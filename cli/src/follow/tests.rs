@@ -117,6 +117,38 @@ async fn the_end_of_something_earlier_is_not_the_end() {
     assert!(matches!(follower.next().await, Ok(Some(Update::Lost(_)))));
 }
 
+/// The seqs that are told until the stage in staging has ended.
+async fn told_of_staging(updates: Vec<Result<v1::WatchUpdate, Status>>) -> (usize, Option<StageOutcome>) {
+    let mut script = Script::default();
+    script.streams.push_back(Ok(updates));
+    let staging: EnvironmentName = "staging".parse().unwrap();
+    let mut follower = Follower::new(&mut script, quick()).until_stage(Some(staging.clone()));
+    let mut last = 0;
+    while let Some(update) = follower.next().await.unwrap() {
+        assert!(!matches!(update, Update::Lost(_)), "it ends before the stream does: {update:?}");
+        last = follower.state().map_or(0, |state| usize::try_from(state.seq.0).unwrap());
+    }
+    (last, stage_outcome(follower.state().unwrap(), &staging))
+}
+
+#[tokio::test]
+async fn the_end_of_a_stage_is_the_end_for_who_waits_for_it() {
+    let story = story();
+    let all = story.records.len();
+    let is_end = |r: &Record| matches!(r.event, Event::StageFinished { stage: StageIndex(0), .. });
+    let end = story.records.iter().position(is_end).unwrap() + 1;
+    assert!(end < all, "the deployment goes on behind it");
+    let mut live = records(&story, 1, 2);
+    live.push(Ok(caught_up()));
+    live.extend(records(&story, 3, all));
+    assert_eq!(told_of_staging(live).await, (end, Some(StageOutcome::Succeeded)));
+    // What has gone on when we come is told up to now.
+    let mut late = records(&story, 1, end + 1);
+    late.push(Ok(caught_up()));
+    late.extend(records(&story, end + 2, all));
+    assert_eq!(told_of_staging(late).await, (end + 1, Some(StageOutcome::Succeeded)));
+}
+
 #[tokio::test]
 async fn what_does_not_pass_by_itself_is_told_at_once() {
     let mut script = Script::default();

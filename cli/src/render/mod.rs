@@ -4,6 +4,7 @@ pub mod adoption;
 pub mod backup;
 pub mod baseline;
 pub mod check;
+pub mod difference;
 pub mod drift;
 pub mod error;
 pub mod estimate;

@@ -1,0 +1,28 @@
+//! Pipelines: what is stored, and what is looked at before.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use stopover_model::id::PipelineName;
+
+#[derive(Debug, Subcommand)]
+pub enum PipelineCommand {
+    /// Show what a file changes in the stored pipeline of its name, and store it
+    ///
+    /// On a terminal it asks before it stores; without one it shows the difference on standard error and stores.
+    Apply(ApplyPipelineArgs),
+    /// Show a pipeline
+    Show { name: Option<PipelineName> },
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyPipelineArgs {
+    /// The pipeline, in TOML
+    pub file: PathBuf,
+    /// Store it without being asked
+    #[arg(long)]
+    pub yes: bool,
+    /// Show the difference only, and store nothing; exit code 1 where there is one
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
