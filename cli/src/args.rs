@@ -1,5 +1,7 @@
 //! The command line: what can be asked, and with which options.
 
+mod databases;
+mod migrations;
 mod people;
 mod pipelines;
 mod places;
@@ -8,14 +10,16 @@ mod wait;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use stopover_lint::Selector;
 use stopover_model::digest::Digest;
-use stopover_model::history::Tool;
-use stopover_model::id::{DatabaseName, EnvironmentName, HookName, MigrationId, PipelineName, SavedId};
-use stopover_model::layout::Layout;
+use stopover_model::id::{DatabaseName, EnvironmentName, HookName, MigrationId, PipelineName};
 
+pub use databases::{
+    AdoptArgs, AppliedArgs, BackupCommand, BaselineArgs, DriftArgs, PurgeSavedArgs, RestoreArgs,
+    RestoreSavedArgs, SavedCommand, VerifyArgs,
+};
+pub use migrations::{DeployArgs, LintArgs, LintFormat, Migrations, PlanArgs, PlanFormat, RehearseArgs};
 pub use people::{
     AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, TokenCommand, VerifyAuditArgs,
 };
@@ -238,132 +242,6 @@ pub struct Id {
 }
 
 #[derive(Debug, Args)]
-pub struct Migrations {
-    /// A migration's directory (up.sql, and optionally up.batch.sql, down.sql and migration.toml), or a directory of
-    /// many migrations, such as golang-migrate's; several are applied in the order given
-    #[arg(required = true, value_name = "DIR")]
-    pub directories: Vec<PathBuf>,
-    /// How the directories are laid out; else it is found out
-    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
-    pub layout: Option<Layout>,
-    /// The pipeline to travel through; needed when the server has several
-    #[arg(long, value_name = "NAME")]
-    pub pipeline: Option<PipelineName>,
-}
-
-#[derive(Debug, Args)]
-pub struct PlanArgs {
-    #[command(flatten)]
-    pub migrations: Migrations,
-    /// How to print the plan; --json is the same as --format json
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub format: Option<PlanFormat>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
-    Text,
-    Json,
-    /// For a comment on a merge request, on GitHub and GitLab alike
-    Markdown,
-}
-
-#[derive(Debug, Args)]
-pub struct DeployArgs {
-    #[command(flatten)]
-    pub migrations: Migrations,
-    /// Print the deployment's id and leave
-    #[arg(long, conflicts_with = "watch")]
-    pub detach: bool,
-    /// Watch until the end (the default)
-    #[arg(long)]
-    pub watch: bool,
-    /// Watch until this stage has succeeded, and leave the deployment to go on: stage=production
-    #[arg(long, value_name = "stage=ENVIRONMENT", conflicts_with_all = ["detach", "watch"])]
-    pub wait: Option<WaitFor>,
-    /// Refuse to deploy anything but what `stopover plan` showed with this digest
-    #[arg(long, value_name = "DIGEST")]
-    pub expect_digest: Option<Digest>,
-    /// Apply again what was rolled back before, with the same content; the deployment's log keeps why
-    #[arg(long, value_name = "WHY", value_parser = NonEmptyStringValueParser::new())]
-    pub again: Option<String>,
-    /// Once they are applied, put back what earlier rollbacks of the migrations have dropped (`stopover plan` names it)
-    #[arg(long)]
-    pub restore_saved: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct RehearseArgs {
-    #[command(flatten)]
-    pub migrations: Migrations,
-    /// Whose databases are backed up, restored and tried on
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub environment: EnvironmentName,
-    /// Only this database of the environment; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub database: Vec<DatabaseName>,
-    /// Run what reaches beyond the database as well: roles, other databases, files of the server
-    #[arg(long)]
-    pub allow_cluster_effects: bool,
-    /// Print the rehearsal's id and leave
-    #[arg(long)]
-    pub detach: bool,
-}
-
-const LINT_HELP: &str = "\
-What is allowed is not shown; what is refused makes the exit code 1. The rules are
-squawk's, under squawk's names, and ours, which begin with stopover/. A rule that
-is named by itself comes before `all`.
-
-In the SQL, `-- squawk-ignore RULE, RULE -- why` takes rules away from its own line,
-the next one and the statement directly below; `-- squawk-ignore-file RULE` from the
-script that it stands in (in goose's and dbmate's files: the section).
-
---json prints one object:
-  findings  each with file, line, column (from 1, in characters), end { line, column }
-            (behind the last character), rule, severity (warn, refuse), message, and
-            where there is one: url, help, note, rewrite { title, sql }
-  unread    file, line, why: what could not be looked at in full; whether it is right
-            is for PostgreSQL to say
-  ignored, warned, refused, scripts
-            how many";
-
-#[derive(Debug, Args)]
-#[command(after_long_help = LINT_HELP)]
-pub struct LintArgs {
-    /// A migration's directory, a directory of many migrations, or an SQL file
-    #[arg(required_unless_present = "rules", value_name = "DIR")]
-    pub paths: Vec<PathBuf>,
-    /// How the directories are laid out; else it is found out
-    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
-    pub layout: Option<Layout>,
-    /// Don't show what this rule finds; `all` for every rule
-    #[arg(long, value_name = "RULE")]
-    pub allow: Vec<Selector>,
-    /// Show what this rule finds, as is the default for most; `all` for every rule
-    #[arg(long, value_name = "RULE")]
-    pub warn: Vec<Selector>,
-    /// Fail on what this rule finds; `all` for every rule that is on
-    #[arg(long, value_name = "RULE")]
-    pub refuse: Vec<Selector>,
-    /// How to print findings; --json is the same as --format json
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub format: Option<LintFormat>,
-    /// List the rules with what they find and their severity
-    #[arg(long)]
-    pub rules: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LintFormat {
-    /// For people
-    Text,
-    Json,
-    /// Annotations of a GitHub workflow, with paths from where this runs: the root of the repository
-    Github,
-}
-
-#[derive(Debug, Args)]
 pub struct AcknowledgeArgs {
     #[command(flatten)]
     pub id: Id,
@@ -537,185 +415,6 @@ pub struct ResolveArgs {
     pub database: Option<DatabaseName>,
 }
 
-/// What counts as applied without having been run.
-#[derive(Debug, Args)]
-pub struct AppliedArgs {
-    /// The environment whose databases are meant
-    pub environment: EnvironmentName,
-    /// The directory of the migrations
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub directory: PathBuf,
-    /// How the directory is laid out; else it is found out
-    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
-    pub layout: Option<Layout>,
-    /// Only this database of the environment
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<DatabaseName>,
-    /// Write it without being asked
-    #[arg(long)]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct AdoptArgs {
-    #[command(flatten)]
-    pub applied: AppliedArgs,
-    /// Whose history, when a database holds several
-    #[arg(long, value_name = "TOOL", value_parser = tools())]
-    pub tool: Option<Tool>,
-    /// Which table, when a database holds several histories of one tool
-    #[arg(long, value_name = "TABLE")]
-    pub table: Option<String>,
-    /// Files that have changed since they were applied count all the same
-    #[arg(long)]
-    pub accept_changed: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct BaselineArgs {
-    #[command(flatten)]
-    pub applied: AppliedArgs,
-    /// The last migration that is there already, with all before it
-    #[arg(long, value_name = "ID")]
-    pub through: String,
-}
-
-#[derive(Debug, Args)]
-pub struct DriftArgs {
-    /// The environment whose databases are meant
-    pub environment: EnvironmentName,
-    /// Only this database of the environment
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<DatabaseName>,
-    /// From now on the schema counts as known as it is; asks first
-    #[arg(long)]
-    pub accept: bool,
-    /// Accept it without being asked
-    #[arg(long, requires = "accept")]
-    pub yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum BackupCommand {
-    /// List backups, the newest of each database first
-    List {
-        /// Only those of this environment
-        environment: Option<EnvironmentName>,
-        /// Only those of this database
-        #[arg(long, value_name = "NAME")]
-        database: Option<DatabaseName>,
-    },
-    /// Show all that is known of a backup
-    Show {
-        /// The backup's id, or the beginning of it
-        id: String,
-    },
-    /// Read all of a backup back, where it lies, and decode it
-    Verify(VerifyArgs),
-    /// Agree that a backup takes the place of the live database, where the environment needs approvals
-    Approve {
-        /// The backup's id, or the beginning of it
-        id: String,
-    },
-    /// Bring a backup back: into a new database, or over the live one
-    Restore(RestoreArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The backup's id, or the beginning of it
-    pub id: String,
-    /// Restore it as well, into a database that is dropped afterwards
-    #[arg(long)]
-    pub restore: bool,
-    /// The file with an identity of age that opens an encrypted backup; it does not leave this machine
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("into").required(true).args(["as_name", "over_live"])))]
-pub struct RestoreArgs {
-    /// The backup's id, or the beginning of it
-    pub id: String,
-    /// Into a new database of this name, beside the live one
-    #[arg(long = "as", value_name = "NAME")]
-    pub as_name: Option<String>,
-    /// Over the live database, after a fresh backup; the database as it is now is kept under another name
-    #[arg(long)]
-    pub over_live: bool,
-    /// End the sessions of others in the live database
-    #[arg(long, conflicts_with = "as_name")]
-    pub disconnect_others: bool,
-    /// The file with an identity of age that opens an encrypted backup; it does not leave this machine
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-    /// Replace the live database without being asked for its name
-    #[arg(long, conflicts_with = "as_name")]
-    pub yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum SavedCommand {
-    /// List what is kept in an environment's databases, the newest first
-    List {
-        /// The environment whose databases are meant
-        environment: EnvironmentName,
-        /// Only this database of the environment
-        #[arg(long, value_name = "NAME")]
-        database: Option<DatabaseName>,
-        /// And what was purged, when and by whom
-        #[arg(long)]
-        purged: bool,
-    },
-    /// Show one, with the statements that bring it back
-    Show {
-        /// As `stopover saved list` shows it
-        id: SavedId,
-        /// Where to look; else in each environment
-        #[arg(long, value_name = "ENVIRONMENT")]
-        environment: Option<EnvironmentName>,
-    },
-    /// Put values back where nothing was written since, or a whole table under its name
-    Restore(RestoreSavedArgs),
-    /// Drop what is kept, for good; asks first
-    Purge(PurgeSavedArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct RestoreSavedArgs {
-    /// As `stopover saved list` shows it
-    pub id: SavedId,
-    /// Where to look; else in each environment
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub environment: Option<EnvironmentName>,
-    /// Into this table, which is made of the saved values where it is not there
-    #[arg(long, value_name = "TABLE")]
-    pub into: Option<String>,
-    /// Replace what the rows hold by now; asks first
-    #[arg(long)]
-    pub overwrite: bool,
-    /// Replace it without being asked
-    #[arg(long, requires = "overwrite")]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct PurgeSavedArgs {
-    /// As `stopover saved list` shows them
-    #[arg(required_unless_present = "older_than", conflicts_with = "older_than")]
-    pub ids: Vec<SavedId>,
-    /// Where to look; else in each environment
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub environment: Option<EnvironmentName>,
-    /// All that was saved so long ago: 90d
-    #[arg(long, value_name = "TIME", requires = "environment", value_parser = stopover_model::duration::parse)]
-    pub older_than: Option<std::time::Duration>,
-    /// Purge it without being asked
-    #[arg(long)]
-    pub yes: bool,
-}
-
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// Work in this directory, which must be empty or new, and leave it there; else in a temporary one
@@ -733,15 +432,6 @@ pub struct DevArgs {
     /// How many users production has
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub users_production: u64,
-}
-
-/// With the names in the help and in completions.
-fn layouts() -> impl clap::builder::TypedValueParser<Value = Layout> {
-    PossibleValuesParser::new(Layout::ALL.map(Layout::name)).try_map(|name| name.parse::<Layout>())
-}
-
-fn tools() -> impl clap::builder::TypedValueParser<Value = Tool> {
-    PossibleValuesParser::new(Tool::ALL.map(Tool::name)).try_map(|name| name.parse::<Tool>())
 }
 
 #[cfg(test)]

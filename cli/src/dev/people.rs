@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stopover_model::deployment::Deployment;
 use stopover_model::event::{StageIndex, Waiting};
-use stopover_model::gate::GateWait;
+use stopover_model::gate::{GateWait, HookOutcome};
 use stopover_proto::convert::field::digest;
 use stopover_proto::v1;
 
@@ -81,6 +81,16 @@ impl People {
                     reason,
                 };
                 self.ben.approve_deployment(request).await?;
+            }
+            GateWait::Hook { name, external: true, .. } => {
+                self.say("admin", &format!("stopover pass {id} {name}"))?;
+                let request = v1::AnswerHookRequest {
+                    deployment: id,
+                    environment: String::new(),
+                    hook: name.to_string(),
+                    outcome: Some(HookOutcome::Passed { reason: None }.into()),
+                };
+                self.admin.answer_hook(request).await?;
             }
             // These open by themselves.
             _ => {}

@@ -95,7 +95,7 @@ impl<'a> Stack<'a> {
         for (place, environment) in ENVIRONMENTS.into_iter().enumerate() {
             self.join(&mut control, programs, processes, environment, place).await?;
         }
-        let toml = with_window(PIPELINE_TOML, Timestamp::now());
+        let toml = with_hook(&with_window(PIPELINE_TOML, Timestamp::now()));
         control.apply_pipeline(v1::ApplyPipelineRequest { toml, file: "pipeline.toml".to_owned() }).await?;
         self.wait_for_agents(&mut control, processes).await?;
         self.say("both agents have joined by token, over mutual TLS");
@@ -304,6 +304,12 @@ fn with_window(pipeline: &str, now: Timestamp) -> String {
     pipeline.lines().map(|text| line(text) + "\n").collect()
 }
 
+/// And its hook that a person or a program answers.
+fn with_hook(pipeline: &str) -> String {
+    let hook = "[[stage.hook]]\nname = \"application\"\nexternal = true\n";
+    pipeline.replace(&hook.lines().map(|line| format!("# {line}\n")).collect::<Vec<_>>().concat(), hook)
+}
+
 async fn cluster(name: &str, users: u64) -> Result<Cluster, ClusterError> {
     let cluster = Cluster::builder().name(name).start().await?;
     cluster.create_database(DATABASE).await?;
@@ -326,12 +332,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_window_is_open_in_the_demonstration() {
+    fn the_samples_window_is_open_in_the_demonstration_and_its_hook_is_there() {
         let now: Timestamp = "2026-03-29T23:59:40Z".parse().unwrap();
-        let pipeline = Pipeline::parse("pipeline.toml", &with_window(PIPELINE_TOML, now)).unwrap();
+        let text = with_hook(&with_window(PIPELINE_TOML, now));
+        let pipeline = Pipeline::parse("pipeline.toml", &text).unwrap();
         let [staging, production] = &pipeline.stages[..] else { panic!("two stages") };
         assert!(staging.calendar.is_empty());
         assert_eq!(production.calendar.windows.len(), 1);
+        assert_eq!(production.hooks.iter().filter(|hook| hook.is_external()).count(), 1);
         assert!(production.calendar.open_at(now).is_some(), "{:?}", production.calendar);
     }
 }

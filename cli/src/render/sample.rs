@@ -106,12 +106,13 @@ impl Story {
         Self::of(gated())
     }
 
-    /// The same, where production has a window too.
-    pub(crate) fn gated_in_a_window() -> Self {
+    /// The same, where production has a window and a hook too.
+    pub(crate) fn gated_with_all() -> Self {
         let mut pipeline = gated();
-        let text =
-            "name = \"p\"\n[[stage]]\nenvironment = \"e\"\nwindow = { cron = \"0 2 * * *\", for = \"1h\" }\n";
-        pipeline.stages[1].calendar = Pipeline::parse("p.toml", text).unwrap().stages.remove(0).calendar;
+        let text = "name = \"p\"\n[[stage]]\nenvironment = \"e\"\nwindow = { cron = \"0 2 * * *\", for = \"1h\" }\n\
+            [[stage.hook]]\nname = \"deploy\"\nexternal = true\n";
+        let stage = Pipeline::parse("p.toml", text).unwrap().stages.remove(0);
+        (pipeline.stages[1].calendar, pipeline.stages[1].hooks) = (stage.calendar, stage.hooks);
         Self::of(pipeline)
     }
 

@@ -49,10 +49,15 @@ async fn a_byte_order_mark_is_accepted() {
 #[tokio::test]
 async fn a_pipeline_with_a_typo_or_a_hook_that_nobody_answers_is_not_stored() {
     let stack = Stack::start().await;
-    for (text, wanted) in [
-        ("name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsaok = \"1h\"\n", "did you mean `soak`?"),
+    for (text, place, wanted) in [
+        (
+            "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\nsaok = \"1h\"\n",
+            "p.toml:4:",
+            "did you mean `soak`?",
+        ),
         (
             "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n[[stage.hook]]\nname = \"x\"\n",
+            "p.toml:5:8:",
             "the hook x has one of two",
         ),
     ] {
@@ -60,11 +65,7 @@ async fn a_pipeline_with_a_typo_or_a_hook_that_nobody_answers_is_not_stored() {
         fs::write(&file, text).unwrap();
         let finished = stack.cli.run(&["pipeline".as_ref(), "apply".as_ref(), file.as_os_str()]).await;
         assert_eq!(finished.code, 2, "{}", finished.stderr);
-        assert!(
-            finished.stderr.contains("p.toml:4:") && finished.stderr.contains(wanted),
-            "{}",
-            finished.stderr
-        );
+        assert!(finished.stderr.contains(place) && finished.stderr.contains(wanted), "{}", finished.stderr);
     }
     assert_ne!(stack.cli.run(&["pipeline", "show", "p"]).await.code, 0);
 }
