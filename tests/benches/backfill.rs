@@ -2,7 +2,7 @@
 //! what people write by hand, beside a loop of `id IN (SELECT ... LIMIT)`, and beside one UPDATE of all. Each on a table of its own, side by side in one run.
 //!
 //! Run it with `tests/bench backfill`. It asserts nothing about time; what counts are the ratios of the pairs.
-//! `STOPOVER_BENCH_ROWS` changes the size.
+//! `STOPOVER_BENCH_ROWS` and `STOPOVER_BENCH_PAIRS` change the numbers.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const PAIRS: usize = 5;
 
 #[tokio::main]
 async fn main() {
-    let rows = number("STOPOVER_BENCH_ROWS", ROWS);
+    let (rows, pairs) = (number("STOPOVER_BENCH_ROWS", ROWS), number("STOPOVER_BENCH_PAIRS", PAIRS));
     let cluster = large_cluster().setting("autovacuum", "off").start().await.expect("a cluster");
     let database = TestDatabase::create(&cluster).await.expect("a database");
     let client = database.client().await.expect("a connection");
@@ -30,7 +30,7 @@ async fn main() {
     // Of the others none vacuums.
     let mut dead = Vec::new();
     let (mut limits, mut whole) = (Vec::new(), Vec::new());
-    for pair in 0..PAIRS {
+    for pair in 0..pairs {
         fresh(&client, rows).await;
         ours.push(backfill(&stack, &client, "p", &format!("{pair}_one"), "").await);
         fresh(&client, rows).await;
