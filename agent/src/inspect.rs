@@ -5,6 +5,7 @@
 mod activity;
 mod checks;
 mod drift;
+mod followers;
 mod health;
 pub mod impact;
 mod objects;
@@ -114,6 +115,9 @@ async fn look(
         checks: checks::run(session, &unbegun, reporter).await?,
         metrics: if up_to_date { None } else { metrics(session, &touched, &mut warnings).await? },
     };
+    if !up_to_date {
+        warnings.extend(followers::warnings(session).await?);
+    }
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);
     Ok(Inspection { warnings, ..inspection })
 }
