@@ -18,6 +18,7 @@ mod contents;
 mod decode;
 mod dump;
 mod facts;
+mod files;
 mod manifest;
 mod members;
 mod names;

@@ -2,7 +2,7 @@
 //!
 //! It is written before the backup gets its final name, so that a file of that name always has its manifest.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use stopover_model::report::{BackupReport, RestorePoint, RestoreProof};
 
 use super::archive;
 use super::compare::Contents;
+use super::files::remove;
 use super::members::{self, Member};
 use super::names::{DIRECTORY, DUMP, LOG, MANIFEST, Names, PARTIAL};
-use super::publish;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -185,7 +185,7 @@ pub(crate) fn left_a_directory(directory: &Path, names: &Names) -> io::Result<bo
 pub(crate) fn remove_leftovers(directory: &Path, names: &Names) -> io::Result<()> {
     for ending in [DUMP, DIRECTORY, LOG] {
         for path in files(directory, names, &format!("{ending}{PARTIAL}"))? {
-            publish::remove(&path)?;
+            remove(&path)?;
         }
     }
     for path in files(directory, names, MANIFEST)? {
@@ -195,11 +195,6 @@ pub(crate) fn remove_leftovers(directory: &Path, names: &Names) -> io::Result<()
         }
     }
     Ok(())
-}
-
-/// Puts a directory's entries onto the disk.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn files(directory: &Path, names: &Names, ending: &str) -> io::Result<Vec<PathBuf>> {

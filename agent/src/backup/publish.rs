@@ -10,11 +10,9 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::manifest::{Manifest, sync_directory};
+use super::files::{remove, sync_directory};
+use super::manifest::Manifest;
 use super::names::{DIRECTORY, DUMP, ENCRYPTED, LOG, MANIFEST, Names, PARTIAL};
-
-/// How often a directory is emptied into which somebody may still write.
-const TRIES: u32 = 10;
 
 /// The file `NAME.dump.zst.partial`, say, or the directory `NAME.dump.dir.partial`, removed when it is dropped unpublished.
 #[derive(Debug)]
@@ -113,23 +111,6 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // After publishing there is nothing of this name; what can't be removed is removed by the next attempt.
         let _ = remove(&self.path);
-    }
-}
-
-/// Removes a file or a directory. A program that was killed a moment ago may still write into that.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    if !path.symlink_metadata()?.is_dir() {
-        return std::fs::remove_file(path);
-    }
-    let mut tried = 0;
-    loop {
-        tried += 1;
-        match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tried < TRIES => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            done => return done,
-        }
     }
 }
 

@@ -10,8 +10,9 @@ use stopover_model::saved::{RestoredValues, Saved, SavedWhat};
 use stopover_model::sql::{Name, quoted};
 use tokio_postgres::types::Type;
 
-use super::batch::{Batch, Replace, RestoreWork, Since, note};
+use super::batch::{Batch, Replace, RestoreWork, note};
 use super::manifest::Entry;
+use super::since::Since;
 use super::{SCHEMA, act, rows, shown_table, values};
 use crate::postgres::{QueryError, Session};
 

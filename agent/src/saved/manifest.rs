@@ -10,9 +10,9 @@ use stopover_model::sql::Name;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 
-use super::batch::Since;
 use super::definition::Part;
 use super::relation::Column;
+use super::since::Since;
 use super::{exists, shown_table};
 use crate::postgres::{Purpose, QueryError, Session, SessionName};
 use crate::step::StepContext;

@@ -24,6 +24,7 @@ mod purge;
 mod relation;
 mod restore;
 mod rows;
+mod since;
 mod typed;
 mod values;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::legal::{IllegalEvent, illegal_in};
-use super::targets::Targets;
+use super::targets::{FleetCounts, Targets};
 use super::{Deployment, FleetChange, LeftOut, Set, Stage, StageStatus, Step, StepState, Target};
 use crate::event::{Actor, StageIndex};
 use crate::id::DatabaseName;
@@ -19,24 +19,6 @@ pub struct WaveProgress {
     /// The places of its databases.
     pub places: Range<usize>,
     pub counts: FleetCounts,
-}
-
-/// How many databases are where. Each is counted once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FleetCounts {
-    pub fresh: usize,
-    /// Begun, or about to go on.
-    pub working: usize,
-    pub done: usize,
-    pub failed: usize,
-    pub left_out: usize,
-}
-
-impl FleetCounts {
-    #[must_use]
-    pub fn all(&self) -> usize {
-        self.fresh + self.working + self.done + self.failed + self.left_out
-    }
 }
 
 impl Stage {

@@ -16,15 +16,15 @@ mod targets;
 use jiff::Timestamp;
 
 pub use baseline::{Baseline, Measured};
-pub use fleet::{FleetCounts, WaveProgress};
+pub use fleet::WaveProgress;
 pub use legal::IllegalEvent;
 pub use soak::{Watched, holds, monitors};
 pub use step::{MOST_TRIES, StatementRun, Step, StepState};
 pub use target::{LeftOut, MigrationSteps, Target};
 pub(crate) use targets::Set;
-pub use targets::Targets;
 #[cfg(test)]
 pub(crate) use targets::looks;
+pub use targets::{FleetCounts, Targets};
 
 use crate::backfill::Throttle;
 use crate::digest::{Digest, Digester};

@@ -8,9 +8,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, Index, Range};
 use std::slice::SliceIndex;
 
-use super::fleet::FleetCounts;
 use super::target::Target;
 use crate::id::DatabaseName;
+
+/// How many databases are where. Each is counted once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FleetCounts {
+    pub fresh: usize,
+    /// Begun, or about to go on.
+    pub working: usize,
+    pub done: usize,
+    pub failed: usize,
+    pub left_out: usize,
+}
+
+impl FleetCounts {
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.fresh + self.working + self.done + self.failed + self.left_out
+    }
+}
 
 /// The databases of a stage, in the order in which they are migrated.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,6 +1,6 @@
 //! What is told of closed gates: only of those that people open, and of each once.
 
-use super::{Notice, waiting};
+use super::Notice;
 use crate::deployment::{Deployment, Stage};
 use crate::event::{Record, Waiting};
 use crate::gate::GateWait;
@@ -30,7 +30,7 @@ pub(super) fn told(
     }
     let what: Vec<_> = for_people.iter().map(|gate| words(gate)).collect();
     let happened = format!("{environment} waits for {}", what.join(", for "));
-    let notice = waiting::new(before, record, happened, &who(before, stage, &for_people));
+    let notice = Notice::waiting(before, record, happened, &who(before, stage, &for_people));
     let mut notice = Notice { environment: Some(environment.clone()), ..notice };
     notice.evidence = stage.map(planned).unwrap_or_default();
     let commands = for_people.iter().flat_map(|gate| commands(before, gate));
@@ -54,7 +54,7 @@ fn waits_for_time(
         },
         |opens| format!("nobody has to: it goes on by itself at {}", opens.strftime("%Y-%m-%d %H:%M:%S UTC")),
     );
-    let notice = waiting::new(before, record, happened, &until);
+    let notice = Notice::waiting(before, record, happened, &until);
     let notice = Notice { environment: Some(environment.clone()), ..notice };
     let id = &before.id;
     notice.typing(format!("stopover explain {id}"), "shows what it waits for, and until when").typing(
@@ -78,7 +78,7 @@ pub(super) fn rejected(before: &Deployment, record: &Record, stage: &Stage, caus
 pub(super) fn voided(before: &Deployment, record: &Record, stage: &Stage, why: &str) -> Notice {
     let happened = format!("the approvals for {} no longer count", stage.spec.environment);
     let approvers = stage.spec.approvals.who(&[&before.by]);
-    let notice = waiting::new(before, record, happened, &format!("{approvers} approves"));
+    let notice = Notice::waiting(before, record, happened, &format!("{approvers} approves"));
     let notice = notice.in_stage(Some(stage)).because(why);
     Notice { evidence: planned(stage), ..notice }
         .typing(format!("stopover status {}", before.id), "shows what would run now")

@@ -216,6 +216,12 @@ impl Notice {
         to.map(|notify| Telling::Tell { to: notify.to.clone(), notice: Box::new(self.clone()) }).collect()
     }
 
+    /// Of what somebody has to do something about.
+    fn waiting(before: &Deployment, record: &Record, happened: String, who: &str) -> Self {
+        let notice = Self::new(before, record, NoticeKind::Waiting, happened);
+        Self { waits: true, who: Some(who.to_owned()), ..notice }
+    }
+
     fn new(deployment: &Deployment, record: &Record, kind: NoticeKind, happened: String) -> Self {
         Self {
             kind,

@@ -3,11 +3,10 @@
 use super::{Notice, gates};
 use crate::deployment::Deployment;
 use crate::event::{Record, Waiting};
-use crate::pipeline::NoticeKind;
 
 /// Only where somebody has to act, and was not told so by the event before.
 pub(super) fn told(before: &Deployment, record: &Record, waiting: &Waiting) -> Option<Notice> {
-    let new = |happened: String, who: &str| new(before, record, happened, who);
+    let new = |happened: String, who: &str| Notice::waiting(before, record, happened, who);
     let notice = match waiting {
         Waiting::EnvironmentMissing { environment } => {
             let happened = format!("it waits: there is no environment {environment}");
@@ -63,9 +62,4 @@ pub(super) fn told(before: &Deployment, record: &Record, waiting: &Waiting) -> O
 
 fn was_held(before: &Deployment) -> bool {
     matches!(&before.waiting, Some(Waiting::Soak { held, .. }) if !held.is_empty())
-}
-
-pub(super) fn new(before: &Deployment, record: &Record, happened: String, who: &str) -> Notice {
-    let notice = Notice::new(before, record, NoticeKind::Waiting, happened);
-    Notice { waits: true, who: Some(who.to_owned()), ..notice }
 }
