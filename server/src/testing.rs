@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stopover_model::deployment::Deployment;
+use stopover_model::event::{DeploymentKind, Event};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
+use stopover_model::plan::MigrationSummary;
 use tempfile::TempDir;
 
 use crate::hooks::Caller;
@@ -40,6 +43,22 @@ pub(crate) fn migration(id: &str) -> Migration {
     let files = [("up.sql", format!("SELECT '{id}'")), ("down.sql", "SELECT 2".to_owned())];
     let files = files.map(|(name, text)| (name.to_owned(), text.into_bytes()));
     Migration::parse(id.parse().unwrap(), files.into()).unwrap()
+}
+
+/// Anna's deployment of this through that.
+pub(crate) fn created(pipeline: Pipeline, migration: &Migration) -> Event {
+    let migrations = vec![MigrationSummary::of(migration)];
+    let digest = Deployment::digest_of(&pipeline, &migrations);
+    Event::Created {
+        pipeline,
+        migrations,
+        digest,
+        by: "anna".parse().unwrap(),
+        lint: Vec::new(),
+        again: None,
+        restore_saved: false,
+        kind: DeploymentKind::Migration,
+    }
 }
 
 pub(crate) fn now() -> Timestamp {

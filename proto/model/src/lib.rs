@@ -37,5 +37,6 @@ pub mod role;
 pub mod rollback;
 pub mod saved;
 pub mod sql;
+mod text;
 pub mod wave;
 pub mod window;

@@ -369,6 +369,12 @@ impl RawStage {
 mod tests {
     use super::*;
 
+    /// The only stage of a pipeline, with these lines in it.
+    pub(super) fn parse_stage(lines: &str) -> Result<StageSpec, String> {
+        let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{lines}\n");
+        parse(&text).map(|mut pipeline| pipeline.stages.remove(0))
+    }
+
     fn parse(text: &str) -> Result<Pipeline, String> {
         Pipeline::parse("pipeline.toml", text).map_err(|e| e.to_string())
     }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::EnvironmentName;
+use crate::text::as_text;
 
 /// What somebody may do. Each may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,19 +178,7 @@ impl FromStr for Grant {
     }
 }
 
-impl TryFrom<String> for Grant {
-    type Error = InvalidGrant;
-
-    fn try_from(text: String) -> Result<Self, InvalidGrant> {
-        text.parse()
-    }
-}
-
-impl From<Grant> for String {
-    fn from(grant: Grant) -> Self {
-        grant.to_string()
-    }
-}
+as_text!(Grant, InvalidGrant);
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,13 +1,11 @@
 use futures::future::join;
-use stopover_model::deployment::Deployment;
 use stopover_model::event::{Actor, DeploymentOutcome, StageIndex, Waiting};
-use stopover_model::plan::MigrationSummary;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
 use crate::store::{Bundle, Creation, Hold, NewDeployment, Projection};
-use crate::testing::{migration, now, pipeline, soon, store};
+use crate::testing::{created, migration, now, pipeline, soon, store};
 
 type Items = mpsc::Receiver<Result<WatchItem, StoreError>>;
 
@@ -24,18 +22,7 @@ impl Bench {
     async fn start() -> Self {
         let (dir, store) = store().await;
         let (id, migration, pipeline) = (DeploymentId::from_random(1), migration("001_x"), pipeline("p"));
-        let migrations = vec![MigrationSummary::of(&migration)];
-        let digest = Deployment::digest_of(&pipeline, &migrations);
-        let event = Event::Created {
-            pipeline,
-            migrations,
-            digest,
-            by: "anna".parse().unwrap(),
-            lint: Vec::new(),
-            again: None,
-            restore_saved: false,
-            kind: stopover_model::event::DeploymentKind::Migration,
-        };
+        let event = created(pipeline, &migration);
         let record = Record { deployment: id.clone(), seq: Seq(1), at: now(), event };
         let bundles = [Bundle { digest: migration.digest, files: migration.files() }];
         let new = NewDeployment { record: &record, bundles: &bundles, request_id: Uuid::new_v4() };

@@ -18,7 +18,7 @@ use super::*;
 use crate::config::{Smtp, SmtpTls};
 use crate::secrets::{SecretSource, Secrets};
 use crate::store::{Hold, Learned, NewDeployment, Projection};
-use crate::testing::{migration, now, soon, store};
+use crate::testing::{created, migration, now, soon, store};
 
 const KEY: &str = "the key of the tests";
 
@@ -40,18 +40,7 @@ impl Bench {
         let (dir, store) = store().await;
         let text = "name = \"p\"\n[[stage]]\nenvironment = \"staging\"\n";
         let pipeline = Pipeline::parse("p.toml", text).unwrap();
-        let migrations = vec![stopover_model::plan::MigrationSummary::of(&migration("001_x"))];
-        let digest = stopover_model::deployment::Deployment::digest_of(&pipeline, &migrations);
-        let event = Event::Created {
-            pipeline,
-            migrations,
-            digest,
-            by: "anna".parse().unwrap(),
-            lint: Vec::new(),
-            again: None,
-            kind: stopover_model::event::DeploymentKind::Migration,
-            restore_saved: false,
-        };
+        let event = created(pipeline, &migration("001_x"));
         let deployment = DeploymentId::from_random(7);
         let record = Record { deployment: deployment.clone(), seq: Seq(1), at: now(), event };
         let new = NewDeployment { record: &record, bundles: &[], request_id: Uuid::new_v4() };

@@ -132,6 +132,12 @@ pub(crate) fn is_start(record: &Value, kind: &str, stage: u64) -> bool {
     event["event"] == "step_started" && event["step"]["kind"] == kind && event["step"]["stage"] == stage
 }
 
+/// The end of a step of this kind in the pipeline's stage.
+pub(crate) fn is_finish(record: &Value, kind: &str, stage: u64) -> bool {
+    let event = &record["event"];
+    event["event"] == "step_finished" && event["step"]["kind"] == kind && event["step"]["stage"] == stage
+}
+
 /// The last event's outcome.
 pub(crate) fn outcome(records: &[Value]) -> String {
     let last = records.last().expect("an event");

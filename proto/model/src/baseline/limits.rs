@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Figure;
+use crate::text::as_text;
 
 /// At most so many times what was there before; without a limit a figure is only shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -81,19 +82,7 @@ impl FromStr for Factor {
     }
 }
 
-impl TryFrom<String> for Factor {
-    type Error = InvalidFactor;
-
-    fn try_from(text: String) -> Result<Self, InvalidFactor> {
-        text.parse()
-    }
-}
-
-impl From<Factor> for String {
-    fn from(factor: Factor) -> Self {
-        factor.to_string()
-    }
-}
+as_text!(Factor, InvalidFactor);
 
 impl fmt::Display for Factor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::DriftedObject;
+use crate::text::as_text;
 
 /// `partman.*`, `public.events_p*`: a name with its schema, where `*` stands for anything, `?` for one character and
 /// `[a-z]` for one of these.
@@ -40,16 +41,4 @@ impl fmt::Display for ObjectGlob {
     }
 }
 
-impl TryFrom<String> for ObjectGlob {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ObjectGlob> for String {
-    fn from(glob: ObjectGlob) -> Self {
-        glob.0.as_str().to_owned()
-    }
-}
+as_text!(ObjectGlob, String);

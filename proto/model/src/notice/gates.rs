@@ -20,11 +20,11 @@ pub(super) fn told(
     };
     let stage = before.stages.iter().find(|stage| stage.spec.environment == *environment);
     let is_new = |gate: &&GateWait| !known.iter().any(|other| is_same(gate, other));
-    let for_people: Vec<&GateWait> = gates.iter().filter(|gate| asks_somebody(gate)).collect();
+    let for_people: Vec<&GateWait> = gates.iter().filter(|gate| gate.is_for_people()).collect();
     if !for_people.iter().any(is_new) {
         let shut: Vec<&GateWait> = gates.iter().filter(|gate| is_shut(gate)).collect();
         // Told when nothing but time is waited for any more.
-        let news = !known.iter().any(is_shut) || known.iter().any(asks_somebody);
+        let news = !known.iter().any(is_shut) || known.iter().any(GateWait::is_for_people);
         let worth = for_people.is_empty() && news && !shut.is_empty();
         return worth.then(|| waits_for_time(before, record, environment, &shut));
     }
@@ -83,13 +83,6 @@ pub(super) fn voided(before: &Deployment, record: &Record, stage: &Stage, why: &
     Notice { evidence: planned(stage), ..notice }
         .typing(format!("stopover status {}", before.id), "shows what would run now")
         .typing(format!("stopover approve {}", before.id), "agrees to it")
-}
-
-fn asks_somebody(gate: &GateWait) -> bool {
-    matches!(
-        gate,
-        GateWait::Approvals { .. } | GateWait::Checklist { .. } | GateWait::Hook { external: true, .. }
-    )
 }
 
 fn is_shut(gate: &GateWait) -> bool {

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use crate::config::ConfigError;
 use crate::id::{GroupName, InvalidId, OperatorName};
+use crate::text::as_text;
 
 /// A stage's `approvals` and `approvers`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,19 +174,7 @@ impl FromStr for Approver {
     }
 }
 
-impl TryFrom<String> for Approver {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<Approver> for String {
-    fn from(approver: Approver) -> Self {
-        approver.to_string()
-    }
-}
+as_text!(Approver, InvalidId);
 
 impl fmt::Display for Approver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,12 +188,8 @@ impl fmt::Display for Approver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{BackupLevel, Pipeline, StageSpec};
-
-    fn parse(lines: &str) -> Result<StageSpec, String> {
-        let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{lines}\n");
-        Pipeline::parse("pipeline.toml", &text).map(|mut p| p.stages.remove(0)).map_err(|e| e.to_string())
-    }
+    use crate::pipeline::tests::parse_stage as parse;
+    use crate::pipeline::{BackupLevel, StageSpec};
 
     #[test]
     fn people_groups_and_what_is_to_be_done_are_read() {

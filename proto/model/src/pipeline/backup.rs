@@ -183,12 +183,10 @@ fn scope(name: &str) -> Result<BackupScope, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Pipeline;
+    use crate::pipeline::tests::parse_stage;
 
     fn parse(lines: &str) -> Result<BackupSettings, String> {
-        let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{lines}\n");
-        let parsed = Pipeline::parse("pipeline.toml", &text);
-        parsed.map(|mut p| p.stages.remove(0).backup).map_err(|e| e.to_string())
+        parse_stage(lines).map(|stage| stage.backup)
     }
 
     #[test]

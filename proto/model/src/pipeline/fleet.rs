@@ -62,13 +62,9 @@ fn read_waves(
 
 #[cfg(test)]
 mod tests {
-    use crate::pipeline::{Pipeline, StageSpec};
+    use crate::pipeline::StageSpec;
+    use crate::pipeline::tests::parse_stage as parse;
     use crate::wave::MaxFailures;
-
-    fn parse(lines: &str) -> Result<StageSpec, String> {
-        let text = format!("name = \"p\"\n[[stage]]\nenvironment = \"s\"\n{lines}\n");
-        Pipeline::parse("pipeline.toml", &text).map(|mut p| p.stages.remove(0)).map_err(|e| e.to_string())
-    }
 
     #[test]
     fn a_fleet_is_read() {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Selector;
+use crate::text::as_text;
 
 /// So many databases are worked on at once at the very most.
 const MOST_PARALLEL: u32 = 1_000;
@@ -193,30 +194,6 @@ impl fmt::Display for MaxFailures {
     }
 }
 
-impl TryFrom<String> for Wave {
-    type Error = String;
+as_text!(Wave, String);
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Wave> for String {
-    fn from(wave: Wave) -> Self {
-        wave.to_string()
-    }
-}
-
-impl TryFrom<String> for MaxFailures {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<MaxFailures> for String {
-    fn from(most: MaxFailures) -> Self {
-        most.to_string()
-    }
-}
+as_text!(MaxFailures, String);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Zone;
+use crate::text::as_text;
 
 /// Five fields, from minutes to days of the week, as cron has them; with six the first one is seconds. It is kept as it
 /// was written.
@@ -56,19 +57,7 @@ impl FromStr for Cron {
     }
 }
 
-impl TryFrom<String> for Cron {
-    type Error = NoCron;
-
-    fn try_from(text: String) -> Result<Self, NoCron> {
-        text.parse()
-    }
-}
-
-impl From<Cron> for String {
-    fn from(cron: Cron) -> Self {
-        cron.text
-    }
-}
+as_text!(Cron, NoCron);
 
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

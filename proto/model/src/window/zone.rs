@@ -7,6 +7,8 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 
+use crate::text::as_text;
+
 /// "Europe/Paris", "UTC". Its rules are those that this version was built with, wherever it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -84,19 +86,7 @@ fn hint(database: &TimeZoneDatabase, name: &str) -> String {
     }
 }
 
-impl TryFrom<String> for Zone {
-    type Error = NoZone;
-
-    fn try_from(name: String) -> Result<Self, NoZone> {
-        name.parse()
-    }
-}
-
-impl From<Zone> for String {
-    fn from(zone: Zone) -> Self {
-        zone.name
-    }
-}
+as_text!(Zone, NoZone);
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

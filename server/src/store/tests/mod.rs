@@ -16,12 +16,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use stopover_cluster::TestDatabase;
-use stopover_model::deployment::Deployment;
 use stopover_model::event::{Event, Record, Waiting};
 use stopover_model::id::{DeploymentId, Seq};
 use stopover_model::migration::Migration;
 use stopover_model::pipeline::Pipeline;
-use stopover_model::plan::MigrationSummary;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -87,18 +85,7 @@ pub(super) fn migration() -> Migration {
 pub(super) fn created(id: &DeploymentId, second: i64) -> Record {
     let text = "name = \"users-db\"\n[[stage]]\nenvironment = \"staging\"\nsoak = \"90s\"\n";
     let pipeline = Pipeline::parse("pipeline.toml", text).unwrap();
-    let migrations = vec![MigrationSummary::of(&migration())];
-    let digest = Deployment::digest_of(&pipeline, &migrations);
-    let event = Event::Created {
-        pipeline,
-        migrations,
-        digest,
-        by: "anna".parse().unwrap(),
-        lint: Vec::new(),
-        again: None,
-        restore_saved: false,
-        kind: stopover_model::event::DeploymentKind::Migration,
-    };
+    let event = crate::testing::created(pipeline, &migration());
     Record { deployment: id.clone(), seq: Seq(1), at: at(second), event }
 }
 
