@@ -3,6 +3,7 @@
 //! Nothing is opened or made here.
 
 mod mail;
+mod oidc;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,6 +22,8 @@ use crate::people::GroupRoles;
 use crate::secrets::{self, RawSecret, Secrets};
 use mail::RawSmtp;
 pub use mail::{Smtp, SmtpTls};
+pub use oidc::OidcSettings;
+use oidc::RawOidc;
 
 /// The store's file in the data directory, where no other store is named.
 const STORE_FILE: &str = "stopover.db";
@@ -65,6 +68,8 @@ pub struct Config {
     pub audit_heads: Option<PathBuf>,
     /// What groups may do.
     pub roles: GroupRoles,
+    /// Whose word counts for who somebody is, beside the tokens made here.
+    pub oidc: Option<OidcSettings>,
     /// How it is reached from outside, for those who are to call back.
     pub url: Option<String>,
     pub secrets: Secrets,
@@ -133,6 +138,7 @@ struct Raw {
     notifications: RawNotifications,
     #[serde(default)]
     role: Vec<RawRole>,
+    oidc: Option<RawOidc>,
     #[serde(default)]
     audit: RawAudit,
 }
@@ -227,6 +233,7 @@ impl Config {
             log_format: raw.log_format,
             audit_heads: raw.audit.head_file.map(|path| file.parent().unwrap_or(Path::new("")).join(path)),
             roles: group_roles(raw.role, &at)?,
+            oidc: raw.oidc.map(|oidc| oidc.read(directory, (&name, &text))).transpose()?,
             url: raw.url.map(|url| url.into_inner().trim_end_matches('/').to_owned()),
             smtp: smtp.transpose()?,
             secrets,
@@ -376,6 +383,49 @@ mod tests {
                  username = \"u\"\npassword = \"p\"",
                 "would send its password in clear",
             ),
+            ("[oidc]\nissuer = \"https://id\"", "missing field `client_id`"),
+            ("[oidc]\nissuer = \"id\"\nclient_id = \"s\"", "/server.toml:2:10: `id` is no URL"),
+            (
+                "[oidc]\nissuer = \"http://id.example.com\"\nclient_id = \"s\"",
+                "/server.toml:2:10: whoever is in between could sign in as anybody",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id/?a=b\"\nclient_id = \"s\"",
+                "/server.toml:2:10: `https://id/?a=b` has more than a host and a path",
+            ),
+            ("[oidc]\nissuer = \"https://id\"\nclient_id = \"\"", "/server.toml:3:13: this is empty; write"),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\naudience = \" \"",
+                "/server.toml:4:12: this is empty; leave it out",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\ngroups_claim = \"\"",
+                "/server.toml:4:16: this is empty; name the claim",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nname_claim = \"\"",
+                "/server.toml:4:14: this is empty; name the claim",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nscopes = [\"email\"]",
+                "/server.toml:4:10: without the scope \"openid\"",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nscopes = [\"openid email\"]",
+                "/server.toml:4:11: this is no scope",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nca = \"nowhere.pem\"",
+                "/server.toml:4:6: could not read /nowhere.pem",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nca = \"server.toml\"",
+                "/server.toml:4:6: this file holds no certificate",
+            ),
+            (
+                "[oidc]\nissuer = \"https://id\"\nclient_id = \"s\"\nclient_secret = \"x\"",
+                "/server.toml:4:1: unknown field `client_secret`",
+            ),
             ("[notifications]\ngive_up_after = \"1\"", "/server.toml:2:17: `1` is not a duration"),
         ] {
             let error = load(text).unwrap_err();
@@ -384,6 +434,17 @@ mod tests {
         let missing = Arguments { config: Some("/nowhere/server.toml".into()), ..Arguments::default() };
         let error = Config::load(&missing, home).unwrap_err();
         assert_eq!(error.to_string(), "could not read the settings in `/nowhere/server.toml`");
+    }
+
+    #[test]
+    fn sign_in_by_oidc_has_its_defaults() {
+        let oidc =
+            load("[oidc]\nissuer = \"https://id.example.com/\"\nclient_id = \"stopover\"").unwrap().oidc;
+        let oidc = oidc.unwrap();
+        assert_eq!((oidc.issuer.as_str(), oidc.audience.as_str()), ("https://id.example.com/", "stopover"));
+        assert_eq!((oidc.groups_claim.as_str(), oidc.name_claim.as_str()), ("groups", "email"));
+        assert!(oidc.scopes.is_empty() && oidc.ca.is_none());
+        load("[oidc]\nissuer = \"http://127.0.0.1:8080\"\nclient_id = \"s\"").unwrap();
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub async fn make_first_operator(
 pub fn first_operator() -> AuditEntry {
     AuditEntry {
         by: AuditActor::Server,
+        through: None,
         from: String::new(),
         what: "CreateToken".to_owned(),
         about: format!("operator {FIRST_OPERATOR}"),

@@ -19,6 +19,7 @@ pub mod hooks;
 pub mod hub;
 pub mod listener;
 pub mod notify;
+pub mod oidc;
 pub mod people;
 pub mod registry;
 pub mod rpc;

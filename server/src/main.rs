@@ -12,12 +12,13 @@ use jiff::Timestamp;
 use stopover_server::audit::Audit;
 use stopover_server::authority::Authority;
 use stopover_server::conductor::Conductor;
-use stopover_server::config::{Arguments, Config, LogFormat, StorePlace};
+use stopover_server::config::{Arguments, Config, LogFormat, OidcSettings, StorePlace};
 use stopover_server::data_dir::{DataDir, write_private};
 use stopover_server::first_start::{Welcome, first_operator, make_first_operator};
 use stopover_server::hooks::Caller;
 use stopover_server::listener::{Limits, Listener};
 use stopover_server::notify::{Courier, Sender};
+use stopover_server::oidc::Oidc;
 use stopover_server::registry::Registry;
 use stopover_server::rpc::{self, Services};
 use stopover_server::store::Store;
@@ -81,6 +82,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     let url = config.url.unwrap_or_else(|| format!("https://{}:{}", name, listener.address().port()));
     let caller = Caller::new(sender.clone(), &url);
     let conductor = Conductor::start(store.clone(), registry.clone(), caller, now).await?;
+    let oidc = sign_in(config.oidc)?;
     let services = Services {
         store: store.clone(),
         authority,
@@ -88,6 +90,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         conductor: conductor.clone(),
         audit: Arc::new(audit),
         roles: Arc::new(config.roles.clone()),
+        oidc,
         sender,
         clock: now,
         stopping: stopping.clone(),
@@ -110,6 +113,16 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     telling.await.context("the notifications ended with a panic")?;
     store.close().await;
     Ok(())
+}
+
+/// The identity provider may be away when the server starts: that is logged, and asked again when somebody comes.
+fn sign_in(settings: Option<OidcSettings>) -> anyhow::Result<Option<Arc<Oidc>>> {
+    let Some(settings) = settings else { return Ok(None) };
+    let oidc =
+        Arc::new(Oidc::new(settings).context("could not prepare the questions to the identity provider")?);
+    let early = Arc::clone(&oidc);
+    tokio::spawn(async move { early.prepare().await });
+    Ok(Some(oidc))
 }
 
 /// Whoever waits for the file must not find the address of the server before.

@@ -13,6 +13,12 @@ impl GroupRoles {
         Self(roles)
     }
 
+    /// Those that may do something, each once.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
+        let all: std::collections::BTreeSet<_> = self.0.iter().map(|(group, _)| group).collect();
+        all.into_iter()
+    }
+
     /// What these groups may do together.
     #[must_use]
     pub fn of(&self, groups: &[GroupName]) -> Grants {

@@ -1,5 +1,7 @@
 //! What several modules' tests need: a store in a file, a pipeline, migrations, patience.
 
+pub(crate) mod issuer;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Digester};
-use crate::id::{AgentName, OperatorName};
+use crate::id::{AgentName, OperatorName, TokenId};
 
 /// What somebody asked for, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     pub by: AuditActor,
+    /// How an operator came in; older records say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
     /// The address at the other end; empty for the server itself.
     pub from: String,
     /// The method that was called.
@@ -45,6 +48,18 @@ pub enum AuditActor {
     Server,
     /// Whoever showed nothing that counts.
     Stranger,
+}
+
+/// What an operator showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Through {
+    Token(TokenId),
+    /// An identity provider's word, and who somebody is there whatever they are called.
+    Oidc {
+        issuer: String,
+        subject: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +163,16 @@ impl AuditChain {
     }
 }
 
+/// `token 0123456789`, or `oidc SUBJECT`.
+impl fmt::Display for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => f.pad(&format!("token {id}")),
+            Self::Oidc { subject, .. } => f.pad(&format!("oidc {subject}")),
+        }
+    }
+}
+
 impl fmt::Display for AuditActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -168,6 +193,7 @@ mod tests {
         let link = |seq| {
             let entry = AuditEntry {
                 by: AuditActor::Operator("anna".parse().unwrap()),
+                through: None,
                 from: "10.0.0.1:5".to_owned(),
                 what: "Deploy".to_owned(),
                 about: "pipeline p".to_owned(),
@@ -207,6 +233,18 @@ mod tests {
         let mut spoilt = whole.clone();
         spoilt[4].0.truncate(9);
         assert!(matches!(verify(&spoilt), Err(BrokenLink::Unreadable(5, _))));
+    }
+
+    #[test]
+    fn a_record_says_how_somebody_came_in_where_it_is_known() {
+        let [(text, _)] = log(1).try_into().unwrap();
+        assert!(!text.contains("through"), "as before: {text}");
+        let mut record: AuditRecord = serde_json::from_str(&text).unwrap();
+        let through = Through::Oidc { issuer: "https://id".to_owned(), subject: "17".to_owned() };
+        record.entry.through = Some(through);
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""through":{"oidc":{"issuer":"https://id","subject":"17"}}"#), "{text}");
+        assert_eq!(serde_json::from_str::<AuditRecord>(&text).unwrap(), record);
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct InvalidId {
 
 const NAME_RULE: &str =
     "use 1 to 63 of the letters a-z, the digits, `-` and `_`, beginning with a letter or a digit";
+const OPERATOR_RULE: &str = "use 1 to 128 of the letters a-z, the digits, `.`, `-`, `_`, `+` and `@`, beginning with a \
+                             letter or a digit";
+const GROUP_RULE: &str = "use 1 to 128 letters, digits, signs of ASCII and spaces, no space at either end";
 const MIGRATION_RULE: &str =
     "use 1 to 128 of the letters, the digits, `.`, `-` and `_`, beginning with a letter or a digit";
 const DEPLOYMENT_RULE: &str = "use the id as `stopover list` shows it";
@@ -76,12 +79,12 @@ text_id!(
     AgentName, "the name of an agent", NAME_RULE, is_name
 );
 text_id!(
-    /// A person or a machine that holds an operator token.
-    OperatorName, "the name of an operator", NAME_RULE, is_name
+    /// A person or a machine, as tokens and sign-ins call them: anna, or anna@example.com.
+    OperatorName, "the name of an operator", OPERATOR_RULE, is_operator
 );
 text_id!(
-    /// A group that tokens of operators are in: dba.
-    GroupName, "the name of a group", NAME_RULE, is_name
+    /// A group that operators are in: dba. As an identity provider writes it, so that almost everything is allowed.
+    GroupName, "the name of a group", GROUP_RULE, is_group
 );
 text_id!(
     /// An operator's token, for people: the beginning of what is stored of it.
@@ -200,6 +203,19 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
+fn is_operator(text: &str) -> bool {
+    let allowed =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b'+' | b'@');
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(allowed)
+}
+
+fn is_group(text: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ';
+    !text.is_empty() && text.trim() == text && text.chars().count() <= 128 && text.chars().all(allowed)
+}
+
 fn is_migration(text: &str) -> bool {
     text.len() <= 128
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -230,6 +246,22 @@ mod tests {
         }
         for good in ["a", "9", "users-db", "eu_west_1", &"a".repeat(63)] {
             assert_eq!(good.parse::<EnvironmentName>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn people_and_groups_are_called_as_an_identity_provider_calls_them() {
+        for good in ["anna", "anna@example.com", "a.b+c_d-e@x", &"a".repeat(128)] {
+            assert_eq!(good.parse::<OperatorName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "Anna@example.com", "@x", "a b", "a;b", "é@x", &"a".repeat(129)] {
+            assert!(bad.parse::<OperatorName>().is_err(), "{bad:?}");
+        }
+        for good in ["dba", "DBA Team", "/org/dba", "CN=dba,OU=x", "Größe", "7a9-b"] {
+            assert_eq!(good.parse::<GroupName>().unwrap().as_str(), good);
+        }
+        for bad in ["", " dba", "dba ", "a\nb", "a\u{202e}b", &"g".repeat(129)] {
+            assert!(bad.parse::<GroupName>().is_err(), "{bad:?}");
         }
     }
 

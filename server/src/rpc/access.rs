@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use stopover_model::id::{EnvironmentName, OperatorName};
+use stopover_model::id::{EnvironmentName, GroupName, OperatorName};
 use stopover_model::role::{Grant, Grants, Role, Scope};
 
-use super::auth::Operator;
+use super::auth::{Came, Operator};
 use super::status::RpcError;
 use crate::conductor::Clock;
 use crate::store::{Store, TokenRow};
@@ -34,8 +34,22 @@ pub(super) struct Lacking {
     pub(super) scopes: Vec<Scope>,
     /// One of the scopes would do.
     pub(super) any: bool,
-    /// Who can give it.
-    pub(super) givers: Vec<OperatorName>,
+    pub(super) way_out: WayOut,
+}
+
+/// How somebody comes by a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WayOut {
+    /// One of these makes a token.
+    Token { givers: Vec<OperatorName> },
+    /// By a group, which the identity provider says they are in.
+    Group {
+        issuer: String,
+        /// Groups that have the role by server.toml.
+        with_role: Vec<GroupName>,
+        /// Those that the provider names.
+        theirs: Vec<GroupName>,
+    },
 }
 
 impl Where {
@@ -71,14 +85,19 @@ impl Operator {
     pub(super) async fn may(&self, store: &Store, clock: Clock, place: &Where) -> Result<(), RpcError> {
         let Some(mut scopes) = place.lacking(&self.grants, self.method.role) else { return Ok(()) };
         scopes.dedup();
-        let now = clock();
-        let tokens = store.operator_tokens().await?;
-        let mut givers: Vec<_> = tokens
-            .into_iter()
-            .filter(|token| token.is_good(now) && gives(token, &scopes))
-            .map(|token| token.operator)
-            .collect();
-        givers.dedup();
+        let way_out = match &self.came {
+            Came::ByToken { .. } => givers(store, clock, &scopes).await?,
+            Came::ByOidc { issuer, roles, .. } => {
+                let suffices = |group: &&GroupName| {
+                    place.lacking(&roles.of(std::slice::from_ref(*group)), self.method.role).is_none()
+                };
+                WayOut::Group {
+                    issuer: issuer.clone(),
+                    with_role: roles.groups().filter(suffices).cloned().collect(),
+                    theirs: self.groups.clone(),
+                }
+            }
+        };
         Err(RpcError::Lacking(Box::new(Lacking {
             by: self.name.clone(),
             has: self.grants.clone(),
@@ -86,9 +105,21 @@ impl Operator {
             role: self.method.role,
             any: matches!(place, Where::OneOf(_)),
             scopes,
-            givers,
+            way_out,
         })))
     }
+}
+
+async fn givers(store: &Store, clock: Clock, scopes: &[Scope]) -> Result<WayOut, RpcError> {
+    let now = clock();
+    let tokens = store.operator_tokens().await?;
+    let mut givers: Vec<_> = tokens
+        .into_iter()
+        .filter(|token| token.is_good(now) && gives(token, scopes))
+        .map(|token| token.operator)
+        .collect();
+    givers.dedup();
+    Ok(WayOut::Token { givers })
 }
 
 fn gives(token: &TokenRow, scopes: &[Scope]) -> bool {
@@ -100,7 +131,7 @@ fn gives(token: &TokenRow, scopes: &[Scope]) -> bool {
 /// --role operator@production".
 impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { by, has, verb, role, scopes, any, givers } = self;
+        let Self { by, has, verb, role, scopes, any, way_out } = self;
         write!(f, "to {verb} needs the role {role} ")?;
         match scopes.as_slice() {
             [] => f.write_str("in some environment")?,
@@ -111,14 +142,14 @@ impl fmt::Display for Lacking {
             }
         }
         write!(f, ", and {by} has {has}; ")?;
-        let (shown, more) = givers.split_at(givers.len().min(NAMED));
-        let mut shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
-        if !more.is_empty() {
-            shown.push("others".to_owned());
-        }
-        match shown.split_last() {
-            Some((last, [])) => write!(f, "{last} can give it")?,
-            Some((last, rest)) => write!(f, "{} or {last} can give it", rest.join(", "))?,
+        let givers = match way_out {
+            WayOut::Token { givers } => givers,
+            WayOut::Group { issuer, with_role, theirs } => {
+                return by_group(f, by, issuer, with_role, theirs);
+            }
+        };
+        match one_of(givers) {
+            Some(shown) => write!(f, "{shown} can give it")?,
             None => f.write_str("an administrator can give it")?,
         }
         write!(f, ": stopover token create {by}")?;
@@ -130,6 +161,48 @@ impl fmt::Display for Lacking {
             .iter()
             .try_for_each(|scope| write!(f, " --role {}", Grant { role: *role, scope: scope.clone() }))
     }
+}
+
+/// "by [[role]] in server.toml the group dba has it, and ben is in dev: whoever keeps the groups of https://id adds ben".
+fn by_group(
+    f: &mut fmt::Formatter<'_>,
+    by: &OperatorName,
+    issuer: &str,
+    with_role: &[GroupName],
+    theirs: &[GroupName],
+) -> fmt::Result {
+    let is_in = if theirs.is_empty() {
+        format!("{issuer} names no group of {by}")
+    } else {
+        format!("{by} is in {}", joined(theirs))
+    };
+    match one_of(with_role) {
+        Some(groups) => write!(
+            f,
+            "by [[role]] in server.toml it comes with the group {groups}, and {is_in}: who keeps the groups of {issuer} \
+             can add {by}"
+        ),
+        None => write!(
+            f,
+            "by [[role]] in server.toml it comes with no group, and {is_in}: add a [[role]] for one"
+        ),
+    }
+}
+
+/// "anna, carl, dora or others".
+fn one_of(names: &[impl fmt::Display]) -> Option<String> {
+    let mut shown: Vec<_> = names.iter().take(NAMED).map(ToString::to_string).collect();
+    if names.len() > NAMED {
+        shown.push("others".to_owned());
+    }
+    Some(match shown.split_last()? {
+        (last, []) => last.clone(),
+        (last, rest) => format!("{} or {last}", rest.join(", ")),
+    })
+}
+
+fn joined(names: &[impl fmt::Display]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -169,18 +242,45 @@ mod tests {
             role: Role::Operator,
             scopes: vec![staging, production],
             any: false,
-            givers: ["anna", "carl", "dora", "eve"].map(|name| name.parse().unwrap()).to_vec(),
+            way_out: WayOut::Token {
+                givers: ["anna", "carl", "dora", "eve"].map(|name| name.parse().unwrap()).to_vec(),
+            },
         };
         assert_eq!(
             lacking.to_string(),
             "to deploy needs the role operator in staging and production, and ben has viewer@*; anna, carl, dora or \
              others can give it: stopover token create ben --role operator@staging --role operator@production"
         );
-        let one = Lacking { any: true, givers: Vec::new(), has: Grants::default(), ..lacking };
+        let one = Lacking {
+            any: true,
+            way_out: WayOut::Token { givers: Vec::new() },
+            has: Grants::default(),
+            ..lacking.clone()
+        };
         assert_eq!(
             one.to_string(),
             "to deploy needs the role operator in staging or production, and ben has no role; an administrator can \
              give it: stopover token create ben --role operator@staging"
+        );
+        let groups = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let signed_in = |with_role: &[&str], theirs: &[&str]| {
+            let (issuer, with_role, theirs) = ("https://id".to_owned(), groups(with_role), groups(theirs));
+            Lacking { way_out: WayOut::Group { issuer, with_role, theirs }, ..lacking.clone() }.to_string()
+        };
+        let told = signed_in(&["dba", "ops"], &["dev"]);
+        assert!(
+            told.ends_with(
+                "ben has viewer@*; by [[role]] in server.toml it comes with the group dba or ops, and ben is in dev: who \
+                 keeps the groups of https://id can add ben"
+            ),
+            "{told}"
+        );
+        let told = signed_in(&[], &[]);
+        assert!(
+            told.ends_with(
+                "it comes with no group, and https://id names no group of ben: add a [[role]] for one"
+            ),
+            "{told}"
         );
     }
 }

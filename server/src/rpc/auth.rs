@@ -1,9 +1,10 @@
-//! Who an operator is: the holder of the bearer token that each call carries.
+//! Who an operator is: the holder of the bearer token that each call carries, which was made here or by the identity provider.
 //!
 //! It wraps a whole service, so that no method can be forgotten, and looks whether the holder has the role that the method
 //! needs, somewhere.
 
 use std::convert::Infallible;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use jiff::Timestamp;
-use stopover_model::audit::AuditActor;
-use stopover_model::id::{EnvironmentName, GroupName, OperatorName};
+use stopover_model::audit::{AuditActor, Through};
+use stopover_model::id::{EnvironmentName, GroupName, OperatorName, TokenId};
 use stopover_model::role::Grants;
 use stopover_proto::token::{OperatorToken, TokenHash};
 use tonic::Status;
@@ -24,11 +25,13 @@ use tower::Service;
 
 use super::Services;
 use super::access::Where;
+use super::limit::SMALL_REQUEST;
 use super::methods::{self, Method};
 use super::status::RpcError;
-use super::trail::{Trail, peer};
+use super::trail::{By, Trail, peer};
 use crate::audit::Audit;
 use crate::conductor::Clock;
+use crate::oidc::{Oidc, OidcError, SignedIn};
 use crate::people::GroupRoles;
 use crate::store::{Store, TokenRow};
 
@@ -40,20 +43,42 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Operator {
     /// The person: whoever holds several tokens is one.
     pub(super) name: OperatorName,
-    /// Of the token that was used.
+    /// Of the token that was used, or as the identity provider names them.
     pub(super) groups: Vec<GroupName>,
     /// What the token and the groups let them do.
     pub(super) grants: Grants,
     /// What they call.
     pub(super) method: &'static Method,
-    pub(super) token: TokenHash,
+    pub(super) came: Came,
     /// None: never.
     pub(super) expires_at: Option<Timestamp>,
+}
+
+/// How somebody came in.
+#[derive(Debug, Clone)]
+pub(super) enum Came {
+    ByToken { id: TokenId, hash: TokenHash, roles: Grants },
+    ByOidc { issuer: String, subject: String, roles: Arc<GroupRoles> },
+}
+
+impl Came {
+    fn through(&self) -> Through {
+        match self {
+            Self::ByToken { id, .. } => Through::Token(id.clone()),
+            Self::ByOidc { issuer, subject, .. } => {
+                Through::Oidc { issuer: issuer.clone(), subject: subject.clone() }
+            }
+        }
+    }
 }
 
 impl Operator {
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, RpcError> {
         request.extensions().get::<Self>().cloned().ok_or(RpcError::NoToken)
+    }
+
+    fn by(&self) -> By {
+        By { actor: AuditActor::Operator(self.name.clone()), through: Some(self.came.through()) }
     }
 
     /// Whether they may see what is in an environment.
@@ -65,7 +90,16 @@ impl Operator {
     pub(super) async fn gone(self, store: Store, clock: Clock) -> RpcError {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
-            match found(&store, clock(), &self.token).await {
+            let hash = match &self.came {
+                Came::ByToken { hash, .. } => hash,
+                Came::ByOidc { .. } => match self.expires_at {
+                    Some(at) if at <= clock() => {
+                        return OidcError::Ended { name: Some(self.name), at }.into();
+                    }
+                    _ => continue,
+                },
+            };
+            match found(&store, clock(), hash).await {
                 Ok(_) => {}
                 // A store that fails for a moment is no reason to send watchers away.
                 Err(RpcError::Store(error)) => {
@@ -84,16 +118,23 @@ impl Operator {
 #[derive(Clone)]
 pub(super) struct Authenticated<S> {
     inner: S,
+    door: Door,
+    audit: Arc<Audit>,
+}
+
+/// What is looked up of whoever comes.
+#[derive(Clone)]
+struct Door {
     store: Store,
     roles: Arc<GroupRoles>,
-    audit: Arc<Audit>,
+    oidc: Option<Arc<Oidc>>,
     clock: Clock,
 }
 
 impl<S> Authenticated<S> {
     pub(super) fn new(inner: S, services: &Services) -> Self {
-        let Services { store, roles, audit, clock, .. } = services.clone();
-        Self { inner, store, roles, audit, clock }
+        let Services { store, roles, oidc, audit, clock, .. } = services.clone();
+        Self { inner, door: Door { store, roles, oidc, clock }, audit }
     }
 }
 
@@ -114,26 +155,27 @@ where
         // The one that was asked whether it is ready has to take the call.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let (store, roles, clock) = (self.store.clone(), Arc::clone(&self.roles), self.clock);
-        let audit = Arc::clone(&self.audit);
+        let (door, audit) = (self.door.clone(), Arc::clone(&self.audit));
         Box::pin(async move {
+            if methods::is_open(request.uri().path()) {
+                // A stranger's request is a small one.
+                return inner
+                    .call(request.map(|body| Body::new(http_body_util::Limited::new(body, SMALL_REQUEST))))
+                    .await;
+            }
             let (mut head, body) = request.into_parts();
             let (path, from) = (head.uri.path().to_owned(), peer(&head.extensions));
             let what = methods::of_path(&path).map_or("?", |method| method.name);
-            match admitted(&store, &roles, clock, &head).await {
+            match door.admits(&head).await {
                 Ok(operator) => {
-                    let trail = Trail::new(&audit, AuditActor::Operator(operator.name.clone()), from, what);
+                    let trail = Trail::new(&audit, operator.by(), from, what);
                     head.extensions.insert(operator);
                     head.extensions.insert(trail.clone());
                     let response = inner.call(Request::from_parts(head, body)).await?;
                     trail.ended(Status::from_header_map(response.headers()).as_ref()).await;
                     Ok(response)
                 }
-                Err(error) => {
-                    let by = match &error {
-                        RpcError::Lacking(lacking) => AuditActor::Operator(lacking.by.clone()),
-                        _ => AuditActor::Stranger,
-                    };
+                Err(Refused { by, error }) => {
                     let status = Status::from(error);
                     Trail::new(&audit, by, from, what).ended(Some(&status)).await;
                     Ok(status.into_http())
@@ -147,29 +189,65 @@ impl<S: NamedService> NamedService for Authenticated<S> {
     const NAME: &'static str = S::NAME;
 }
 
-/// Whoever may call the method somewhere; whether that is where they want it, the method says.
-async fn admitted(
-    store: &Store,
-    roles: &GroupRoles,
-    clock: Clock,
-    request: &Parts,
-) -> Result<Operator, RpcError> {
-    let token = token_of(&request.headers)?.hash();
-    let found = found(store, clock(), &token).await?;
-    let path = request.uri.path();
-    let method = methods::of_path(path).ok_or_else(|| RpcError::NoMethod(path.to_owned()))?;
-    let mut grants = found.roles.clone();
-    grants.extend(roles.of(&found.groups).iter());
-    let TokenRow { operator: name, groups, expires_at, .. } = found;
-    let operator = Operator { name, groups, grants, method, token, expires_at };
-    operator.may(store, clock, &Where::Anywhere).await?;
-    Ok(operator)
+/// Nobody is let in; who it was, as far as that is known.
+struct Refused {
+    by: By,
+    error: RpcError,
 }
 
-fn token_of(headers: &HeaderMap) -> Result<OperatorToken, RpcError> {
+impl<E: Into<RpcError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { by: By { actor: AuditActor::Stranger, through: None }, error: error.into() }
+    }
+}
+
+impl Door {
+    /// Whoever may call the method somewhere; whether that is where they want it, the method says.
+    async fn admits(&self, request: &Parts) -> Result<Operator, Refused> {
+        let path = request.uri.path();
+        let method = methods::of_path(path).ok_or_else(|| RpcError::NoMethod(path.to_owned()));
+        let shown = shown(&request.headers)?;
+        let operator = match OperatorToken::from_str(shown) {
+            Ok(token) => self.holder(&token, method).await?,
+            Err(_) if Oidc::looks_like_one(shown) => self.signed_in(shown, method).await?,
+            Err(_) => return Err(RpcError::BadToken.into()),
+        };
+        let may = operator.may(&self.store, self.clock, &Where::Anywhere).await;
+        may.map_err(|error| Refused { by: operator.by(), error })?;
+        Ok(operator)
+    }
+
+    async fn holder(
+        &self,
+        token: &OperatorToken,
+        method: Result<&'static Method, RpcError>,
+    ) -> Result<Operator, RpcError> {
+        let hash = token.hash();
+        let TokenRow { id, operator: name, groups, roles, expires_at, .. } =
+            found(&self.store, (self.clock)(), &hash).await?;
+        let mut grants = roles.clone();
+        grants.extend(self.roles.of(&groups).iter());
+        let came = Came::ByToken { id, hash, roles };
+        Ok(Operator { name, groups, grants, method: method?, came, expires_at })
+    }
+
+    async fn signed_in(
+        &self,
+        token: &str,
+        method: Result<&'static Method, RpcError>,
+    ) -> Result<Operator, RpcError> {
+        let oidc = self.oidc.as_ref().ok_or(RpcError::NoOidc)?;
+        let SignedIn { name, subject, groups, expires_at } = oidc.check(token, (self.clock)()).await?;
+        let grants = self.roles.of(&groups);
+        let issuer = oidc.settings().issuer.clone();
+        let came = Came::ByOidc { issuer, subject, roles: Arc::clone(&self.roles) };
+        Ok(Operator { name, groups, grants, method: method?, came, expires_at: Some(expires_at) })
+    }
+}
+
+fn shown(headers: &HeaderMap) -> Result<&str, RpcError> {
     let header = headers.get(AUTHORIZATION).ok_or(RpcError::NoToken)?;
-    let token = header.to_str().ok().and_then(bearer).ok_or(RpcError::BadToken)?;
-    token.parse().map_err(|_| RpcError::BadToken)
+    header.to_str().ok().and_then(bearer).ok_or(RpcError::BadToken)
 }
 
 /// Tokens are looked up by their hash: how long it takes tells nothing about a secret.

@@ -106,6 +106,13 @@ pub(super) const CONTROL: &[Method] = {
     ]
 };
 
+/// What anybody may ask who reaches the port, without a token: how one gets in.
+pub(super) const OPEN: &[&str] = &["ShowLogin"];
+
+pub(super) fn is_open(path: &str) -> bool {
+    path.strip_prefix("/stopover.v1.Control/").is_some_and(|name| OPEN.contains(&name))
+}
+
 /// The method that a request's path leads to.
 pub(super) fn of_path(path: &str) -> Option<&'static Method> {
     let name = path.strip_prefix("/stopover.v1.Control/")?;

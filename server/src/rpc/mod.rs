@@ -29,6 +29,7 @@ use crate::authority::Authority;
 use crate::conductor::{Clock, Conductor};
 use crate::hooks::{self, Desk};
 use crate::notify::Sender;
+use crate::oidc::Oidc;
 use crate::people::GroupRoles;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -48,6 +49,8 @@ pub struct Services {
     pub audit: Arc<Audit>,
     /// What groups may do.
     pub roles: Arc<GroupRoles>,
+    /// Who says who somebody is, beside the tokens made here.
+    pub oidc: Option<Arc<Oidc>>,
     pub sender: Sender,
     pub clock: Clock,
     /// Fires when the server begins to stop: watchers are sent away.

@@ -18,10 +18,14 @@ use super::access::Lacking;
 use crate::audit::AuditError;
 use crate::authority::IssueError;
 use crate::conductor::ConductError;
+use crate::oidc::OidcError;
 use crate::store::StoreError;
 
 /// The name of the metadata in which an error has its stable name.
 const CODE: &str = "stopover-code";
+
+/// The identity provider is; this server is not.
+pub(super) const ISSUER_AWAY: &str = "issuer_away";
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,12 @@ pub(super) enum RpcError {
         day(at)
     )]
     TokenEnded { id: TokenId, operator: OperatorName, at: Timestamp },
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
+    #[error(
+        "a signed token (JWT) was shown, and this server takes none: its server.toml has no [oidc]; use an operator's token"
+    )]
+    NoOidc,
     #[error("{0}")]
     Lacking(Box<Lacking>),
     #[error("this server has no method {}; a newer one may", .0.escape_debug())]
@@ -125,6 +135,8 @@ impl RpcError {
             Self::BadToken => (Code::Unauthenticated, "bad_token"),
             Self::TokenRevoked { .. } => (Code::Unauthenticated, "token_revoked"),
             Self::TokenEnded { .. } => (Code::Unauthenticated, "token_ended"),
+            Self::Oidc(error) => oidc_code(error),
+            Self::NoOidc => (Code::Unauthenticated, "no_oidc"),
             Self::Lacking(_) => (Code::PermissionDenied, "role_needed"),
             Self::NoMethod(_) => (Code::Unimplemented, "no_method"),
             Self::NoRole(_) => (Code::InvalidArgument, "no_role"),
@@ -185,6 +197,14 @@ impl From<RpcError> for Status {
 
 fn day(at: &Timestamp) -> impl std::fmt::Display {
     at.strftime("%Y-%m-%d %H:%M UTC")
+}
+
+fn oidc_code(error: &OidcError) -> (Code, &'static str) {
+    match error {
+        OidcError::Away { .. } => (Code::Unavailable, ISSUER_AWAY),
+        OidcError::Ended { .. } => (Code::Unauthenticated, "sign_in_ended"),
+        _ => (Code::Unauthenticated, "sign_in_refused"),
+    }
 }
 
 fn conduct_code(error: &ConductError) -> (Code, &'static str) {

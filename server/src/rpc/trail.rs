@@ -4,17 +4,29 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use http::Extensions;
-use stopover_model::audit::{AuditActor, AuditEntry, AuditOutcome};
+use stopover_model::audit::{AuditActor, AuditEntry, AuditOutcome, Through};
 use stopover_model::digest::{Digest, Digester};
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 
-use super::status::{RpcError, name_of};
+use super::status::{ISSUER_AWAY, RpcError, name_of};
 use crate::audit::Audit;
 
 /// Found in the extensions of each operator's request.
 #[derive(Clone)]
 pub(super) struct Trail(Arc<Inner>);
+
+/// Who calls, and what they showed.
+pub(super) struct By {
+    pub(super) actor: AuditActor,
+    pub(super) through: Option<Through>,
+}
+
+impl From<AuditActor> for By {
+    fn from(actor: AuditActor) -> Self {
+        Self { actor, through: None }
+    }
+}
 
 struct Inner {
     audit: Arc<Audit>,
@@ -23,9 +35,11 @@ struct Inner {
 }
 
 impl Trail {
-    pub(super) fn new(audit: &Arc<Audit>, by: AuditActor, from: Option<SocketAddr>, what: &str) -> Self {
+    pub(super) fn new(audit: &Arc<Audit>, by: impl Into<By>, from: Option<SocketAddr>, what: &str) -> Self {
+        let By { actor, through } = by.into();
         let base = AuditEntry {
-            by,
+            by: actor,
+            through,
             from: from.map(|address| address.to_string()).unwrap_or_default(),
             what: what.to_owned(),
             about: String::new(),
@@ -72,7 +86,7 @@ pub(super) fn peer(extensions: &Extensions) -> Option<SocketAddr> {
 }
 
 fn is_refusal(status: &Status) -> bool {
-    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
+    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) || name_of(status) == ISSUER_AWAY
 }
 
 fn digest(request: &[u8]) -> Digest {

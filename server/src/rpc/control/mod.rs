@@ -9,6 +9,7 @@ mod environments;
 mod follow_ups;
 mod gates;
 mod histories;
+mod login;
 mod notifications;
 mod pipelines;
 mod plan;
@@ -18,7 +19,6 @@ mod tokens;
 mod watch;
 
 use futures::stream::BoxStream;
-use stopover_proto::convert::field::{name, names, optional_timestamp};
 use stopover_proto::v1;
 use stopover_proto::v1::control_server::Control;
 use tonic::{Request, Response, Status};
@@ -194,12 +194,11 @@ impl Control for Api {
 
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
         let (by, _) = self.admit(request).await?;
-        answer(Ok(v1::WhoAmIResponse {
-            operator: name::write(by.name),
-            groups: names::write(by.groups),
-            roles: by.grants.iter().map(|grant| grant.to_string()).collect(),
-            expires_at: optional_timestamp::write(by.expires_at),
-        }))
+        answer(Ok(self.identity_of(by)))
+    }
+
+    async fn show_login(&self, _: Request<v1::ShowLoginRequest>) -> Answer<v1::ShowLoginResponse> {
+        answer(Ok(self.ways_in()))
     }
 
     async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Answer<v1::ListAuditResponse> {

@@ -5,6 +5,7 @@ mod audit;
 mod control;
 mod enrolment;
 mod gates;
+mod oidc;
 mod port;
 mod roles;
 mod tunnel;
@@ -69,6 +70,10 @@ impl Bench {
     }
 
     async fn start_with(reflection: bool) -> Self {
+        Self::start_trusting(reflection, None, GroupRoles::default()).await
+    }
+
+    async fn start_trusting(reflection: bool, oidc: Option<Arc<Oidc>>, roles: GroupRoles) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let names = ["localhost".into(), "127.0.0.1".into()];
         let authority = Arc::new(Authority::open(dir.path(), &names, now()).unwrap());
@@ -94,7 +99,8 @@ impl Bench {
             authority,
             registry,
             audit: Arc::new(audit),
-            roles: Arc::default(),
+            roles: Arc::new(roles),
+            oidc,
             clock: now,
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),

@@ -15,6 +15,7 @@ fn sign(head: &AuditHead) -> String {
 async fn write(store: &Store, what: &str) {
     let entry = AuditEntry {
         by: AuditActor::Operator("anna".parse().unwrap()),
+        through: None,
         from: "10.0.0.1:5".to_owned(),
         what: what.to_owned(),
         about: String::new(),
