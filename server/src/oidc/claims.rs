@@ -48,11 +48,11 @@ impl Claims {
         if !audiences.contains(&settings.audience) {
             return Err(OidcError::Audience { audience: settings.audience.clone(), given: audiences });
         }
-        let expires_at = self.time("exp", &self.exp, settings)?;
+        let expires_at = Self::time("exp", &self.exp, settings)?;
         if expires_at.saturating_add(leeway).is_ok_and(|end| end <= now) {
             return Err(OidcError::Ended { name: self.name(settings).ok(), at: expires_at });
         }
-        let from = self.nbf.as_ref().map(|from| self.time("nbf", from, settings)).transpose()?;
+        let from = self.nbf.as_ref().map(|from| Self::time("nbf", from, settings)).transpose()?;
         if let Some(from) = from.filter(|from| now.saturating_add(leeway).is_ok_and(|now| now < *from)) {
             return Err(OidcError::NotYet { issuer, from, now });
         }
@@ -97,7 +97,7 @@ impl Claims {
         Ok(groups)
     }
 
-    fn time(&self, claim: &str, number: &Number, settings: &OidcSettings) -> Result<Timestamp, OidcError> {
+    fn time(claim: &str, number: &Number, settings: &OidcSettings) -> Result<Timestamp, OidcError> {
         #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second counts for nothing here")]
         let seconds = number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64));
         seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or_else(|| OidcError::Claim {

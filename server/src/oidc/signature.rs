@@ -32,11 +32,13 @@ struct Curve {
     point: Vec<u8>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the provider's table has it so")]
 fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
 /// Only for a key of the algorithm's own family: a public key is never a shared secret.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the provider's table has it so")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let (family, check) = match algorithm {
         Algorithm::RS256 => return rsa(*algorithm, &checks::RSA_PKCS1_2048_8192_SHA256, key),

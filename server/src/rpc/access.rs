@@ -163,7 +163,7 @@ impl fmt::Display for Lacking {
     }
 }
 
-/// "by [[role]] in server.toml the group dba has it, and ben is in dev: whoever keeps the groups of https://id adds ben".
+/// "by [[role]] in server.toml the group dba has it, and ben is in dev: whoever keeps the groups of the issuer adds ben".
 fn by_group(
     f: &mut fmt::Formatter<'_>,
     by: &OperatorName,
