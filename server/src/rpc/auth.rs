@@ -86,17 +86,22 @@ impl Operator {
         self.grants.role_in(environment).is_some()
     }
 
+    /// That the time of a sign-in is over, to the second: no watch lives on the leeway that a call has.
+    pub(super) fn ended(&self, now: Timestamp) -> Option<RpcError> {
+        let signed_in = matches!(self.came, Came::ByOidc { .. });
+        let at = self.expires_at.filter(|at| signed_in && *at <= now)?;
+        Some(OidcError::Ended { name: Some(self.name.clone()), at }.into())
+    }
+
     /// Ends when the token is not good any more, with why.
     pub(super) async fn gone(self, store: Store, clock: Clock) -> RpcError {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
             let hash = match &self.came {
                 Came::ByToken { hash, .. } => hash,
-                Came::ByOidc { .. } => match self.expires_at {
-                    Some(at) if at <= clock() => {
-                        return OidcError::Ended { name: Some(self.name), at }.into();
-                    }
-                    _ => continue,
+                Came::ByOidc { .. } => match self.ended(clock()) {
+                    Some(ended) => return ended,
+                    None => continue,
                 },
             };
             match found(&store, clock(), hash).await {

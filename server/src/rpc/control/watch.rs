@@ -20,6 +20,9 @@ impl Api {
         by: Operator,
         request: v1::WatchRequest,
     ) -> Result<BoxStream<'static, Result<v1::WatchUpdate, Status>>, RpcError> {
+        if let Some(ended) = by.ended((self.services.clock)()) {
+            return Err(ended);
+        }
         let id = self.deployment_named(&request.deployment).await?;
         let items = self.services.conductor.watch(&id, Seq(request.after_seq)).await?;
         let updates = items.map(|item| match item {
