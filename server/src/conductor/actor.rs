@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::{self, Call, Calling, Due};
 use super::hooks::{self, HookCalls};
+use super::keep::Keeping;
 use super::load::{LoadError, load};
 use super::message::{CallId, HookUpdate, Message, Update};
 use super::world::{Around, Past};
@@ -70,7 +71,8 @@ pub(super) async fn run(
 struct Actor {
     shared: Arc<Shared>,
     own: mpsc::WeakSender<Message>,
-    deployment: Deployment,
+    deployment: Arc<Deployment>,
+    kept: Keeping,
     /// What is in memory may not be what is stored: the log is read before anything else is done.
     stale: bool,
     /// In the state, and not in the log yet: nobody has heard of them, and nobody acts on them.
@@ -112,10 +114,13 @@ enum Upset {
 
 impl Actor {
     fn new(shared: Arc<Shared>, own: mpsc::WeakSender<Message>, deployment: Deployment) -> Self {
+        // What there may be of it already was not worth much, or the next is far away in any case.
+        let kept = Seq::ZERO;
         Self {
             shared,
             own,
-            deployment,
+            kept: Keeping::since(kept),
+            deployment: Arc::new(deployment),
             stale: false,
             unsaved: Vec::new(),
             measured: Vec::new(),
@@ -165,6 +170,7 @@ impl Actor {
         for (step, call) in &mut self.calls {
             call.keep_to_window(&self.shared, &self.deployment, step);
         }
+        self.kept.keep_up(&self.shared.store, &self.deployment).await;
         Ok(())
     }
 
@@ -241,7 +247,7 @@ impl Actor {
             let (deployment, at) = (self.deployment.id.clone(), (self.shared.clock)());
             let record = Record { deployment, seq: self.deployment.seq.next(), at, event };
             let tellings = notice::tellings(&self.deployment, &record);
-            match self.deployment.apply(&record) {
+            match Arc::make_mut(&mut self.deployment).apply(&record) {
                 Ok(()) => {
                     self.tellings.extend(tellings);
                     if let Event::StepFinished { step, .. } = &record.event {
@@ -316,6 +322,13 @@ impl Actor {
                     // Nobody may wait for it: what was said before counts.
                     let _ = reply.map(|reply| reply.send(answer));
                 }
+                Message::Glance { also, reply } => {
+                    self.enter_all(&mut events).await;
+                    // Only what is in the log is shown; otherwise whoever asks reads that.
+                    if self.refresh().await.is_ok() && self.saved().await {
+                        let _ = reply.send(self.deployment.glance(&also));
+                    }
+                }
                 Message::Request { by, request, reply } => {
                     self.enter_all(&mut events).await;
                     let answer = self.request(by, request).await;
@@ -364,6 +377,17 @@ impl Actor {
             && let Err(upset) = self.enter(std::mem::take(events)).await
         {
             self.recover(&upset);
+        }
+    }
+
+    /// Puts what is new into the log; whether it is there.
+    async fn saved(&mut self) -> bool {
+        match self.save().await {
+            Ok(()) => true,
+            Err(upset) => {
+                self.recover(&upset);
+                false
+            }
         }
     }
 
@@ -447,7 +471,7 @@ impl Actor {
     /// Reads the log where what is in memory may not be what is stored.
     async fn refresh(&mut self) -> Result<(), LoadError> {
         if self.stale {
-            self.deployment = load(&self.shared.store, &self.deployment.id).await?;
+            self.deployment = Arc::new(load(&self.shared.store, &self.deployment.id).await?);
             self.stale = false;
         }
         Ok(())

@@ -4,6 +4,7 @@ use stopover_model::deployment::{Deployment, IllegalEvent};
 use stopover_model::event::Record;
 use stopover_model::id::{DeploymentId, Seq};
 
+use super::keep;
 use crate::store::{Store, StoreError};
 
 /// Records read at a time.
@@ -23,9 +24,29 @@ pub(super) enum LoadError {
     Senseless(#[source] IllegalEvent),
 }
 
-/// The deployment as its log has it.
+/// The deployment as its log has it; begun with what was kept of it, where that fits the log.
 pub(super) async fn load(store: &Store, id: &DeploymentId) -> Result<Deployment, LoadError> {
-    let mut deployment: Option<Deployment> = None;
+    if let Some(kept) = keep::state(store, id).await.map_err(LoadError::Store)?
+        && fits(store, &kept).await?
+        && let Ok(deployment) = fold_on(store, id, Some(kept)).await
+    {
+        return Ok(deployment);
+    }
+    fold_on(store, id, None).await
+}
+
+/// Whether the last event of the state is in the log.
+async fn fits(store: &Store, kept: &Deployment) -> Result<bool, LoadError> {
+    let before = Seq(kept.seq.0.saturating_sub(1));
+    let last = store.records(&kept.id, before, 1).await.map_err(LoadError::Store)?;
+    Ok(last.first().is_some_and(|record| record.seq == kept.seq && record.at == kept.updated_at))
+}
+
+async fn fold_on(
+    store: &Store,
+    id: &DeploymentId,
+    mut deployment: Option<Deployment>,
+) -> Result<Deployment, LoadError> {
     loop {
         let after = deployment.as_ref().map_or(Seq::ZERO, |d| d.seq);
         let page = store.records(id, after, PAGE).await.map_err(|error| match error {

@@ -1,8 +1,11 @@
 //! What a deployment's actor is told, by operators and by the calls to agents.
 
+use std::collections::BTreeSet;
+
+use stopover_model::deployment::Glance;
 use stopover_model::event::StepKey;
 use stopover_model::gate::HookOutcome;
-use stopover_model::id::{OperatorName, RunId, Seq};
+use stopover_model::id::{DatabaseName, OperatorName, RunId, Seq};
 use stopover_model::report::{LogLine, Outcome, Progress};
 use tokio::sync::oneshot;
 
@@ -15,6 +18,11 @@ pub(super) enum Message {
         by: OperatorName,
         request: Request,
         reply: oneshot::Sender<Result<Seq, ConductError>>,
+    },
+    /// What there is to be shown, with these databases in full.
+    Glance {
+        also: BTreeSet<DatabaseName>,
+        reply: oneshot::Sender<Glance>,
     },
     /// Of a hook that is called.
     Hook {

@@ -23,6 +23,7 @@ mod open;
 mod operators;
 mod pipelines;
 mod quarantine;
+mod snapshots;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use hook_tokens::HookAttempt;
 pub use notifications::Notification;
 pub use operators::{NewToken, Revoked, TokenRow};
 pub use pipelines::{PipelineRow, PutPipeline};
+pub use snapshots::{Kept, Snapshot};
 
 /// The open store. Clones share its connections.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use crate::report::{CheckResult, LogLine, StepReport, VerifyReport};
 mod baseline;
 mod fleet;
 mod gates;
+mod glance;
 mod hooks;
 mod rehearsal;
 mod rollback;
@@ -21,6 +22,8 @@ mod window;
 /// A conductor, its agents and its people, all of them driven by one list of choices.
 struct Simulation {
     deployment: Deployment,
+    /// What was applied after the beginning.
+    log: Vec<Record>,
     world: World,
     now: Timestamp,
     wake: Option<Timestamp>,
@@ -72,6 +75,7 @@ impl Simulation {
         let deployment = Deployment::open(record).unwrap();
         Self {
             deployment,
+            log: Vec::new(),
             world,
             now: sample::at(0),
             wake: None,
@@ -95,6 +99,16 @@ impl Simulation {
         for stage in self.deployment.stages.iter().filter(|s| s.targets.len() < 50) {
             let anew = Targets::new(stage.targets.to_vec(), &stage.targets.sizes());
             assert!(stage.targets == anew, "{record:?} left a database where it does not belong");
+        }
+        self.log.push(record);
+        // Every so often it goes on from what was kept of it.
+        if self.deployment.seq.0.is_multiple_of(16)
+            && self.deployment.stages.iter().all(|s| s.targets.len() < 30)
+        {
+            let kept = serde_json::to_string(&self.deployment).unwrap();
+            let read = serde_json::from_str(&kept).unwrap();
+            assert_eq!(self.deployment, read);
+            self.deployment = read;
         }
     }
 

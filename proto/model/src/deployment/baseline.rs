@@ -1,12 +1,13 @@
 //! What a soak is compared with, and what came of it.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Deployment, Stage, StageStatus, Step, Target};
 use crate::baseline::{Comparison, Metrics};
 
 /// The looks at a database's statistics in its soak. The one before the migration is in the inspection.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Twice: when the soak begins, and when it ends.
     pub step: Step,
@@ -16,7 +17,7 @@ pub struct Baseline {
     pub accepted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// By the server's clock.
     pub at: Timestamp,

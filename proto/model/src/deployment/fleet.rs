@@ -41,6 +41,17 @@ impl Stage {
         self.targets.that_are(Set::Failed)
     }
 
+    /// Databases that somebody goes on without.
+    pub fn left_out_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.that_are(Set::LeftOut)
+    }
+
+    /// In how many databases a step is under way.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.targets.count(Set::Running)
+    }
+
     /// Databases in which a step is under way.
     pub fn running_targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.that_are(Set::Running)

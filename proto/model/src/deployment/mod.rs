@@ -5,6 +5,7 @@ mod baseline;
 mod fleet;
 mod fold;
 mod gates;
+mod glance;
 mod legal;
 mod measured;
 mod rollback;
@@ -14,9 +15,11 @@ mod target;
 mod targets;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use baseline::{Baseline, Measured};
 pub use fleet::WaveProgress;
+pub use glance::Glance;
 pub use legal::IllegalEvent;
 pub use soak::{Watched, holds, monitors};
 pub use step::{MOST_TRIES, StatementRun, Step, StepState};
@@ -35,8 +38,12 @@ use crate::lint::LintFinding;
 use crate::pipeline::{Pipeline, StageSpec};
 use crate::plan::MigrationSummary;
 
+/// Names the sources that say what a state looks like, and what events make of it: a state that another build has kept, or
+/// sends, is not to be read.
+pub const FORM: &str = env!("STOPOVER_MODEL_SOURCES");
+
 /// All that is known of a deployment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
     pub id: DeploymentId,
     /// Of the last event in it.
@@ -67,7 +74,7 @@ pub struct Deployment {
 }
 
 /// Held until a person decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub cause: String,
     pub by: Actor,
@@ -75,7 +82,7 @@ pub struct Pause {
 }
 
 /// A stage of a deployment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     pub spec: StageSpec,
     pub status: StageStatus,
@@ -89,14 +96,14 @@ pub struct Stage {
 }
 
 /// Databases that the stage would have, and those that it has and would not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetChange {
     pub joined: Vec<DatabaseName>,
     pub left: Vec<DatabaseName>,
 }
 
 /// Why, for whom and how far a stage is taken back, or was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageRollback {
     pub at: Timestamp,
     pub cause: String,
@@ -105,7 +112,7 @@ pub struct StageRollback {
     pub to: Option<MigrationId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StageStatus {
     Pending,
     Running {

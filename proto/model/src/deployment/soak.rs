@@ -66,11 +66,7 @@ impl Deployment {
     #[must_use]
     pub fn soak_end(&self, stage: &Stage) -> Option<Timestamp> {
         let StageStatus::Soaking { until, .. } = stage.status else { return None };
-        let each = |t: &'_ Target| {
-            let of_migrations = t.migrations.iter().flat_map(|m| m.evidence.values());
-            t.evidence.values().chain(of_migrations).map(|e| e.missed).max()
-        };
-        let missed = stage.targets.iter().filter_map(each).max().unwrap_or_default();
+        let missed = stage.targets.iter().filter_map(Target::missed).max().unwrap_or_default();
         let end = until.checked_add(missed).unwrap_or(Timestamp::MAX);
         Some(Self::measured_until(stage).map_or(end, |measured| measured.max(end)))
     }

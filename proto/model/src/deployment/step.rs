@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, Resolution};
 use crate::id::{AgentName, Attempt, Epoch, RunId};
@@ -13,7 +14,7 @@ use crate::report::{Effect, ErrorClass, Outcome, StepError, StepReport};
 pub const MOST_TRIES: u32 = 6;
 
 /// A step, through all its attempts.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// All attempts so far.
     pub attempts: u32,
@@ -34,7 +35,7 @@ pub struct Step {
 }
 
 /// What a statement took when it last ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementRun {
     /// That it said it touched.
     pub rows: u64,
@@ -42,7 +43,7 @@ pub struct StatementRun {
 }
 
 /// Each state has its own facts.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub enum StepState {
     #[default]
     Pending,

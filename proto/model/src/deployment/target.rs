@@ -1,8 +1,10 @@
 //! One database of a stage, with its steps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::step::{Step, StepState};
@@ -15,7 +17,7 @@ use crate::plan::{Action, MigrationSummary, TargetPlan};
 use crate::report::{Inspection, RehearsalReport, RehearsedMigration, StepError, StepReport};
 
 /// One database of a stage.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     pub database: DatabaseName,
     pub inspect: Step,
@@ -41,7 +43,7 @@ pub struct Target {
 }
 
 /// Who goes on without a database, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     pub by: Actor,
     pub reason: String,
@@ -49,7 +51,7 @@ pub struct LeftOut {
 }
 
 /// The steps of one migration in one database.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MigrationSteps {
     pub id: MigrationId,
     pub migrate: Step,
@@ -76,21 +78,37 @@ impl Target {
         };
         let monitored = spec.monitors_at(place).next().is_some();
         Self {
+            rehearse: if spec.rehearse { Step::default() } else { Step::skipped() },
+            migrations: migrations.iter().map(steps).collect(),
+            monitor: if monitored { Step::default() } else { Step::skipped() },
+            ..Self::of_name(database)
+        }
+    }
+
+    /// One of which nothing else is known.
+    pub(super) fn of_name(database: DatabaseName) -> Self {
+        Self {
             database,
             inspect: Step::default(),
             plan: None,
             former: None,
             refused: None,
             backup: Step::default(),
-            rehearse: if spec.rehearse { Step::default() } else { Step::skipped() },
-            migrations: migrations.iter().map(steps).collect(),
-            monitor: if monitored { Step::default() } else { Step::skipped() },
+            rehearse: Step::default(),
+            migrations: Vec::new(),
+            monitor: Step::default(),
             evidence: BTreeMap::new(),
             baseline: Baseline::default(),
             rollback_backup: Step::default(),
             left_out: None,
             by_itself: false,
         }
+    }
+
+    /// The most that one of its monitors has not vouched for.
+    pub(super) fn missed(&self) -> Option<Duration> {
+        let of_migrations = self.migrations.iter().flat_map(|m| m.evidence.values());
+        self.evidence.values().chain(of_migrations).map(|evidence| evidence.missed).max()
     }
 
     #[must_use]

@@ -4,9 +4,13 @@
 //! Each event concerns one database or a whole stage; after it the places of those are put where they belong now. Nothing
 //! here is told by an event: it all follows from the databases themselves.
 
+mod outline;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, Index, Range};
 use std::slice::SliceIndex;
+
+pub(super) use outline::Outline;
 
 use super::target::Target;
 use crate::id::DatabaseName;
@@ -237,7 +241,10 @@ impl Targets {
 
     fn review_at(&mut self, place: usize) {
         self.know_at(place);
-        let now = standing(&self.all[place]);
+        self.stand_at(place, standing(&self.all[place]));
+    }
+
+    fn stand_at(&mut self, place: usize, now: Standing) {
         let before = std::mem::replace(&mut self.standings[place], now);
         let changed = now ^ before;
         for (bit, set) in self.sets.iter_mut().enumerate() {

@@ -1,6 +1,8 @@
 //! What people agree to when they approve a stage: what would run in each of its databases, and how far a schema has
 //! drifted. How long it should take, and what else a plan warns of, is no part of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{Digest, Digester};
 use crate::id::{DatabaseName, MigrationId};
 use crate::migration::Variant;
@@ -9,7 +11,7 @@ use crate::plan::{Action, TargetPlan};
 use crate::report::Inspection;
 
 /// The part of one database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreed {
     pub database: DatabaseName,
     migrations: Vec<Run>,
@@ -17,7 +19,7 @@ pub struct Agreed {
     drift: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Run {
     migration: MigrationId,
     /// None: it is there already.

@@ -4,6 +4,7 @@
 //! once, however many tokens they hold: a person is a name.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::wait::{GateRefusal, GateWait};
 use crate::digest::Digest;
@@ -11,7 +12,7 @@ use crate::id::{GroupName, OperatorName};
 use crate::pipeline::{ApprovalSettings, StageSpec};
 
 /// A person's yes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub by: OperatorName,
     /// Of the stage's plans, as they were seen.
@@ -22,7 +23,7 @@ pub struct Approval {
 }
 
 /// A person's no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     pub by: OperatorName,
     pub reason: String,
@@ -30,7 +31,7 @@ pub struct Rejection {
 }
 
 /// Approvals that no longer count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voided {
     pub why: String,
     pub at: Timestamp,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::wait::{GateRefusal, GateWait};
 use crate::id::OperatorName;
 use crate::pipeline::StageSpec;
 
 /// Who said that an item is done, and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     pub by: OperatorName,
     pub at: Timestamp,

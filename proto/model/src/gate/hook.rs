@@ -24,7 +24,7 @@ pub enum HookOutcome {
 }
 
 /// A hook that was begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookRun {
     pub attempt: Attempt,
     pub since: Timestamp,
@@ -35,7 +35,7 @@ pub struct HookRun {
 }
 
 /// The answer of a hook.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookEnd {
     pub outcome: HookOutcome,
     pub by: Actor,

@@ -15,6 +15,7 @@ pub mod window;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use agreed::{Agreed, changes, digest_of};
 pub use approval::{Approval, Approving, Rejection, Voided};
@@ -26,7 +27,7 @@ use crate::id::{HookName, OperatorName};
 use crate::pipeline::{HookWhen, StageSpec};
 
 /// What of a stage's gates was passed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateState {
     /// Those that count, each of another person.
     pub approvals: Vec<Approval>,
@@ -43,7 +44,7 @@ pub struct GateState {
 }
 
 /// An administrator's word that a stage does not wait for its window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowOverride {
     pub by: OperatorName,
     pub reason: String,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::Rhythm;
 
 /// What one monitor has shown so far. A run that passes vouches for the time until the next one is due; what lies between
 /// that and the next run that passes is missed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// None: it is to run at once.
     pub last: Option<Run>,
@@ -25,14 +26,14 @@ pub struct Evidence {
 }
 
 /// One run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// When it began.
     pub at: Timestamp,
     pub result: RunResult,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunResult {
     Passed,
     Failed,

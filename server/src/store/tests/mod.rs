@@ -11,6 +11,7 @@ mod measurements;
 mod notifications;
 mod operators;
 mod quarantine;
+mod snapshots;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use crate::id::DatabaseName;
 use crate::pipeline::Pipeline;
 
 /// So many databases in production, with these keys in its stage; staging has none but its own two.
-fn fleet(databases: usize, keys: &str) -> Simulation {
+pub(super) fn fleet(databases: usize, keys: &str) -> Simulation {
     let text =
         format!("name = \"p\"\n[[stage]]\nenvironment = \"production\"\non_failure = \"pause\"\n{keys}\n");
     let pipeline = Pipeline::parse("pipeline.toml", &text).unwrap();
@@ -18,16 +18,16 @@ fn fleet(databases: usize, keys: &str) -> Simulation {
     simulation
 }
 
-fn named(n: usize) -> DatabaseName {
+pub(super) fn named(n: usize) -> DatabaseName {
     format!("db-{n:05}").parse().unwrap()
 }
 
-fn counts(simulation: &Simulation) -> Vec<FleetCounts> {
+pub(super) fn counts(simulation: &Simulation) -> Vec<FleetCounts> {
     simulation.deployment.stages[0].waves().into_iter().map(|wave| wave.counts).collect()
 }
 
 /// Answers everything that runs until nothing does; migrations of `failing` fail.
-fn run(simulation: &mut Simulation, failing: &[usize]) -> usize {
+pub(super) fn run(simulation: &mut Simulation, failing: &[usize]) -> usize {
     let mut most = 0;
     for _ in 0..1_000_000 {
         simulation.settle();
