@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, future::BoxFuture};
 use rand::RngExt as _;
-use stopover_model::deployment::{Deployment, StageStatus};
+use stopover_model::deployment::{Deployment, IllegalEvent, StageStatus};
 use stopover_model::event::{Record, StageOutcome, StepKey};
 use stopover_model::id::{EnvironmentName, Seq};
 use stopover_model::report::Progress;
@@ -237,11 +237,7 @@ impl<S: Source> Follower<S> {
             Some(state) => state.apply(&record),
             None => Deployment::open(&record).map(|state| self.state = Some(state)),
         };
-        folded.map_err(|error| {
-            Failure::failed("the deployment's log makes no sense to this version")
-                .because(&error)
-                .with_hint("the server may be newer: use the stopover that came with it")
-        })?;
+        folded.map_err(|error| makes_no_sense(&error))?;
         Ok(Taken::Update(Box::new(Update::Record(record))))
     }
 }
@@ -254,6 +250,13 @@ pub fn stage_outcome(deployment: &Deployment, environment: &EnvironmentName) -> 
         StageStatus::Ended { outcome, .. } => Some(outcome),
         _ => None,
     }
+}
+
+/// A record that can't be folded.
+pub(crate) fn makes_no_sense(error: &IllegalEvent) -> Failure {
+    Failure::failed("the deployment's log makes no sense to this version")
+        .because(error)
+        .with_hint("the server may be newer: use the stopover that came with it")
 }
 
 enum Taken {

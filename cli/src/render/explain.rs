@@ -50,14 +50,13 @@ struct Later {
 
 impl Explanation {
     #[must_use]
-    pub fn of(deployment: &Deployment, view: View) -> Self {
+    pub fn of(deployment: &Deployment, plan_digest: Option<Digest>, view: View) -> Self {
         let stage = waiting_stage(deployment);
-        let index = deployment.indexed_stages().find(|(_, s)| s.is_open()).map(|(index, _)| index);
         Self {
             deployment: deployment.id.to_string(),
             waits: waits(deployment, view),
             passed: stage.map(passed).unwrap_or_default(),
-            plan_digest: index.filter(|_| stage.is_some()).and_then(|index| deployment.plan_digest(index)),
+            plan_digest,
             later: later(deployment, view),
         }
     }

@@ -7,7 +7,8 @@ use stopover_model::id::DatabaseName;
 
 use super::line::{Line, Tone};
 use super::number::count;
-use super::{Depth, View, error, tree};
+use super::row::{below_step, row, row_of};
+use super::{Depth, View, error};
 
 /// A stage of more databases than this is shown as a whole.
 const FEW: usize = 8;
@@ -97,8 +98,8 @@ fn failed(deployment: &Deployment, index: StageIndex, stage: &Stage, view: View,
             lines.extend(error::lines(refused, width).into_iter().map(|l| l.indented(6)));
         }
         for (key, step) in steps(index, target).filter(|(_, step)| step.has_failed()) {
-            lines.push(tree::row(deployment, &key, step, view));
-            let below = tree::below_step(deployment, &key, step, width, depth);
+            lines.push(row(deployment, &key, step, view));
+            let below = below_step(deployment, &key, step, width, depth);
             lines.extend(below.into_iter().map(|l| l.indented(6)));
         }
     }
@@ -131,10 +132,12 @@ fn running(deployment: &Deployment, index: StageIndex, stage: &Stage, view: View
     all.sort_by(|a, b| (a.0, &a.3.database).cmp(&(b.0, &b.3.database)));
     let mut lines = Vec::new();
     for (_, key, step, target) in all.iter().take(MOST_RUNNING) {
-        lines.push(tree::row_of(deployment, key, step, view, target.database.as_str()));
+        lines.push(row_of(deployment, key, step, view, target.database.as_str()));
     }
-    if all.len() > MOST_RUNNING {
-        let text = format!("  and {} more at work", all.len() - MOST_RUNNING);
+    // Of a glance not all of them are there in full.
+    let others = stage.running().saturating_sub(all.len().min(MOST_RUNNING));
+    if others > 0 {
+        let text = format!("  and {others} more at work");
         lines.push(Line::new().dim(text).cut(view.width));
     }
     lines
@@ -142,7 +145,7 @@ fn running(deployment: &Deployment, index: StageIndex, stage: &Stage, view: View
 
 fn notes(stage: &Stage, view: View) -> Vec<Line> {
     let mut texts = Vec::new();
-    let left_out: Vec<_> = stage.targets.iter().filter(|t| t.left_out.is_some()).collect();
+    let left_out: Vec<_> = stage.left_out_targets().collect();
     if !left_out.is_empty() {
         texts.push(format!("goes on without {}", some(left_out.iter().map(|t| t.database.as_str()))));
     }

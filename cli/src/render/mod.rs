@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod rehearsal;
 pub mod rollback;
+pub mod row;
 pub mod saved;
 pub mod script;
 pub mod step;

@@ -1,17 +1,15 @@
 //! A deployment as a tree: stages, databases, steps. The live view and `status` show the same tree.
 
-use stopover_model::deployment::{Deployment, Stage, StageStatus, Step, StepState, Target};
+use stopover_model::deployment::{Deployment, Stage, StageStatus, Target};
 use stopover_model::duration::human;
 use stopover_model::event::{DeploymentKind, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use stopover_model::id::DatabaseName;
-use stopover_model::report::StepReport;
 
 use super::line::{Line, Tone};
 use super::number::{between, clock, ticking};
+use super::row::{below_step, row};
 use super::step::NAME_WIDTH;
-use super::{
-    Depth, View, baseline, check, error, estimate, fleet, impact, rehearsal, step, waiting, way_back,
-};
+use super::{Depth, View, error, estimate, fleet, impact, waiting, way_back};
 
 /// The whole deployment.
 #[must_use]
@@ -217,71 +215,6 @@ fn keys(deployment: &Deployment, index: StageIndex, stage: &Stage, target: &Targ
     target.keys(index).into_iter().filter(shown).collect()
 }
 
-pub(super) fn row(deployment: &Deployment, key: &StepKey, step: &Step, view: View) -> Line {
-    let pending = step.is_pending() || step.is_behind();
-    let name = format!("{:NAME_WIDTH$}  ", step::name(key.kind));
-    let left = Line::new().plain("    ").then(step::mark(step)).plain(" ");
-    let left = left.with(if pending { Tone::Dim } else { Tone::Plain }, name);
-    let detail = step::detail(deployment, key, step);
-    let detail = if pending { Line::new().dim(detail.paint(false)) } else { detail };
-    left.then(detail).and_right(step::time(step, view), view.width)
-}
-
-/// A running step of one of many databases, with its name.
-pub(super) fn row_of(
-    deployment: &Deployment,
-    key: &StepKey,
-    step: &Step,
-    view: View,
-    database: &str,
-) -> Line {
-    let left = Line::new().plain("  ").then(step::mark(step)).plain(" ").strong(database).plain("  ");
-    let left = left.plain(step::name(key.kind)).plain("  ").then(step::detail(deployment, key, step));
-    left.and_right(step::time(step, view), view.width)
-}
-
-pub(super) fn below_step(
-    deployment: &Deployment,
-    key: &StepKey,
-    step: &Step,
-    width: usize,
-    depth: Depth,
-) -> Vec<Line> {
-    let mut lines = Vec::new();
-    if let Some(StepReport::Verified(report)) = step.report() {
-        let shown = report.checks.iter().filter(|c| depth == Depth::Full || !c.passed);
-        lines.extend(shown.flat_map(check::lines).map(|l| l.cut(width)));
-    }
-    // As wide as they are: people copy them.
-    if let (Depth::Full, Some(StepReport::BackedUp(report))) = (depth, step.report()) {
-        lines.push(Line::new().dim("file     ").plain(&report.path));
-        lines.push(Line::new().dim("sha256   ").plain(report.sha256.to_string()));
-        lines.push(Line::new().dim("restore  ").plain(&report.restore_command));
-        if let Some(id) = &report.id {
-            lines.push(Line::new().dim("or       ").plain(format!("stopover backup restore {id} --as NAME")));
-        }
-    }
-    if let Some(StepReport::RolledBack(report)) = step.report() {
-        if depth == Depth::Full {
-            lines.extend(way_back::taken(report).into_iter().flat_map(|l| l.wrapped(width, 2)));
-        }
-        lines.extend(report.differences.iter().map(|d| Line::of(Tone::Bad, "≠ ").plain(d).cut(width)));
-    }
-    if let Some(report) = way_back::failed(step) {
-        lines.extend(way_back::statements(deployment, key, report).into_iter().map(|l| l.cut(width)));
-    }
-    if let Some(StepReport::Rehearsed(report)) = step.report() {
-        lines.extend(rehearsal::lines(report, width, depth));
-    }
-    if key.kind == StepKind::Measure {
-        lines.extend(baseline::lines(deployment, key, depth).into_iter().flat_map(|l| l.wrapped(width, 2)));
-    }
-    if let StepState::Failed { error, .. } | StepState::Unknown { error, .. } = &step.state {
-        lines.extend(error::lines(error, width));
-    }
-    lines
-}
-
 fn plan_lines(target: &Target, view: View) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(plan) = &target.plan {
@@ -335,9 +268,7 @@ fn soak_row(deployment: &Deployment, stage: &Stage, view: View) -> Option<Line> 
                     .and_right(Line::of(Tone::Busy, format!("{} left", ticking(left))), view.width),
             )
         }
-        StageStatus::Ended { outcome: StageOutcome::Succeeded, .. }
-            if stage.targets.iter().any(Target::applies_anything) =>
-        {
+        StageStatus::Ended { outcome: StageOutcome::Succeeded, .. } if stage.applies_anything() => {
             Some(row(Tone::Good, "✓").dim(length))
         }
         StageStatus::Running { .. } => Some(row(Tone::Dim, "·").dim(length)),

@@ -114,12 +114,10 @@ enum Upset {
 
 impl Actor {
     fn new(shared: Arc<Shared>, own: mpsc::WeakSender<Message>, deployment: Deployment) -> Self {
-        // What there may be of it already was not worth much, or the next is far away in any case.
-        let kept = Seq::ZERO;
         Self {
             shared,
             own,
-            kept: Keeping::since(kept),
+            kept: Keeping::new(),
             deployment: Arc::new(deployment),
             stale: false,
             unsaved: Vec::new(),

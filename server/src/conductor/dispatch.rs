@@ -4,6 +4,7 @@ mod build;
 mod needed;
 
 pub(super) use build::bundles;
+pub(super) use needed::Affected;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ pub(super) fn call(
         let mut was_taken = false;
         let mut left = calling.as_slice();
         let ended = match (ask, link) {
-            (Some(ask), Some(link)) => match ask.send(&shared.store, &link).await {
+            (Some(ask), Some(link)) => match ask.send(&shared.store, &shared.affected, &link).await {
                 Ok(updates) => {
                     was_taken = true;
                     listen(&mut left, updates).await

@@ -29,8 +29,8 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    pub(super) fn since(last: Seq) -> Self {
-        Self { last }
+    pub(super) fn new() -> Self {
+        Self { last: Seq::ZERO }
     }
 
     /// So that all that is ever written of a log stays within a few times what its end takes.
@@ -69,7 +69,8 @@ async fn keep(store: &Store, deployment: &Arc<Deployment>) -> Result<(), Failure
 /// The state that was kept last, as of its seq; it may be behind the log.
 pub(super) async fn state(store: &Store, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
     let Some(kept) = store.snapshot(id, Kept::State, FORM).await? else { return Ok(None) };
-    let read = spawn_blocking(move || unpacked::<Deployment>(&kept.body).map(|state| (kept.seq, state))).await;
+    let read =
+        spawn_blocking(move || unpacked::<Deployment>(&kept.body).map(|state| (kept.seq, state))).await;
     Ok(match read {
         Ok(Ok((seq, state))) if state.id == *id && state.seq == seq => Some(state),
         Ok(Ok(_)) | Ok(Err(_)) | Err(_) => {

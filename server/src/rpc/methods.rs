@@ -55,6 +55,7 @@ pub(super) const CONTROL: &[Method] = {
         reads("Plan", "plan", Pipeline),
         reads("Watch", "watch a deployment", Stages),
         reads("GetDeployment", "look at a deployment", Stages),
+        reads("Glance", "look at a deployment", Stages),
         reads("ListDeployments", "list deployments", Anywhere),
         reads("PlanRollback", "plan a rollback", Stages),
         reads("ReadHistories", "read what other tools applied", Named),

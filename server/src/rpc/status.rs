@@ -8,7 +8,9 @@ use stopover_model::config::ConfigError;
 use stopover_model::deployment::IllegalEvent;
 use stopover_model::follow_up::InvalidAcknowledgement;
 use stopover_model::gate::GateRefusal;
-use stopover_model::id::{AgentName, EnvironmentName, InvalidId, OperatorName, PipelineName, TokenId};
+use stopover_model::id::{
+    AgentName, DeploymentId, EnvironmentName, InvalidId, OperatorName, PipelineName, Seq, TokenId,
+};
 use stopover_proto::convert::{AtField as _, InvalidBundle, InvalidWire};
 use stopover_proto::token::InvalidToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -111,6 +113,10 @@ pub(super) enum RpcError {
         "the agent's identity is for the environment {certified}, and its agent.toml says {described}; let it join the right one"
     )]
     OtherEnvironment { certified: EnvironmentName, described: String },
+    #[error(
+        "the log of deployment {deployment} has {events} events, too many for one answer; read it with Watch"
+    )]
+    LongLog { deployment: DeploymentId, events: Seq },
     #[error("the server is stopping; come again in a moment")]
     Stopping,
     #[error(transparent)]
@@ -163,6 +169,7 @@ impl RpcError {
             Self::NotAnAgent => (Code::Unauthenticated, "not_an_agent"),
             Self::AgentRevoked(_) => (Code::PermissionDenied, "agent_revoked"),
             Self::OtherEnvironment { .. } => (Code::PermissionDenied, "other_environment"),
+            Self::LongLog { .. } => (Code::ResourceExhausted, "long_log"),
             Self::Stopping => (Code::Unavailable, "stopping"),
             Self::Conduct(error) => conduct_code(error),
             Self::Store(error) => store_code(error),

@@ -53,7 +53,7 @@ fn status_says_what_is_missing_who_can_give_it_and_what_to_type() {
 #[test]
 fn explain_says_what_was_passed_and_what_will_be_waited_for_later() {
     let story = waiting();
-    let explanation = Explanation::of(&story.deployment, view());
+    let explanation = Explanation::of(&story.deployment, story.deployment.waiting_plan(), view());
     let shown = text(&explanation.lines(&story.deployment, view()));
     assert!(shown.contains("    ✓ approved, by ben: seen\n    ✓ Team notified, by admin\n"), "{shown}");
     let digest = story.deployment.plan_digest(PRODUCTION).unwrap().to_string();
@@ -66,7 +66,7 @@ fn explain_says_what_was_passed_and_what_will_be_waited_for_later() {
     assert_eq!(json["passed"][0]["by"], "ben");
 
     let early = Story::gated().staging_through();
-    let explanation = Explanation::of(&early.deployment, view());
+    let explanation = Explanation::of(&early.deployment, early.deployment.waiting_plan(), view());
     let json = serde_json::to_value(&explanation).unwrap();
     assert_eq!(json["later"][0]["environment"], "production");
     let shown = text(&explanation.lines(&early.deployment, view()));

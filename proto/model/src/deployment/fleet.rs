@@ -41,6 +41,11 @@ impl Stage {
         self.targets.that_are(Set::Failed)
     }
 
+    /// Databases in which something of the deployment is, or may be.
+    pub fn affected_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.that_are(Set::Affected)
+    }
+
     /// Databases that somebody goes on without.
     pub fn left_out_targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.that_are(Set::LeftOut)

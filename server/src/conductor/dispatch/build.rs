@@ -17,6 +17,7 @@ use stopover_proto::convert::{AgentCommand, field};
 use stopover_proto::v1;
 use tonic::{Status, Streaming};
 
+use super::needed::Affected;
 use crate::registry::AgentLink;
 use crate::store::Store;
 
@@ -208,6 +209,7 @@ impl Ask {
     pub(super) async fn send(
         self,
         store: &Store,
+        affected: &Affected,
         link: &AgentLink,
     ) -> Result<Streaming<v1::StepUpdate>, Status> {
         let mut client = link.client();
@@ -220,7 +222,7 @@ impl Ask {
                 client.inspect(request).await
             }
             Self::Backup(mut request, environment, step) => {
-                request.needed = super::needed::needed(store, &environment, &step).await;
+                request.needed = super::needed::needed(store, affected, &environment, &step).await;
                 client.backup(request).await
             }
             Self::Rehearse(mut request, migrations) => {

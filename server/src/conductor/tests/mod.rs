@@ -4,6 +4,7 @@ mod acts;
 mod agent;
 mod calls;
 mod in_turn;
+mod keep;
 mod lint;
 mod requests;
 mod restores;

@@ -75,7 +75,7 @@ asks! {
         CreateJoinTokenRequest ApproveRestoreRequest
     }
     deployment {
-        WatchRequest GetDeploymentRequest CancelDeploymentRequest PlanDeploymentRollbackRequest
+        WatchRequest GetDeploymentRequest GlanceRequest CancelDeploymentRequest PlanDeploymentRollbackRequest
         RollbackDeploymentRequest PauseDeploymentRequest ResumeDeploymentRequest OverrideWindowRequest
         ThrottleDeploymentRequest ResolveDeploymentRequest ApproveDeploymentRequest RejectDeploymentRequest
         TickItemRequest AnswerHookRequest ListFollowUpsRequest AcknowledgeFollowUpRequest

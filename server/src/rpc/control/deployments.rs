@@ -1,8 +1,7 @@
 //! Deploy, and what deployments there are.
 
-use stopover_model::deployment::Deployment;
-use stopover_model::digest::Digest;
-use stopover_model::event::{DeploymentKind, Event, Record, Waiting};
+use stopover_model::deployment::{Deployment, FORM};
+use stopover_model::event::{DeploymentKind, Event, Record};
 use stopover_model::id::{DatabaseName, DeploymentId, EnvironmentName, OperatorName, Seq};
 use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
@@ -21,6 +20,8 @@ const USUAL_LIST: u32 = 20;
 const LONGEST_LIST: u32 = 200;
 /// Records read at a time.
 const PAGE: u32 = 1000;
+/// A longer log is for those who take it piece by piece.
+const LONGEST_ANSWER: Seq = Seq(20_000);
 
 impl Api {
     pub(super) async fn create_deployment(
@@ -73,6 +74,10 @@ impl Api {
 
     pub(super) async fn whole_log(&self, deployment: &str) -> Result<v1::GetDeploymentResponse, RpcError> {
         let id = self.deployment_named(deployment).await?;
+        let events = self.services.store.last_seq(&id).await?.unwrap_or(Seq::ZERO);
+        if events > LONGEST_ANSWER {
+            return Err(RpcError::LongLog { deployment: id, events });
+        }
         let mut log = Vec::new();
         let mut after = Seq::ZERO;
         loop {
@@ -83,9 +88,22 @@ impl Api {
         }
         // What makes no sense here may make sense to the one who asks: it is shown in any case.
         let state = Deployment::fold(&log).ok().flatten();
-        let plan_digest = state.as_ref().and_then(waiting_plan);
+        let plan_digest = state.as_ref().and_then(Deployment::waiting_plan);
         let records = log.into_iter().map(v1::Record::from).collect();
         Ok(v1::GetDeploymentResponse { records, plan_digest: optional_digest::write(plan_digest) })
+    }
+
+    /// What there is to be shown of it, for a caller of this very build.
+    pub(super) async fn look_at(&self, request: v1::GlanceRequest) -> Result<v1::GlanceResponse, RpcError> {
+        let id = self.deployment_named(&request.deployment).await?;
+        let also: Vec<DatabaseName> = names::read(request.databases, "databases")?;
+        if request.form != FORM {
+            return Ok(v1::GlanceResponse::default());
+        }
+        let glance = self.services.conductor.glance(&id, also.into_iter().collect()).await?;
+        // It was made here: there is nothing in it that JSON could not hold. Empty, it says that the log is to be read.
+        let glance = serde_json::to_vec(&glance).unwrap_or_default();
+        Ok(v1::GlanceResponse { glance })
     }
 
     pub(super) async fn newest_deployments(
@@ -118,14 +136,6 @@ impl Api {
             _ => Err(ConductError::NoDeployment(id.to_string()).into()),
         }
     }
-}
-
-/// Of the stage that waits for its gates.
-fn waiting_plan(deployment: &Deployment) -> Option<Digest> {
-    let Some(Waiting::Gates { environment, .. }) = &deployment.waiting else { return None };
-    let mut stages = deployment.indexed_stages();
-    let (index, _) = stages.find(|(_, stage)| stage.spec.environment == *environment)?;
-    deployment.plan_digest(index)
 }
 
 fn request_id(text: &str) -> Result<Uuid, InvalidWire> {

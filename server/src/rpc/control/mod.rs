@@ -73,6 +73,11 @@ impl Control for Api {
         answer(self.whole_log(&request.deployment).await)
     }
 
+    async fn glance(&self, request: Request<v1::GlanceRequest>) -> Answer<v1::GlanceResponse> {
+        let (_, request) = self.admit(request).await?;
+        answer(self.look_at(request).await)
+    }
+
     async fn rehearse(&self, request: Request<v1::RehearseEnvironmentRequest>) -> Answer<v1::DeployResponse> {
         let (by, request) = self.admit(request).await?;
         answer(self.create_rehearsal(by.name, request).await)
