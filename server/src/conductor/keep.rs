@@ -73,7 +73,7 @@ pub(super) async fn state(store: &Store, id: &DeploymentId) -> Result<Option<Dep
         spawn_blocking(move || unpacked::<Deployment>(&kept.body).map(|state| (kept.seq, state))).await;
     Ok(match read {
         Ok(Ok((seq, state))) if state.id == *id && state.seq == seq => Some(state),
-        Ok(Ok(_)) | Ok(Err(_)) | Err(_) => {
+        Ok(Ok(_) | Err(_)) | Err(_) => {
             tracing::warn!(deployment = %id, "what was kept of a deployment's state can't be read; its log is read instead");
             None
         }

@@ -74,12 +74,10 @@ impl Deployment {
 
     fn waited_for(&self, stage: &Stage) -> Option<&DatabaseName> {
         match &self.waiting {
-            Some(Waiting::NoAgent { environment, database: Some(database) })
-            | Some(Waiting::AgentAway { environment, database, .. })
-                if *environment == stage.spec.environment =>
-            {
-                Some(database)
-            }
+            Some(
+                Waiting::NoAgent { environment, database: Some(database) }
+                | Waiting::AgentAway { environment, database, .. },
+            ) if *environment == stage.spec.environment => Some(database),
             Some(Waiting::Retry { step: StepKey { database, .. }, .. }) => Some(database),
             _ => None,
         }

@@ -19,9 +19,11 @@ const NEWEST: u32 = 100;
 /// Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Affected {
-    known: Arc<tokio::sync::Mutex<BTreeMap<DeploymentId, (Seq, Option<Places>)>>>,
+    known: Arc<tokio::sync::Mutex<BTreeMap<DeploymentId, AsOf>>>,
 }
 
+/// As of which event. None: nobody can read it.
+type AsOf = (Seq, Option<Places>);
 type Places = Arc<BTreeSet<(EnvironmentName, DatabaseName)>>;
 
 impl Affected {

@@ -25,10 +25,14 @@ fn a_state_that_was_kept_goes_on_as_the_log_does() {
     for cut in [1, 2, 17, simulation.log.len() / 2, simulation.log.len()] {
         let (before, after) = simulation.log.split_at(cut);
         let mut kept = Deployment::open(&first).unwrap();
-        before.iter().for_each(|record| kept.apply(record).unwrap());
+        for record in before {
+            kept.apply(record).unwrap();
+        }
         let mut read = written(&kept);
         assert_eq!(read, kept, "after {cut} events");
-        after.iter().for_each(|record| read.apply(record).unwrap());
+        for record in after {
+            read.apply(record).unwrap();
+        }
         assert_eq!(read, *whole, "kept after {cut} events");
     }
 }
