@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::stage::try_again_at;
+use super::steps::try_again_at;
 use super::{AgentPresence, MOST_TRIES, Next};
 use crate::deployment::{Stage, Target};
 use crate::event::{StageIndex, StepKey, StepKind};

@@ -1,17 +1,13 @@
 //! In front of a stage's first migration: everything that people look at is there first, then its gates are waited for.
 
-use std::time::Duration;
-
 use super::fleet::Scope;
+use super::fresh::look_again;
 use super::hooks::Hooks;
-use super::stage::prepare;
-use super::{Command, Next, fleet, hooks, running_in, window};
+use super::prepare::prepare;
+use super::{Next, fleet, hooks, running_in, window};
 use crate::deployment::{Set, Stage, Target};
-use crate::event::{Event, StageIndex, Waiting};
-use crate::gate::{GateWait, has_gates};
-
-/// What was found longer ago than this when the gates open is looked at again.
-pub(super) const FRESH: Duration = Duration::from_mins(10);
+use crate::event::{Event, StageIndex};
+use crate::gate::has_gates;
 
 /// Whether the stage has to stay in front of its first migration; what it waits for is said then.
 pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
@@ -55,25 +51,8 @@ pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> boo
         Hooks::Wait(hooks) => closed.extend(hooks),
     }
     if !closed.is_empty() {
-        wait(next, stage, closed);
+        next.wait_at_gates(stage, closed);
         return true;
     }
     look_again(next, index, stage)
-}
-
-/// Looks at the stage's databases again where what was found is too old to go by.
-pub(super) fn look_again(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
-    let age = stage.prepared_at().and_then(|at| Duration::try_from(next.now.duration_since(at)).ok());
-    let Some(age) = age.filter(|age| *age > window::fresh_for(stage)) else { return false };
-    let why = format!("what was found there is {} old", crate::duration::human(age));
-    next.append(Event::StageRefreshed { stage: index, why });
-    true
-}
-
-/// Says what is waited for, and looks again when the first of it ends by itself.
-pub(super) fn wait(next: &mut Next<'_>, stage: &Stage, gates: Vec<GateWait>) {
-    if let Some(at) = gates.iter().filter_map(GateWait::until).min() {
-        next.commands.push(Command::WakeAt(at));
-    }
-    next.waiting = Some(Waiting::Gates { environment: stage.spec.environment.clone(), gates });
 }

@@ -3,7 +3,7 @@
 //! Before the migrations, what somebody says is waited for together with the other gates, and the others are called when
 //! nothing else is missing. Behind the last migration they go one after the other, in the pipeline's order.
 
-use super::{Command, Next, gates};
+use super::{Command, Next};
 use crate::deployment::Stage;
 use crate::event::{Actor, Event, StageIndex};
 use crate::gate::{GateWait, HookOutcome, HookRun};
@@ -61,7 +61,7 @@ pub(super) fn hold_after(next: &mut Next<'_>, index: StageIndex, stage: &Stage) 
         match take_on(next, index, stage, hook) {
             Hooks::Wait(waits) if waits.is_empty() => {}
             Hooks::Wait(waits) => {
-                gates::wait(next, stage, waits);
+                next.wait_at_gates(stage, waits);
                 return true;
             }
             Hooks::Changed => return true,

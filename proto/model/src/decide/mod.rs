@@ -6,11 +6,14 @@
 mod baseline;
 mod failure;
 mod fleet;
+mod fresh;
 mod gates;
 mod hooks;
+mod prepare;
 mod rollback;
 mod soak;
 mod stage;
+mod steps;
 mod window;
 mod world;
 
@@ -22,6 +25,7 @@ pub use world::{AgentPresence, EnvironmentView, World};
 pub use crate::deployment::MOST_TRIES;
 use crate::deployment::{Deployment, Stage, StageStatus, StepState};
 use crate::event::{DeploymentOutcome, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
+use crate::gate::GateWait;
 use crate::id::{AgentName, Attempt, Epoch, HookName};
 use crate::report::{Effect, ErrorClass, Outcome, StepError};
 
@@ -88,6 +92,14 @@ impl Next<'_> {
             self.commands.insert(0, Command::Append(Event::WaitingChanged { waiting: None }));
         }
         self.commands
+    }
+
+    /// Says which gates are waited for, and looks again when the first of them ends by itself.
+    fn wait_at_gates(&mut self, stage: &Stage, gates: Vec<GateWait>) {
+        if let Some(at) = gates.iter().filter_map(GateWait::until).min() {
+            self.commands.push(Command::WakeAt(at));
+        }
+        self.waiting = Some(Waiting::Gates { environment: stage.spec.environment.clone(), gates });
     }
 
     /// Starts a step where its agent is here; says what is waited for where it isn't.

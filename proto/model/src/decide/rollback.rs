@@ -1,6 +1,6 @@
 //! Taking a stage back: a backup of each database, then its migrations in reverse order.
 
-use super::stage::try_step;
+use super::steps::try_step;
 use super::{Command, Next, cancel_step, failure, running_in};
 use crate::deployment::{Set, Stage, Step, Target};
 use crate::event::{Actor, Event, StageIndex, StageOutcome, StepKey, StepKind};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::stage::try_again_at;
+use super::steps::try_again_at;
 use super::{Command, Next, baseline, failure, running_in};
 use crate::deployment::{Deployment, Stage, Target, Watched, holds, monitors};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, Waiting};

@@ -3,19 +3,18 @@
 //! Of migrations that need nothing but one transaction each, and nobody's look in between, the agent gets some before their
 //! turn: it goes from one to the next while the server still writes down what came of those before.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::fleet::Scope;
-use super::{AgentPresence, Command, Next, failure, fleet, gates, hooks, running_in, window};
-use crate::deployment::{MigrationSteps, Set, Stage, Step, Target};
+use super::prepare::prepare;
+use super::steps::try_step;
+use super::{Next, failure, fleet, gates, hooks, running_in, window};
+use crate::deployment::{MigrationSteps, Set, Stage, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::follow_up::FailedFollowUp;
 use crate::gate::has_gates;
-use crate::gate::window::{Needed, check_plan};
-use crate::plan::{Action, MigrationSummary, TargetPlan};
-use crate::report::{ErrorClass, StepError};
+use crate::gate::window::Needed;
+use crate::plan::{Action, MigrationSummary};
 
 /// So many migrations an agent has at most: the one that runs, and those behind it.
 const MOST_AHEAD: usize = 16;
@@ -102,23 +101,6 @@ fn stop(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     }
 }
 
-/// The next of the steps that change nothing: inspect, plan, back up, rehearse. False when they are all done.
-pub(super) fn prepare(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) -> bool {
-    let key = |kind| StepKey::target(index, &target.database, kind);
-    if !target.inspect.succeeded() {
-        try_step(next, stage, key(StepKind::Inspect), &target.inspect);
-    } else if target.plan.is_none() {
-        plan(next, index, stage, target);
-    } else if !target.backup.is_done() {
-        try_step(next, stage, key(StepKind::Backup), &target.backup);
-    } else if !target.rehearse.is_done() {
-        try_step(next, stage, key(StepKind::Rehearse), &target.rehearse);
-    } else {
-        return false;
-    }
-    true
-}
-
 fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
     if prepare(next, index, stage, target) || next.deployment.kind == DeploymentKind::Rehearsal {
         return;
@@ -140,7 +122,7 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
     } else {
         let shut = window::in_front_of_next(next, stage);
         if !shut.is_empty() {
-            return gates::wait(next, stage, shut);
+            return next.wait_at_gates(stage, shut);
         }
         if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
             return;
@@ -176,93 +158,4 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
 fn may_be_followed(target: &Target, migration: &MigrationSummary) -> bool {
     let Some(Action::Apply { variant, .. }) = target.action(&migration.id) else { return false };
     migration.manifest.verify.is_empty() && migration.script(*variant).one_transaction
-}
-
-fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) {
-    let Some(inspection) = target.inspection() else {
-        return;
-    };
-    if let Some(error) = listed_twice(next, stage, target) {
-        next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });
-        return;
-    }
-    let known = next.deployment.known(index, &next.world.history);
-    let (database, out_of_order) = (&target.database, next.deployment.pipeline.out_of_order);
-    let migrations = &next.deployment.migrations;
-    let drift = &stage.spec.drift;
-    let plan = TargetPlan::make(database, migrations, inspection, &known, out_of_order, drift);
-    let environment = &stage.spec.environment;
-    // A rehearsal applies nothing.
-    let again = next.deployment.again.is_some() || next.deployment.kind == DeploymentKind::Rehearsal;
-    let quarantined = if again { &[][..] } else { &next.world.quarantined };
-    let plan = plan
-        .and_then(|plan| plan.unless_quarantined(environment, migrations, quarantined))
-        .and_then(|plan| plan.linted(environment, &next.deployment.lint))
-        .and_then(|plan| match &stage.gates.overridden {
-            Some(_) => Ok(plan),
-            None => check_plan(plan, migrations, &stage.spec, next.now),
-        });
-    match plan {
-        Ok(plan) => next.append(Event::Planned { stage: index, plan }),
-        Err(error) => {
-            next.append(Event::PlanRefused { stage: index, database: target.database.clone(), error });
-        }
-    }
-}
-
-/// One database may stand under two names, or one name in the files of two agents: nobody could say who works on it.
-fn listed_twice(next: &Next<'_>, stage: &Stage, target: &Target) -> Option<StepError> {
-    let environment = &stage.spec.environment;
-    let agent = |target: &Target| match next.world.presence(environment, &target.database) {
-        Some(AgentPresence::Connected(agent) | AgentPresence::Away(agent)) => agent.to_string(),
-        None => "nobody".to_owned(),
-    };
-    let refused = |message: String| StepError::new(ErrorClass::Setup, message);
-    let view = next.world.environments.get(environment);
-    if let Some(other) = view.and_then(|view| view.disputed.get(&target.database)) {
-        let message =
-            format!("{} is served by two agents at once, {} and {other}", target.database, agent(target));
-        return Some(refused(message).with_hint(
-            "remove it from the agent.toml of one of them, restart that agent, then: stopover resume",
-        ));
-    }
-    let twin = stage.targets.twin(target)?;
-    let found = target.inspection()?;
-    let message = format!(
-        "{} (of the agent {}) and {} (of the agent {}) are the same database: {} in the cluster {}",
-        twin.database,
-        agent(twin),
-        target.database,
-        agent(target),
-        found.database,
-        found.system_identifier
-    );
-    Some(refused(message).with_hint(
-        "remove one of them from its agent.toml, restart that agent, then: stopover resume, with --leave-out NAME for \
-         the one that is gone",
-    ))
-}
-
-/// Starts a step that is due, or waits for its next try. Callers have dealt with failures for good.
-pub(super) fn try_step(next: &mut Next<'_>, stage: &Stage, key: StepKey, step: &Step) -> bool {
-    if step.is_running() {
-        return false;
-    }
-    if let Some(at) = try_again_at(step).filter(|at| *at > next.now) {
-        next.waiting = Some(Waiting::Retry { step: key, at });
-        next.commands.push(Command::WakeAt(at));
-        return false;
-    }
-    next.start(stage, key)
-}
-
-/// When a step that failed for a passing reason may be tried again.
-pub(super) fn try_again_at(step: &Step) -> Option<Timestamp> {
-    let failed_at = step.passing_failure()?;
-    Some(failed_at.checked_add(pause_before_try(step.tries)).unwrap_or(Timestamp::MAX))
-}
-
-/// 1, 2, 4, 8 … s, at most 30 s.
-fn pause_before_try(tries: u32) -> Duration {
-    Duration::from_secs(2_u64.saturating_pow(tries.saturating_sub(1)).min(30))
 }

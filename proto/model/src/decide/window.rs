@@ -1,23 +1,16 @@
 //! Windows around a stage's migrations: the next one begins in one only, and backfills that reach the end of theirs wait.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::fleet::Scope;
-use super::gates::{FRESH, look_again, wait};
-use super::stage::prepare;
+use super::fresh::{FRESH, age, lead, look_again};
+use super::prepare::prepare;
 use super::{Command, Next, fleet};
-use crate::deployment::{Deployment, MigrationSteps, Stage, StepState, Target};
+use crate::deployment::{Deployment, MigrationSteps, Stage, Target};
 use crate::event::StageIndex;
 use crate::gate::GateWait;
 use crate::gate::window::{Needed, backfills_until, closed};
 use crate::plan::{Action, MigrationSummary};
-
-/// What looking at a database and backing it up takes where that is not known.
-const UNMEASURED: Duration = Duration::from_mins(5);
-/// What is left over before the window opens.
-const MARGIN: Duration = Duration::from_mins(1);
 
 /// What the stage's next migration waits for.
 pub(super) fn in_front_of_next(next: &Next<'_>, stage: &Stage) -> Vec<GateWait> {
@@ -52,11 +45,6 @@ pub(super) fn get_ready(next: &mut Next<'_>, index: StageIndex, stage: &Stage, s
     true
 }
 
-/// For how long what was found and backed up is good enough to begin with.
-pub(super) fn fresh_for(stage: &Stage) -> Duration {
-    if stage.spec.calendar.is_empty() { FRESH } else { FRESH.max(lead(stage).saturating_mul(2)) }
-}
-
 /// A running migration whose backfills the window's end holds, or will.
 pub(super) fn around_running(
     next: &mut Next<'_>,
@@ -75,7 +63,7 @@ pub(super) fn around_running(
         Some(until) if until > next.now => next.commands.push(Command::WakeAt(until)),
         Some(_) => {
             let shut = closed(&stage.spec, &stage.gates, Needed::default(), next.now);
-            wait(next, stage, shut);
+            next.wait_at_gates(stage, shut);
         }
         None => {}
     }
@@ -89,23 +77,4 @@ fn next_needed(deployment: &Deployment, stage: &Stage) -> Needed {
         Some(Needed::by(migration, target.action(&migration.id)?))
     });
     needed.unwrap_or_default()
-}
-
-/// What looking at the stage's databases and backing them up takes, as far as it was seen.
-fn lead(stage: &Stage) -> Duration {
-    let of_target = |target: &Target| {
-        let took = |state: &StepState| match state {
-            StepState::Succeeded { since, at, .. } => Duration::try_from(at.duration_since(*since)).ok(),
-            _ => None,
-        };
-        let inspect = took(&target.inspect.state).unwrap_or_default();
-        took(&target.backup.state).map_or(UNMEASURED, |backup| inspect + backup)
-    };
-    let one_by_one = stage.targets.iter().filter(|t| t.left_out.is_none()).map(of_target).sum::<Duration>();
-    one_by_one / stage.spec.fleet.max_parallel.max(1) + MARGIN
-}
-
-fn age(next: &Next<'_>, stage: &Stage) -> Duration {
-    let at = stage.prepared_at().unwrap_or(Timestamp::MIN);
-    Duration::try_from(next.now.duration_since(at)).unwrap_or_default()
 }
