@@ -112,6 +112,8 @@ pub fn spec_lines(spec: &StageSpec) -> Vec<(&'static str, String)> {
         OnFailure::Rollback => ("fails", "then this stage is rolled back".to_owned()),
         OnFailure::Pause => ("fails", "then everything pauses for a person".to_owned()),
     });
+    let hooks = gate::hooks_of_spec(spec).enumerate();
+    lines.extend(hooks.map(|(n, text)| (if n == 0 { "hooks" } else { "" }, text)));
     if !spec.soak.is_zero() {
         lines.push(("rests", format!("{} under observation", exact(spec.soak))));
         lines.extend(spec.monitors.iter().map(|m| ("", watched(m))));

@@ -37,7 +37,7 @@ pub use backup::{BackupLevel, BackupScope, BackupSettings};
 use drift::RawDrift;
 pub use drift::{DriftPolicy, DriftSettings};
 use hook::RawHook;
-pub use hook::{Hook, HookWay, HookWhen, check_timeout};
+pub use hook::{Hook, HookPlace, HookStep, HookWay, HookWhen, check_timeout};
 use lint::RawLint;
 pub use lint::{LintSettings, RuleNames};
 pub use locks::LockSettings;
@@ -126,7 +126,7 @@ pub struct StageSpec {
     /// Which of the databases, in which waves, and how many of them at a time.
     #[serde(default, skip_serializing_if = "FleetSettings::is_default")]
     pub fleet: FleetSettings,
-    /// What others do before and after the migrations, in this order.
+    /// What others do before and after the migrations and the steps, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
 }
@@ -142,9 +142,9 @@ pub enum OnFailure {
 }
 
 impl StageSpec {
-    /// The hooks before, or after, the stage's migrations.
-    pub fn hooks_at(&self, when: HookWhen) -> impl Iterator<Item = &Hook> {
-        self.hooks.iter().filter(move |hook| hook.when == when)
+    /// The hooks that are asked there, in their order.
+    pub fn hooks_at(&self, place: HookPlace) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(move |hook| hook.place() == place)
     }
 
     /// The monitors that run with the database of this place: what is asked elsewhere is asked once, with the first.
@@ -335,6 +335,7 @@ impl RawStage {
             max_failures: &self.max_failures,
         };
         let fleet = fleet.read(file, text)?;
+        let steps = hook::Steps { rehearses: rehearsal.rehearse, soaks: !soak.is_zero() };
         let of_stage = RawDrift { drift: self.drift, drift_ignore: self.drift_ignore };
         Ok(StageSpec {
             drift: of_stage.read(drift, file, text)?,
@@ -356,7 +357,7 @@ impl RawStage {
             calendar,
             baseline,
             fleet,
-            hooks: hook::read(self.hook, file, text)?,
+            hooks: hook::read(self.hook, &steps, file, text)?,
         })
     }
 

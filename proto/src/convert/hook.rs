@@ -2,15 +2,23 @@
 
 use std::time::Duration;
 
-use stopover_model::pipeline::{Hook, HookWay, HookWhen, check_timeout, check_url};
+use stopover_model::pipeline::{Hook, HookStep, HookWay, HookWhen, check_timeout, check_url};
 
 use super::error::InvalidWire;
 use super::field::{enumeration, message, name};
 use crate::v1;
 
-wire_message!(Hook { name: name, when: enumeration, way: message, timeout: timeout });
+wire_message!(Hook {
+    name: name,
+    when: enumeration,
+    step: optional_enumeration,
+    way: message,
+    timeout: timeout
+});
 
 wire_enum!(HookWhen { Before, After });
+
+wire_enum!(HookStep { Inspect, Backup, Rehearse, Migrate, Verify, Soak });
 
 impl From<HookWay> for v1::HookWay {
     fn from(way: HookWay) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use stopover_model::deployment::{Deployment, Stage, StageStatus};
+use stopover_model::deployment::{Deployment, Stage};
 use stopover_model::event::{Actor, Event, StageIndex};
 use stopover_model::gate::HookOutcome;
 use stopover_model::id::{Attempt, HookName, Seq};
@@ -95,10 +95,9 @@ fn waits<'a>(
     name: &HookName,
     attempt: Attempt,
 ) -> Option<(&'a Stage, &'a Hook)> {
-    let stage =
-        deployment.stage(index).filter(|stage| matches!(stage.status, StageStatus::Running { .. }))?;
+    let stage = deployment.stage(index)?;
     stage.gates.hooks.get(name).filter(|run| run.attempt == attempt && run.ended.is_none())?;
-    let hook = stage.spec.hooks.iter().find(|hook| hook.name == *name)?;
+    let hook = stage.spec.hooks.iter().find(|hook| hook.name == *name && stage.may_wait_for(hook))?;
     (deployment.outcome.is_none()).then_some((stage, hook))
 }
 

@@ -21,6 +21,8 @@ pub(super) fn body(
         "data": {
             "hook": hook.name,
             "when": hook.when,
+            // Of which step; null: of the stage's migrations.
+            "step": hook.step,
             "attempt": attempt,
             "pipeline": deployment.pipeline.name,
             "deployment": deployment.id,

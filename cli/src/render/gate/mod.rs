@@ -35,7 +35,9 @@ pub fn closed(deployment: &Deployment, stage: &Stage, gate: &GateWait, view: Vie
     match gate {
         GateWait::Approvals { have, need, .. } => approvals::closed(deployment, stage, (*have, *need)),
         GateWait::Checklist { items } => checklist::closed(deployment, stage, items),
-        GateWait::Hook { name, external, until } => hook::closed(deployment, name, *external, *until, view),
+        GateWait::Hook { name, external, until } => {
+            hook::closed((deployment, stage), name, *external, *until, view)
+        }
         GateWait::Window { .. } | GateWait::WindowTooShort { .. } | GateWait::Freeze { .. } => {
             window::closed(deployment, stage, gate, view)
         }
@@ -83,6 +85,11 @@ pub fn lines(
 #[must_use]
 pub fn of_spec(spec: &StageSpec) -> Vec<String> {
     [approvals::of_spec(spec), checklist::of_spec(spec)].into_iter().flatten().collect()
+}
+
+/// What others do around a stage's migrations and steps, by its pipeline.
+pub fn hooks_of_spec(spec: &StageSpec) -> impl Iterator<Item = String> {
+    hook::of_spec(spec)
 }
 
 /// What runs in a stage once its gates are open, as people agree to it.

@@ -9,9 +9,9 @@ use crate::deployment::{Set, Stage, Target};
 use crate::event::{Event, StageIndex};
 use crate::gate::has_gates;
 
-/// Whether the stage has to stay in front of its first migration; what it waits for is said then.
+/// Whether a stage that has not begun to migrate has to stay at its gates; what it waits for is said then.
 pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
-    if !has_gates(&stage.spec) || stage.has_begun() {
+    if !has_gates(&stage.spec) {
         return false;
     }
     let unprepared = |t: &Target| t.plan.is_none() || stage.spec.rehearse && !t.rehearse.is_done();
@@ -47,6 +47,11 @@ pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> boo
         return true;
     }
     match hooks::called_before(next, index, stage, may_call) {
+        Hooks::Changed => return true,
+        Hooks::Wait(hooks) => closed.extend(hooks),
+    }
+    // What stands in front of a step and was begun is waited for wherever the stage is by now.
+    match hooks::before_first_migration(next, index, stage, false) {
         Hooks::Changed => return true,
         Hooks::Wait(hooks) => closed.extend(hooks),
     }

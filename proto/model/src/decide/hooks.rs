@@ -1,14 +1,16 @@
-//! Hooks around a stage's migrations: those that are called, and those whose end somebody says.
+//! Hooks around a stage's migrations and its steps: those that are called, and those whose end somebody says.
 //!
 //! Before the migrations, what somebody says is waited for together with the other gates, and the others are called when
-//! nothing else is missing. Behind the last migration they go one after the other, in the pipeline's order.
+//! nothing else is missing. Everywhere else they go one after the other, in the pipeline's order, each once for the whole
+//! stage: in front of the first step of a kind, or behind the last.
 
-use super::{Command, Next};
-use crate::deployment::Stage;
-use crate::event::{Actor, Event, StageIndex};
-use crate::gate::{GateWait, HookOutcome, HookRun};
+use super::fleet::{Scope, go_through};
+use super::{Command, Next, running_in};
+use crate::deployment::{Set, Stage, Target};
+use crate::event::{Actor, Event, StageIndex, StepKind};
+use crate::gate::{GateWait, HookOutcome, HookRun, in_front_of};
 use crate::id::Attempt;
-use crate::pipeline::{Hook, HookWhen};
+use crate::pipeline::{Hook, HookPlace, HookStep};
 
 /// What became of looking at some of them.
 pub(super) enum Hooks {
@@ -21,7 +23,7 @@ pub(super) enum Hooks {
 /// Of those before the migrations, the ones that are not called.
 pub(super) fn said_by_others(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> Hooks {
     let mut waits = Vec::new();
-    for hook in stage.spec.hooks_at(HookWhen::Before).filter(|hook| hook.is_external()) {
+    for hook in stage.spec.hooks_at(HookPlace::BEFORE).filter(|hook| hook.is_external()) {
         match take_on(next, index, stage, hook) {
             Hooks::Changed => return Hooks::Changed,
             Hooks::Wait(wait) => waits.extend(wait),
@@ -33,15 +35,89 @@ pub(super) fn said_by_others(next: &mut Next<'_>, index: StageIndex, stage: &Sta
 /// Whether one of those before the migrations is still to be called.
 pub(super) fn call_is_due(stage: &Stage) -> bool {
     let due = |hook: &Hook| stage.gates.hooks.get(&hook.name).is_none_or(|run| run.again);
-    stage.spec.hooks_at(HookWhen::Before).any(|hook| !hook.is_external() && due(hook))
+    stage.spec.hooks_at(HookPlace::BEFORE).any(|hook| !hook.is_external() && due(hook))
 }
 
 /// Of those before the migrations, the ones that are called, one after the other. What is being called goes on where
 /// others may not begin.
 pub(super) fn called_before(next: &mut Next<'_>, index: StageIndex, stage: &Stage, may_begin: bool) -> Hooks {
-    for hook in stage.spec.hooks_at(HookWhen::Before).filter(|hook| !hook.is_external()) {
-        let is_called = stage.gates.hooks.get(&hook.name).is_some_and(|run| run.ended.is_none());
-        if !may_begin && !is_called {
+    let called = stage.spec.hooks_at(HookPlace::BEFORE).filter(|hook| !hook.is_external());
+    one_by_one(next, index, stage, called, may_begin)
+}
+
+/// Directly in front of the stage's first migration, where one may begin.
+pub(super) fn before_first_migration(
+    next: &mut Next<'_>,
+    index: StageIndex,
+    stage: &Stage,
+    may_begin: bool,
+) -> Hooks {
+    let places = in_front_of(StepKind::Migrate).iter();
+    let hooks = places.flat_map(|place| stage.spec.hooks_at(*place));
+    one_by_one(next, index, stage, hooks, may_begin)
+}
+
+/// Whether the stage has to stay in front of its first step of this kind.
+pub(super) fn hold_in_front(next: &mut Next<'_>, index: StageIndex, stage: &Stage, kind: StepKind) -> bool {
+    in_front_of(kind).iter().any(|place| hold(next, index, stage, *place))
+}
+
+/// Whether the stage has to stay behind a kind of step that changes nothing: all databases go through it first, but those
+/// that have failed.
+pub(super) fn hold_behind(next: &mut Next<'_>, index: StageIndex, stage: &Stage, step: HookStep) -> bool {
+    let place = HookPlace::after(step);
+    if stage.gates.hooks_passed(&stage.spec, place) {
+        return false;
+    }
+    let (scope, is_through): (_, fn(&Target) -> bool) = match step {
+        HookStep::Inspect => (Scope::Unprepared, |target| target.plan.is_some()),
+        HookStep::Rehearse => (Scope::Unprepared, |target| target.rehearse.is_done()),
+        // Without a rehearsal it is the last thing before the migrations, and for those that everything else is there for.
+        _ => (Scope::All, |target| target.plan.is_some() && target.backup.is_done()),
+    };
+    let going = [Set::Working, Set::Parked].into_iter().flat_map(|set| stage.targets.that_are(set));
+    if stage.targets.any(Set::Fresh) || going.into_iter().any(|target| !is_through(target)) {
+        go_through(next, stage, scope, |next, target| {
+            !is_through(target) && super::prepare::prepare(next, index, stage, target)
+        });
+        return true;
+    }
+    if !running_in(next.deployment, index).is_empty() {
+        return true;
+    }
+    (step == HookStep::Inspect || stage.applies_anything()) && hold(next, index, stage, place)
+}
+
+/// Whether the stage has to stay behind its last migration.
+pub(super) fn hold_after(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
+    use HookStep::{Migrate, Soak, Verify};
+    let mut places = vec![HookPlace::after(Migrate), HookPlace::after(Verify), HookPlace::AFTER];
+    places.extend((!stage.spec.soak.is_zero()).then_some(HookPlace::before(Soak)));
+    stage.applies_anything() && places.into_iter().any(|place| hold(next, index, stage, place))
+}
+
+/// Whether the stage has to stay there: one of the hooks has not passed.
+pub(super) fn hold(next: &mut Next<'_>, index: StageIndex, stage: &Stage, place: HookPlace) -> bool {
+    match one_by_one(next, index, stage, stage.spec.hooks_at(place), true) {
+        Hooks::Changed => true,
+        Hooks::Wait(waits) if waits.is_empty() => false,
+        Hooks::Wait(waits) => {
+            next.wait_at_gates(stage, waits);
+            true
+        }
+    }
+}
+
+fn one_by_one<'a>(
+    next: &mut Next<'_>,
+    index: StageIndex,
+    stage: &Stage,
+    hooks: impl Iterator<Item = &'a Hook>,
+    may_begin: bool,
+) -> Hooks {
+    for hook in hooks {
+        let is_waited_for = stage.gates.hooks.get(&hook.name).is_some_and(|run| run.ended.is_none());
+        if !may_begin && !is_waited_for {
             continue;
         }
         match take_on(next, index, stage, hook) {
@@ -50,24 +126,6 @@ pub(super) fn called_before(next: &mut Next<'_>, index: StageIndex, stage: &Stag
         }
     }
     Hooks::Wait(Vec::new())
-}
-
-/// Whether the stage has to stay behind its last migration.
-pub(super) fn hold_after(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
-    if !stage.applies_anything() {
-        return false;
-    }
-    for hook in stage.spec.hooks_at(HookWhen::After) {
-        match take_on(next, index, stage, hook) {
-            Hooks::Wait(waits) if waits.is_empty() => {}
-            Hooks::Wait(waits) => {
-                next.wait_at_gates(stage, waits);
-                return true;
-            }
-            Hooks::Changed => return true,
-        }
-    }
-    false
 }
 
 /// Begins a hook, calls it, ends it when its time is over, or says that it is waited for.

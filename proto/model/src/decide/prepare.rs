@@ -1,7 +1,7 @@
 //! What comes before a database's first migration and changes nothing in it: inspect, plan, back up, rehearse.
 
 use super::steps::try_step;
-use super::{AgentPresence, Next};
+use super::{AgentPresence, Next, hooks};
 use crate::deployment::{Stage, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StepKey, StepKind};
 use crate::gate::window::check_plan;
@@ -11,16 +11,20 @@ use crate::report::{ErrorClass, StepError};
 /// The next of the steps that change nothing: inspect, plan, back up, rehearse. False when they are all done.
 pub(super) fn prepare(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) -> bool {
     let key = |kind| StepKey::target(index, &target.database, kind);
-    if !target.inspect.succeeded() {
-        try_step(next, stage, key(StepKind::Inspect), &target.inspect);
+    let (kind, step) = if !target.inspect.succeeded() {
+        (StepKind::Inspect, &target.inspect)
     } else if target.plan.is_none() {
         plan(next, index, stage, target);
+        return true;
     } else if !target.backup.is_done() {
-        try_step(next, stage, key(StepKind::Backup), &target.backup);
+        (StepKind::Backup, &target.backup)
     } else if !target.rehearse.is_done() {
-        try_step(next, stage, key(StepKind::Rehearse), &target.rehearse);
+        (StepKind::Rehearse, &target.rehearse)
     } else {
         return false;
+    };
+    if !hooks::hold_in_front(next, index, stage, kind) {
+        try_step(next, stage, key(kind), step);
     }
     true
 }

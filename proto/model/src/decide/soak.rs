@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::steps::try_again_at;
-use super::{Command, Next, baseline, failure, running_in};
+use super::{Command, Next, baseline, failure, hooks, running_in};
 use crate::deployment::{Deployment, Stage, Target, Watched, holds, monitors};
 use crate::event::{Event, StageIndex, StageOutcome, StepKey, Waiting};
 use crate::migration::Check;
 use crate::monitor::StageMonitor;
+use crate::pipeline::{HookPlace, HookStep};
 
 pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: Timestamp) {
     if let Some(problem) = failure::find(next.deployment, stage) {
@@ -33,6 +34,9 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage, until: 
     let none_runs = running_in(next.deployment, index).is_empty()
         && !next.commands.iter().any(|c| matches!(c, Command::Start { .. }));
     if none_runs && quiet && measuring.is_over {
+        if hooks::hold(next, index, stage, HookPlace::after(HookStep::Soak)) {
+            return;
+        }
         return next.append(Event::StageFinished { stage: index, outcome: StageOutcome::Succeeded });
     }
     // An agent that is away is what is waited for.

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::fleet::Scope;
+use super::hooks::Hooks;
 use super::prepare::prepare;
 use super::steps::try_step;
 use super::{Next, failure, fleet, gates, hooks, running_in, window};
@@ -14,6 +15,7 @@ use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, Ste
 use crate::follow_up::FailedFollowUp;
 use crate::gate::has_gates;
 use crate::gate::window::Needed;
+use crate::pipeline::{HookPlace, HookStep};
 use crate::plan::{Action, MigrationSummary};
 
 /// So many migrations an agent has at most: the one that runs, and those behind it.
@@ -58,7 +60,7 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     if stage.has_stopped() || stage.gates.failed_hook(&stage.spec).is_some() {
         return stop(next, index, stage);
     }
-    if next.deployment.kind == DeploymentKind::Migration && gates::hold(next, index, stage) {
+    if next.deployment.kind == DeploymentKind::Migration && hold_before_migrations(next, index, stage) {
         return;
     }
     if stage.targets.current_wave().is_some() {
@@ -81,9 +83,24 @@ pub(super) fn run(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
     }
 }
 
+/// Whether the stage has to stay in front of its first migration: for its gates, or for a hook behind a step that all its
+/// databases go through first.
+fn hold_before_migrations(next: &mut Next<'_>, index: StageIndex, stage: &Stage) -> bool {
+    if stage.has_begun() {
+        return false;
+    }
+    let behind = |next: &mut Next<'_>, step| hooks::hold_behind(next, index, stage, step);
+    // What is rehearsed is backed up before people agree to it; else that is done for those that are migrated at once.
+    let rehearses = stage.spec.rehearse;
+    behind(next, HookStep::Inspect)
+        || rehearses && (behind(next, HookStep::Backup) || behind(next, HookStep::Rehearse))
+        || gates::hold(next, index, stage)
+        || !rehearses && behind(next, HookStep::Backup)
+}
+
 /// Too much has failed: nothing further begins but what a person has asked for by name. What is under way ends.
 fn stop(next: &mut Next<'_>, index: StageIndex, stage: &Stage) {
-    if stage.targets.any(Set::ByItself) {
+    if stage.targets.any(Set::ByItself) && stage.gates.failed_hook(&stage.spec).is_none() {
         let agreed = !has_gates(&stage.spec) || stage.has_begun();
         return fleet::go_through(next, stage, Scope::ByItself, |next, target| {
             if agreed {
@@ -110,7 +127,11 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
     let Some((migration, first)) = undone.peek().copied() else { return };
     let key = |kind, steps: &MigrationSteps| StepKey::migration(index, &target.database, kind, &steps.id);
     if first.migrate.is_done() {
-        try_step(next, stage, key(StepKind::Verify, first), &first.verify);
+        let held = is_migrated(stage) && hooks::hold(next, index, stage, HookPlace::after(HookStep::Migrate))
+            || hooks::hold_in_front(next, index, stage, StepKind::Verify);
+        if !held {
+            try_step(next, stage, key(StepKind::Verify, first), &first.verify);
+        }
         return;
     }
     let needs = |migration: &MigrationSummary| {
@@ -120,9 +141,15 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
     if first.migrate.is_running() {
         window::around_running(next, stage, migration, target.action(&migration.id), first);
     } else {
-        let shut = window::in_front_of_next(next, stage);
-        if !shut.is_empty() {
-            return next.wait_at_gates(stage, shut);
+        let mut closed = window::in_front_of_next(next, stage);
+        if !stage.has_begun() {
+            match hooks::before_first_migration(next, index, stage, closed.is_empty()) {
+                Hooks::Changed => return,
+                Hooks::Wait(hooks) => closed.extend(hooks),
+            }
+        }
+        if !closed.is_empty() {
+            return next.wait_at_gates(stage, closed);
         }
         if !try_step(next, stage, key(StepKind::Migrate, first), &first.migrate) {
             return;
@@ -152,6 +179,16 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
         }
         before = migration;
     }
+}
+
+/// Whether every migration of the stage is there, but for databases that have failed; not yet verified maybe.
+fn is_migrated(stage: &Stage) -> bool {
+    if stage.gates.hooks_passed(&stage.spec, HookPlace::after(HookStep::Migrate)) {
+        return false;
+    }
+    let mut going = [Set::Working, Set::Parked].into_iter().flat_map(|set| stage.targets.that_are(set));
+    !stage.targets.any(Set::Fresh)
+        && going.all(|target| target.plan.is_some() && target.migrations.iter().all(|m| m.migrate.is_done()))
 }
 
 /// Whether the next migration needs nothing but this one's success: one transaction, and no checks.

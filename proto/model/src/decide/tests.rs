@@ -361,7 +361,7 @@ proptest! {
         rollback in any::<bool>(),
         down in any::<bool>(),
         rehearse in any::<bool>(),
-        gates in 0_u8..3,
+        gates in 0_u8..5,
         counts in any::<bool>(),
         choices in prop::collection::vec(0_u8..=20, 0..120),
     ) {
@@ -373,6 +373,8 @@ proptest! {
             simulation = gates::simulation(on_failure);
         } else if gates == 2 {
             simulation = window::simulation(on_failure);
+        } else if gates > 2 {
+            simulation = hooks::simulation(on_failure, gates == 3);
         }
         simulation.counts = counts;
         simulation.settle();
@@ -380,7 +382,7 @@ proptest! {
             simulation.happen(choice);
             assert_success_is_true(&simulation.deployment);
         }
-        for _ in 0..150 {
+        for _ in 0..250 {
             if simulation.deployment.outcome.is_some() {
                 break;
             }

@@ -10,13 +10,13 @@ use super::target::{MigrationSteps, Target};
 use super::{Deployment, Pause, Set, Stage, StageStatus};
 use crate::actor::Actor;
 use crate::digest::Digest;
-use crate::event::StageIndex;
+use crate::event::{StageIndex, StepKind};
 use crate::gate::{
     Agreed, Approval, Approving, GateRefusal, HookEnd, HookOutcome, HookRun, Rejection, Tick, Voided,
     WindowOverride, changes, digest_of, find_item,
 };
 use crate::id::{Attempt, GroupName, HookName, OperatorName};
-use crate::pipeline::HookWhen;
+use crate::pipeline::{Hook, HookPlace, HookStep};
 
 impl Stage {
     /// Whether one of its migrations was begun: its gates were open then.
@@ -37,6 +37,16 @@ impl Stage {
     #[must_use]
     pub fn applies_anything(&self) -> bool {
         self.targets.any(Set::Applying)
+    }
+
+    /// Whether the stage is where this hook may be waited for.
+    #[must_use]
+    pub fn may_wait_for(&self, hook: &Hook) -> bool {
+        match self.status {
+            StageStatus::Running { .. } => true,
+            StageStatus::Soaking { .. } => hook.place() == HookPlace::after(HookStep::Soak),
+            _ => false,
+        }
     }
 
     /// When the last of the steps before its first migration ended.
@@ -104,10 +114,11 @@ impl Deployment {
     pub(super) fn is_agreed_to(&self, index: StageIndex) -> bool {
         self.stage(index).is_some_and(|stage| {
             stage.has_begun()
-                || !crate::gate::has_gates(&stage.spec)
-                || stage.gates.asks_nobody(&stage.spec)
-                    && stage.gates.hooks_passed(&stage.spec, HookWhen::Before)
-                    && self.outdated_approvals(index).is_none()
+                || (!crate::gate::has_gates(&stage.spec)
+                    || stage.gates.asks_nobody(&stage.spec)
+                        && stage.gates.hooks_passed(&stage.spec, HookPlace::BEFORE)
+                        && self.outdated_approvals(index).is_none())
+                    && stage.gates.hooks_in_front_passed(&stage.spec, StepKind::Migrate)
         })
     }
 
@@ -219,9 +230,9 @@ impl Deployment {
         let stage = self.stage_mut(index)?;
         let before = stage.gates.hooks.get(hook).map_or(0, |run| run.attempt.0);
         let waits = stage.gates.hooks.get(hook).is_some_and(|run| !run.again);
-        let running = matches!(stage.status, StageStatus::Running { .. });
-        let known = stage.spec.hooks.iter().any(|known| known.name == *hook);
-        if !running || !known || waits || attempt.0 != before + 1 {
+        let known = stage.spec.hooks.iter().find(|known| known.name == *hook);
+        let has_its_place = known.is_some_and(|known| stage.may_wait_for(known));
+        if !has_its_place || waits || attempt.0 != before + 1 {
             return Err(illegal_in(stage, "the start of a hook"));
         }
         stage.gates.hooks.insert(hook.clone(), HookRun { attempt, since: at, ended: None, again: false });
@@ -246,14 +257,14 @@ impl Deployment {
         if passes && !spec.is_external() && matches!(end.by, Actor::Operator(_)) {
             return Err(GateRefusal::HookIsCalled { environment, name }.into());
         }
-        let running = matches!(stage.status, StageStatus::Running { .. });
+        let waits = stage.may_wait_for(spec);
         match stage.gates.hooks.get_mut(hook) {
             Some(HookRun { ended: Some(former), .. }) => {
                 let how =
                     if matches!(former.outcome, HookOutcome::Passed { .. }) { "passed" } else { "failed" };
                 Err(GateRefusal::HookEnded { environment, name, how, by: former.by.clone() }.into())
             }
-            Some(_) if !running => Err(GateRefusal::HookPast { environment, name }.into()),
+            Some(_) if !waits => Err(GateRefusal::HookPast { environment, name }.into()),
             Some(run) if run.attempt == attempt => {
                 run.ended = Some(end);
                 Ok(())

@@ -150,6 +150,12 @@ impl Deployment {
             let why = "the stage's gates are closed";
             return Err(IllegalEvent::Step { step: key.clone(), why });
         }
+        let asked_before =
+            matches!(key.kind, StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::Verify);
+        if asked_before && !stage.gates.hooks_in_front_passed(&stage.spec, key.kind) {
+            let why = "a hook in front of it has not passed";
+            return Err(IllegalEvent::Step { step: key.clone(), why });
+        }
         if self.prerequisites_met(stage, target, key) {
             Ok(())
         } else {

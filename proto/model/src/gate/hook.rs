@@ -1,11 +1,12 @@
-//! Hooks: what others do before or after a stage's migrations, and say how it went.
+//! Hooks: what others do before or after a stage's migrations or its steps, and say how it went.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
+use crate::event::StepKind;
 use crate::id::{Attempt, DeploymentId, HookName};
-use crate::pipeline::{Hook, HookWhen, StageSpec};
+use crate::pipeline::{Hook, HookPlace, HookStep, StageSpec};
 
 use super::GateState;
 
@@ -65,10 +66,16 @@ impl HookRun {
 }
 
 impl GateState {
-    /// Whether all hooks on this side of the stage's migrations have.
+    /// Whether all hooks that are asked there have.
     #[must_use]
-    pub fn hooks_passed(&self, spec: &StageSpec, when: HookWhen) -> bool {
-        spec.hooks_at(when).all(|hook| self.hooks.get(&hook.name).is_some_and(HookRun::passed))
+    pub fn hooks_passed(&self, spec: &StageSpec, place: HookPlace) -> bool {
+        spec.hooks_at(place).all(|hook| self.hooks.get(&hook.name).is_some_and(HookRun::passed))
+    }
+
+    /// Whether all hooks have without which no step of this kind begins.
+    #[must_use]
+    pub fn hooks_in_front_passed(&self, spec: &StageSpec, kind: StepKind) -> bool {
+        in_front_of(kind).iter().all(|place| self.hooks_passed(spec, *place))
     }
 
     /// The first hook of the stage that has failed, and why.
@@ -83,6 +90,30 @@ impl GateState {
         for run in self.hooks.values_mut() {
             run.again |= run.failed().is_some();
         }
+    }
+}
+
+/// Where the hooks stand without which no step of this kind begins, in their order; beside the stage's gates.
+#[must_use]
+pub fn in_front_of(kind: StepKind) -> &'static [HookPlace] {
+    use HookStep::{Backup, Inspect, Migrate, Rehearse, Verify};
+    const FIRST: [HookPlace; 7] = [
+        HookPlace::before(Inspect),
+        HookPlace::after(Inspect),
+        HookPlace::before(Backup),
+        HookPlace::after(Backup),
+        HookPlace::before(Rehearse),
+        HookPlace::after(Rehearse),
+        HookPlace::before(Migrate),
+    ];
+    const VERIFY: [HookPlace; 1] = [HookPlace::before(Verify)];
+    match kind {
+        StepKind::Inspect => &FIRST[..1],
+        StepKind::Backup => &FIRST[..3],
+        StepKind::Rehearse => &FIRST[..5],
+        StepKind::Migrate => &FIRST,
+        StepKind::Verify => &VERIFY,
+        StepKind::Monitor | StepKind::Measure | StepKind::RollbackBackup | StepKind::Rollback => &[],
     }
 }
 

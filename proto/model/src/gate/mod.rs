@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 pub use agreed::{Agreed, changes, digest_of};
 pub use approval::{Approval, Approving, Rejection, Voided};
 pub use checklist::{Tick, find_item};
-pub use hook::{HookEnd, HookOutcome, HookRun, hook_call_id};
+pub use hook::{HookEnd, HookOutcome, HookRun, hook_call_id, in_front_of};
 pub use wait::{GateRefusal, GateWait};
 
+use crate::event::StepKind;
 use crate::id::{HookName, OperatorName};
-use crate::pipeline::{HookWhen, StageSpec};
+use crate::pipeline::{Hook, HookPlace, HookStep, StageSpec};
 
 /// What of a stage's gates was passed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +52,12 @@ pub struct WindowOverride {
     pub at: Timestamp,
 }
 
-/// Whether anything has to be opened before the stage's first migration.
+/// Whether anything has to be opened before the stage's first migration, once its databases were looked at.
 #[must_use]
 pub fn has_gates(spec: &StageSpec) -> bool {
-    let hooks = spec.hooks_at(HookWhen::Before).next().is_some();
+    let is_in_front = |place| place == HookPlace::BEFORE || in_front_of(StepKind::Migrate).contains(&place);
+    let mut places = spec.hooks.iter().map(Hook::place);
+    let hooks = places.any(|place| is_in_front(place) && place != HookPlace::before(HookStep::Inspect));
     hooks || spec.approvals.needed > 0 || !spec.checklist.is_empty() || !spec.calendar.is_empty()
 }
 

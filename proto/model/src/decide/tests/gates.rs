@@ -43,7 +43,7 @@ pub(super) fn name(name: &str) -> OperatorName {
 }
 
 impl Simulation {
-    fn refusal(&self, event: Event) -> Option<IllegalEvent> {
+    pub(super) fn refusal(&self, event: Event) -> Option<IllegalEvent> {
         let seq = self.deployment.seq.next();
         let record = Record { deployment: self.deployment.id.clone(), seq, at: self.now, event };
         self.deployment.clone().apply(&record).err()
@@ -85,7 +85,9 @@ impl Simulation {
             item: ["Team notified", "Dashboards open"][n].into(),
             by: name("ada"),
         };
+        let hooks = self.words_on_hooks(choice);
         let events = match choice {
+            _ if !hooks.is_empty() => hooks,
             0 => vec![item(0), item(1), self.approval("ben", &[])],
             1 => vec![self.approval("ben", &[])],
             2 => vec![Event::Rejected { stage, by: name("carl"), groups: vec![], reason: "no".into() }],

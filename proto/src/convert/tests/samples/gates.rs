@@ -5,7 +5,7 @@ use std::time::Duration;
 use stopover_model::event::{Actor, Event, StageIndex};
 use stopover_model::gate::{GateWait, HookOutcome};
 use stopover_model::id::Attempt;
-use stopover_model::pipeline::{Approver, Hook, HookWay, HookWhen};
+use stopover_model::pipeline::{Approver, Hook, HookStep, HookWay, HookWhen};
 
 use super::{actors, at, digest, id};
 
@@ -64,7 +64,15 @@ pub(super) fn gate_events(stage: StageIndex) -> Vec<Event> {
 }
 
 pub(super) fn hooks() -> Vec<Hook> {
-    let hook = |name, when, way| Hook { name: id(name), when, way, timeout: Duration::from_mins(90) };
+    let hook =
+        |name, when, way| Hook { name: id(name), when, step: None, way, timeout: Duration::from_mins(90) };
     let called = HookWay::Webhook { url: "https://ci/deploy".into(), secret: id("ci") };
-    vec![hook("deploy", HookWhen::After, called), hook("tests", HookWhen::Before, HookWay::External)]
+    let mut hooks =
+        vec![hook("deploy", HookWhen::After, called), hook("tests", HookWhen::Before, HookWay::External)];
+    let steps = HookStep::ALL.into_iter().map(|step| {
+        let name = format!("after-{}", step.as_str());
+        Hook { step: Some(step), ..hook(&name, HookWhen::After, HookWay::External) }
+    });
+    hooks.extend(steps);
+    hooks
 }
