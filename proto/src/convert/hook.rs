@@ -5,7 +5,7 @@ use std::time::Duration;
 use stopover_model::pipeline::{Hook, HookStep, HookWay, HookWhen, check_timeout, check_url};
 
 use super::error::InvalidWire;
-use super::field::{enumeration, message, name};
+use super::field::{enumeration, message, name, optional_enumeration};
 use crate::v1;
 
 wire_message!(Hook {

@@ -151,6 +151,56 @@ async fn a_hook_that_fails_or_hangs_holds_what_was_not_begun() {
 }
 
 #[tokio::test]
+async fn hooks_around_steps_are_waited_for_where_they_stand_although_the_server_is_killed_meanwhile() {
+    let receiver = Receiver::answering(|_, _| Reply::Answer(202, String::new())).await;
+    let mut stack = Stack::start_with_secrets(&[("ci", KEY)], "").await;
+    let place = stack.environment("staging").await;
+    let external = |name: &str, when: &str| {
+        format!("[[stage.hook]]\nname = \"{name}\"\nwhen = \"{when}\"\nexternal = true\n")
+    };
+    let hooks = format!(
+        "soak = \"1s\"\n{}{}{}",
+        called(&receiver.url("/"), "after backup", ""),
+        external("drained", "before migrate"),
+        external("signed", "after soak"),
+    );
+    stack.pipeline(&pipeline("pause", &hooks)).await;
+    let directory = stack.migration("001_t", &TABLE);
+    let planned = stack.cli.ok(&["plan", &directory]).await;
+    for words in
+        ["deploy is called after the backups", "drained is waited for directly before the first migration"]
+    {
+        assert!(planned.contains(words), "{words} is not in {planned}");
+    }
+    let mut running = Running::deploy(&stack, &directory);
+    running.until("the hook behind the backup", waits_for("deploy")).await;
+    let id = running.id().await;
+    receiver.until("a call", |_| !receiver.received().is_empty()).await;
+    stack.kill_server();
+    stack.start_server().await;
+    receiver.until("a call after the restart", |_| receiver.received().len() >= 2).await;
+    let call = receiver.received().pop().unwrap();
+    assert_eq!(
+        (&call.json()["data"]["when"], &call.json()["data"]["step"]),
+        (&json!("after"), &json!("backup"))
+    );
+    assert!(stack.cli.ok(&["backup", "list", "staging"]).await.contains(&id), "it is backed up");
+    let explained = stack.cli.ok(&["explain", &id]).await;
+    assert!(explained.contains("the answer of the hook deploy (after the backups), until"), "{explained}");
+    assert_eq!(Later::of(&stack, &call).says("passed", Some(KEY)).await.0, 200);
+
+    running.until("the hook before the migration", waits_for("drained")).await;
+    let database = stack.agents[place].database.client().await.unwrap();
+    assert_eq!(number(&database, "SELECT count(*) FROM pg_class WHERE relname = 't'").await, 0);
+    stack.cli.ok(&["pass", &id, "drained"]).await;
+    running.until("the hook behind the soak", waits_for("signed")).await;
+    stack.kill_server();
+    stack.start_server().await;
+    stack.cli.ok(&["pass", &id, "signed", "--reason", "the numbers are good"]).await;
+    assert_eq!(running.process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn what_a_person_says_has_failed_is_taken_back() {
     let mut stack = Stack::start().await;
     stack.environment("staging").await;

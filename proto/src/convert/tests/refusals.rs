@@ -210,7 +210,7 @@ fn a_pipeline_that_no_file_could_hold() {
         wire.stages[0].hooks[1].way = Some(v1::HookWay { kind: Some(v1::hook_way::Kind::External(false)) });
     };
     assert_eq!(refused_field::<Pipeline, _>(good(), unset), "stages[0].hooks[1].way.external");
-    let step = |wire: &mut v1::Pipeline| wire.stages[0].hooks[2].step = Some(99);
+    let step = |wire: &mut v1::Pipeline| wire.stages[0].hooks[2].step = 99;
     assert_eq!(refused_field::<Pipeline, _>(good(), step), "stages[0].hooks[2].step");
     let nothing = |wire: &mut v1::Pipeline| wire.notify[0].events.clear();
     assert_eq!(refused_field::<Pipeline, _>(good(), nothing), "notify[0].events");

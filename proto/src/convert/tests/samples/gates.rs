@@ -67,12 +67,8 @@ pub(super) fn hooks() -> Vec<Hook> {
     let hook =
         |name, when, way| Hook { name: id(name), when, step: None, way, timeout: Duration::from_mins(90) };
     let called = HookWay::Webhook { url: "https://ci/deploy".into(), secret: id("ci") };
-    let mut hooks =
-        vec![hook("deploy", HookWhen::After, called), hook("tests", HookWhen::Before, HookWay::External)];
-    let steps = HookStep::ALL.into_iter().map(|step| {
-        let name = format!("after-{}", step.as_str());
-        Hook { step: Some(step), ..hook(&name, HookWhen::After, HookWay::External) }
-    });
-    hooks.extend(steps);
-    hooks
+    let places = HookStep::ALL
+        .map(|step| Hook { step: Some(step), ..hook("around", HookWhen::After, HookWay::External) });
+    let whole = [hook("deploy", HookWhen::After, called), hook("tests", HookWhen::Before, HookWay::External)];
+    whole.into_iter().chain(places).collect()
 }
