@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use stopover_model::config;
 
 use crate::failure::Failure;
+use crate::oidc::SignIn;
 
 const FILE: &str = "contexts.toml";
 
@@ -34,6 +35,17 @@ pub struct Saved {
     pub ca: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Instead of a token of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<SignIn>,
+}
+
+impl Saved {
+    /// Whether a command may be run with it.
+    #[must_use]
+    pub fn lets_in(&self) -> bool {
+        self.token.is_some() || self.oidc.is_some()
+    }
 }
 
 impl Contexts {
@@ -106,7 +118,12 @@ mod tests {
     use crate::render::line::text;
 
     fn saved(server: &str) -> Saved {
-        Saved { server: server.to_owned(), ca: Some("pem\n".to_owned()), token: Some("sto_x".to_owned()) }
+        Saved {
+            server: server.to_owned(),
+            ca: Some("pem\n".to_owned()),
+            token: Some("sto_x".to_owned()),
+            oidc: None,
+        }
     }
 
     #[test]

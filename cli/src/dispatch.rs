@@ -5,6 +5,7 @@ use crate::command::{
     Context, acknowledge, adopt, agent, approve, audit, backup, baseline, cancel, completions, contexts,
     deploy, drift, environment, explain, follow_ups, hook, lint, list, login, notifications, pause, pipeline,
     plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, tick, token, watch,
+    whoami,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -46,8 +47,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Token(command) => token::run(&context, command).await,
         Command::Notifications(command) => notifications::run(&context, command).await,
         Command::Login(args) => login::login(&context, args).await,
-        Command::Logout => login::logout(&context),
-        Command::Whoami => login::whoami(&context).await,
+        Command::Logout => login::logout(&context).await,
+        Command::Whoami => whoami::run(&context).await,
         Command::Context(command) => contexts::run(&context, command),
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,

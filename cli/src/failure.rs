@@ -8,6 +8,9 @@ use tonic::{Code, Status};
 
 use crate::render::line::{Line, Tone};
 
+/// What the server calls the end of a sign-in's time.
+pub const SIGN_IN_ENDED: &str = "sign_in_ended";
+
 /// How the process ends; documented in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -95,6 +98,11 @@ impl Failure {
             if status.message().is_empty() { status.code().description() } else { status.message() };
         match status.code() {
             Code::InvalidArgument | Code::NotFound | Code::OutOfRange => Self::usage(message),
+            Code::Unauthenticated if code_of(status).starts_with("sign_in") => {
+                Self::usage(message).with_hint("stopover login")
+            }
+            Code::Unavailable if code_of(status) == "issuer_away" => Self::unreachable(message)
+                .with_hint("try again; or log in with a token: stopover login --token"),
             Code::Unauthenticated => Self::usage(message).with_hint(
                 "check the token: --token-file, $STOPOVER_TOKEN or token_file in the configuration",
             ),
@@ -121,6 +129,12 @@ impl Failure {
         lines.extend(self.hint.as_ref().map(|hint| Line::of(Tone::Busy, "hint: ").plain(hint)));
         lines
     }
+}
+
+/// The server's stable name for what went wrong.
+#[must_use]
+pub fn code_of(status: &Status) -> &str {
+    status.metadata().get("stopover-code").and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
 impl From<Status> for Failure {

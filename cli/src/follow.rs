@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::client::Control;
-use crate::failure::Failure;
+use crate::failure::{self, Failure, SIGN_IN_ENDED};
 
 /// What a watcher learns.
 #[derive(Debug, PartialEq)]
@@ -163,6 +163,8 @@ impl<S: Source> Follower<S> {
                     Taken::Gap => "a record is missing".to_owned(),
                 },
                 Some(Err(status)) if passes(&status) => said(&status),
+                // It may have been renewed since the watch began; if not, the next try says so.
+                Some(Err(status)) if failure::code_of(&status) == SIGN_IN_ENDED => said(&status),
                 Some(Err(status)) => return Err(status.into()),
                 None => "the server ended the stream".to_owned(),
             };

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! args -> command -> client -> server        what is asked
+//! login -> oidc -> the identity provider      who asks
 //! follow -> model's apply -> render, live    what is shown
 //! ```
 
@@ -19,6 +20,7 @@ mod dispatch;
 pub mod failure;
 pub mod follow;
 pub mod live;
+pub mod oidc;
 pub mod output;
 pub mod render;
 pub mod settings;

@@ -12,14 +12,35 @@ use tonic::transport::Uri;
 use crate::args::Global;
 use crate::contexts::{Contexts, Saved};
 use crate::failure::Failure;
+use crate::oidc::Kept;
 
 /// All that a connection needs.
 #[derive(Debug)]
 pub struct Settings {
     pub server: Uri,
-    pub token: OperatorToken,
+    pub credential: Credential,
     /// PEM; None for the system's authorities.
     pub ca: Option<Vec<u8>>,
+}
+
+/// What the server is shown.
+#[derive(Debug)]
+pub enum Credential {
+    Token(OperatorToken),
+    /// Somebody else sees to it that it is good: the CI's own, say.
+    Jwt(Jwt),
+    /// Renewed in time.
+    Kept(Box<Kept>),
+}
+
+/// A token that an identity provider has signed. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Jwt(pub String);
+
+impl std::fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jwt(..)")
+    }
 }
 
 /// The environment, as far as it matters here.
@@ -41,6 +62,8 @@ struct ConfigFile {
     /// A context's.
     #[serde(skip)]
     pem: Option<String>,
+    #[serde(skip)]
+    kept: Option<Kept>,
 }
 
 const NO_SERVER: &str = "give --server URL, set $STOPOVER_SERVER, or write `server = \"https://...\"` into \
@@ -87,20 +110,21 @@ impl Settings {
         };
         let server = global.server.clone().or(file.server);
         let server = server.ok_or_else(|| Failure::usage("no server is configured").with_hint(NO_SERVER))?;
-        let token = match (&global.token_file, &environment.token) {
-            (Some(path), _) => read_token(path)?,
-            (None, Some(token)) => parse_token("$STOPOVER_TOKEN", token)?,
-            (None, None) => match (&file.token, &file.token_file) {
-                (Some(token), _) => parse_token("`token` in the configuration", token)?,
-                (None, Some(path)) => read_token(path)?,
-                (None, None) => {
+        let credential = match (&global.token_file, &environment.token) {
+            (Some(path), _) => read_credential(path)?,
+            (None, Some(token)) => parse_credential("$STOPOVER_TOKEN", token)?,
+            (None, None) => match (&file.token, &file.token_file, file.kept) {
+                (Some(token), ..) => parse_credential("`token` in the configuration", token)?,
+                (None, Some(path), _) => read_credential(path)?,
+                (None, None, Some(kept)) => Credential::Kept(Box::new(kept)),
+                (None, None, None) => {
                     return Err(Failure::usage("no operator's token is configured").with_hint(NO_TOKEN));
                 }
             },
         };
         Ok(Self {
             server: parse_server(&server)?,
-            token,
+            credential,
             ca: authority(global.ca.as_ref().or(file.ca.as_ref()), file.pem)?,
         })
     }
@@ -121,8 +145,9 @@ fn from_context(global: &Global, environment: &Environment) -> Result<Option<Con
             Ok(None)
         }
         _ => {
-            let Saved { server, ca, token } = saved.clone();
-            Ok(Some(ConfigFile { server: Some(server), token, pem: ca, ..ConfigFile::default() }))
+            let Saved { server, ca, token, oidc } = saved.clone();
+            let kept = oidc.map(|sign_in| Kept { sign_in, directory, context: name.to_owned() });
+            Ok(Some(ConfigFile { server: Some(server), token, pem: ca, kept, ..ConfigFile::default() }))
         }
     }
 }
@@ -165,9 +190,24 @@ fn read_config(environment: &Environment) -> Result<ConfigFile, Failure> {
 }
 
 pub(crate) fn read_token(path: &Path) -> Result<OperatorToken, Failure> {
+    parse_token(&path.display().to_string(), &read_secret(path)?)
+}
+
+fn read_credential(path: &Path) -> Result<Credential, Failure> {
+    parse_credential(&path.display().to_string(), &read_secret(path)?)
+}
+
+fn read_secret(path: &Path) -> Result<String, Failure> {
     only_ours("the token's file", path)?;
-    let text = fs::read_to_string(path).map_err(|e| unreadable("the token's file", path, &e))?;
-    parse_token(&path.display().to_string(), &text)
+    fs::read_to_string(path).map_err(|e| unreadable("the token's file", path, &e))
+}
+
+fn parse_credential(source: &str, text: &str) -> Result<Credential, Failure> {
+    let text = text.trim();
+    if text.starts_with("ey") && text.split('.').count() == 3 {
+        return Ok(Credential::Jwt(Jwt(text.to_owned())));
+    }
+    parse_token(source, text).map(Credential::Token)
 }
 
 pub(crate) fn parse_token(source: &str, text: &str) -> Result<OperatorToken, Failure> {
@@ -247,6 +287,22 @@ mod tests {
         Settings::find(&global, environment).map_err(|f| text(&f.lines()))
     }
 
+    fn token_of(settings: &Settings) -> String {
+        match &settings.credential {
+            Credential::Token(token) => token.expose(),
+            Credential::Jwt(Jwt(text)) => text.clone(),
+            Credential::Kept(kept) => kept.sign_in.bearer.clone(),
+        }
+    }
+
+    #[test]
+    fn a_signed_token_is_taken_where_one_of_the_server_is() {
+        let environment = Environment { token: Some("eyJh.eyJz.c2ln\n".into()), ..Environment::default() };
+        let settings = find_in("--server https://h", &environment).unwrap();
+        assert_eq!(token_of(&settings), "eyJh.eyJz.c2ln");
+        assert!(!format!("{settings:?}").contains("eyJz"));
+    }
+
     #[test]
     fn the_file_gives_everything_and_its_paths_are_relative_to_it() {
         let home = Home::new();
@@ -258,7 +314,7 @@ mod tests {
         let settings = home.find("").unwrap();
         assert_eq!(settings.server, "https://h:1/");
         assert_eq!(settings.ca.as_deref(), Some(&b"pem"[..]));
-        assert_eq!(settings.token, OperatorToken::new([7; 32]));
+        assert_eq!(token_of(&settings), OperatorToken::new([7; 32]).expose());
     }
 
     #[test]
@@ -270,10 +326,10 @@ mod tests {
         let environment = Environment { token, config_home, ..Environment::default() };
         let settings = find_in("--server https://option", &environment).unwrap();
         assert_eq!(settings.server, "https://option/");
-        assert_eq!(settings.token, OperatorToken::new([8; 32]));
+        assert_eq!(token_of(&settings), OperatorToken::new([8; 32]).expose());
         let file = home.write("other", &OperatorToken::new([9; 32]).expose(), 0o600);
         let settings = find_in(&format!("--token-file {}", file.display()), &environment).unwrap();
-        assert_eq!(settings.token, OperatorToken::new([9; 32]));
+        assert_eq!(token_of(&settings), OperatorToken::new([9; 32]).expose());
     }
 
     #[test]

@@ -23,4 +23,4 @@ pub use plan::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 pub use rollback::{DatabaseRollback, RollbackAnswer};
 pub use saved::{DatabaseSaved, FoundSaved};
 pub use token::TokenRow;
-pub(crate) use token::roles;
+pub(crate) use token::{grant, roles};

@@ -44,9 +44,11 @@ impl TryFrom<v1::Token> for TokenRow {
 pub(crate) fn roles(texts: &[String]) -> Result<Grants, InvalidWire> {
     let mut roles = Grants::default();
     for text in texts {
-        let grant: Grant =
-            text.parse().map_err(|why: InvalidGrant| InvalidWire::new("roles", why.to_string()))?;
-        roles.add(grant);
+        roles.add(grant(text)?);
     }
     Ok(roles)
+}
+
+pub(crate) fn grant(text: &str) -> Result<Grant, InvalidWire> {
+    text.parse().map_err(|why: InvalidGrant| InvalidWire::new("roles", why.to_string()))
 }

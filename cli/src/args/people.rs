@@ -61,6 +61,13 @@ pub struct LoginArgs {
     /// The context that keeps it; else it is called as the server's host
     #[arg(long = "as", value_name = "NAME")]
     pub name: Option<String>,
+    /// Sign in at the server's identity provider, with a code for a browser on any machine; this is what happens by itself
+    /// where the server names a provider and no token comes from a pipe
+    #[arg(long, conflicts_with = "token")]
+    pub oidc: bool,
+    /// Ask for a token, though the server names an identity provider
+    #[arg(long)]
+    pub token: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -47,7 +47,7 @@ async fn list(context: &Context, since: Option<Duration>, by: Option<&str>) -> R
         shown.iter().try_for_each(|record| output.json(record))?;
     } else {
         output.text(&render::list::table(
-            ["SEQ", "WHEN", "BY", "FROM", "WHAT", "OUTCOME"],
+            ["SEQ", "WHEN", "BY", "THROUGH", "FROM", "WHAT", "OUTCOME"],
             shown.iter().map(cells),
             output.log_view(),
         ))?;
@@ -83,7 +83,7 @@ fn broken_log(broken: &(dyn std::error::Error + 'static)) -> Failure {
         .with_hint("what comes before it is as it was recorded; compare with a backup of the store, and with audit.heads")
 }
 
-fn cells(record: &AuditRecord) -> [String; 6] {
+fn cells(record: &AuditRecord) -> [String; 7] {
     let entry = &record.entry;
     let what = [entry.what.as_str(), &entry.about].join(" ");
     let outcome = match &entry.outcome {
@@ -94,5 +94,14 @@ fn cells(record: &AuditRecord) -> [String; 6] {
         AuditOutcome::Omitted { refusals } => format!("{} more", count(*refusals, "refusal")),
     };
     let from = entry.from.clone();
-    [record.seq.to_string(), stamp(record.at), entry.by.to_string(), from, what.trim().to_owned(), outcome]
+    let through = entry.through.as_ref().map(ToString::to_string).unwrap_or_default();
+    [
+        record.seq.to_string(),
+        stamp(record.at),
+        entry.by.to_string(),
+        through,
+        from,
+        what.trim().to_owned(),
+        outcome,
+    ]
 }

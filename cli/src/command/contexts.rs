@@ -16,6 +16,8 @@ struct Row<'a> {
     server: &'a str,
     in_use: bool,
     has_token: bool,
+    /// By the identity provider's word, instead of a token.
+    signed_in: bool,
 }
 
 pub(crate) fn run(context: &Context, command: ContextCommand) -> Result<Exit, Failure> {
@@ -37,15 +39,24 @@ pub(crate) fn run(context: &Context, command: ContextCommand) -> Result<Exit, Fa
                 return Err(Failure::usage(format!("there is a context {name} already"))
                     .with_hint(format!("stopover context remove {name}")));
             }
-            let login = if saved.token.is_some() { "" } else { "; its token: stopover login" };
+            let login = if saved.lets_in() { "" } else { "; its token: stopover login" };
             note(context, &format!("{name} is there, and in use{login}"));
             contexts.all.insert(name.clone(), saved);
             contexts.current = Some(name);
         }
         ContextCommand::Remove { name } => {
-            contexts.all.remove(&name).ok_or_else(|| contexts.unknown(&name))?;
+            let removed = contexts.all.remove(&name).ok_or_else(|| contexts.unknown(&name))?;
             contexts.current = contexts.current.filter(|current| *current != name);
-            note(context, &format!("{name} is forgotten; its token is still good: stopover token revoke ID"));
+            let still = match removed {
+                Saved { token: Some(_), .. } => {
+                    "; its token is still good: stopover token revoke ID".to_owned()
+                }
+                Saved { oidc: Some(signed_in), .. } => {
+                    format!("; at {} its sign-in goes on", signed_in.provider.issuer)
+                }
+                _ => String::new(),
+            };
+            note(context, &format!("{name} is forgotten{still}"));
         }
     }
     contexts.write(&directory)?;
@@ -70,7 +81,7 @@ pub(super) fn of_options(context: &Context) -> Result<Saved, Failure> {
     let ca =
         ca.map_err(|error| Failure::usage("the authority's certificate is no PEM file").because(&error))?;
     let token = global.token_file.as_deref().map(read_token).transpose()?;
-    Ok(Saved { server: server.clone(), ca, token: token.map(|token| token.expose()) })
+    Ok(Saved { server: server.clone(), ca, token: token.map(|token| token.expose()), oidc: None })
 }
 
 fn list(context: &Context, contexts: &Contexts) -> Result<(), Failure> {
@@ -79,13 +90,18 @@ fn list(context: &Context, contexts: &Contexts) -> Result<(), Failure> {
         server: &saved.server,
         in_use: contexts.current.as_ref() == Some(name),
         has_token: saved.token.is_some(),
+        signed_in: saved.oidc.is_some(),
     });
     let output = context.output;
     if output.json {
         return rows.into_iter().try_for_each(|row| output.json(&row));
     }
     let cells = rows.map(|row| {
-        let token = if row.has_token { "yes" } else { "-" };
+        let token = match row {
+            Row { has_token: true, .. } => "yes",
+            Row { signed_in: true, .. } => "signed in",
+            _ => "-",
+        };
         [if row.in_use { "*" } else { "" }, row.name, row.server, token].map(str::to_owned)
     });
     output.text(&render::list::table(["", "NAME", "SERVER", "TOKEN"], cells, output.view()))

@@ -36,6 +36,7 @@ pub(crate) mod throttle;
 pub(crate) mod tick;
 pub(crate) mod token;
 pub(crate) mod watch;
+pub(crate) mod whoami;
 
 pub(crate) use deploy::create as create_deployment;
 pub(crate) use plan::show as show_plan;

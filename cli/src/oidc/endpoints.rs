@@ -1,0 +1,55 @@
+//! Where the provider takes which question, as it says itself (OpenID Connect Discovery).
+
+use oauth2::{DeviceAuthorizationUrl, HttpRequest, RevocationUrl, TokenUrl};
+use reqwest::Client;
+use serde::Deserialize;
+
+use super::{Provider, http};
+use crate::failure::Failure;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Endpoints {
+    issuer: String,
+    pub(super) token_endpoint: TokenUrl,
+    pub(super) device_authorization_endpoint: Option<DeviceAuthorizationUrl>,
+    pub(super) revocation_endpoint: Option<RevocationUrl>,
+    #[serde(default)]
+    scopes_supported: Vec<String>,
+}
+
+impl Endpoints {
+    pub(super) async fn of(provider: &Provider, client: &Client) -> Result<Self, Failure> {
+        let issuer = &provider.issuer;
+        let place = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let away = || {
+            Failure::unreachable(format!("could not ask the identity provider {issuer} how to sign in"))
+                .with_hint("see that it can be reached from here; a token needs none: stopover login --token")
+        };
+        let mut request = HttpRequest::new(Vec::new());
+        *request.uri_mut() =
+            place.parse().map_err(|error: ::http::uri::InvalidUri| away().because(&error))?;
+        let answer = http::ask(client.clone(), request).await.map_err(|error| away().because(&error))?;
+        if answer.status().as_u16() != 200 {
+            let message = format!("the identity provider answered {} to {place}", answer.status());
+            return Err(Failure::failed(message).with_hint("see `issuer` under [oidc] in server.toml"));
+        }
+        let found: Self = serde_json::from_slice(answer.body()).map_err(|error| {
+            Failure::failed(format!("what {place} answers makes no sense")).because(&error)
+        })?;
+        if found.issuer != *issuer {
+            let message = format!("the identity provider {issuer} calls itself {}", found.issuer);
+            return Err(Failure::failed(message).with_hint("see `issuer` under [oidc] in server.toml"));
+        }
+        Ok(found)
+    }
+
+    /// What is asked for: as the server's settings say, or else what is of use, as far as the provider knows it.
+    pub(super) fn scopes(&self, provider: &Provider) -> Vec<String> {
+        if !provider.scopes.is_empty() {
+            return provider.scopes.clone();
+        }
+        let known = |scope: &&str| self.scopes_supported.iter().any(|known| known == scope);
+        let more = ["email", "profile", "groups", "offline_access"].into_iter().filter(known);
+        std::iter::once("openid").chain(more).map(str::to_owned).collect()
+    }
+}
