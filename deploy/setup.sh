@@ -50,6 +50,15 @@ need_c_compiler() {
     command -v cc >/dev/null || install_packages gcc libc6-dev
 }
 
+# The identity provider of the tests runs on it.
+need_node() {
+    command -v node >/dev/null || install_packages nodejs
+    command -v npm >/dev/null || install_packages npm
+    local found
+    found=$(node --version | sed -n 's/^v\([0-9]*\).*/\1/p')
+    [ "${found:-0}" -ge 18 ] || give_up "Node.js 18 or newer is needed, and $(node --version) was found; please install it"
+}
+
 # Server and client programs lie together; Debian keeps each version in a directory of its own, off PATH.
 postgresql_is_there() {
     local initdb

@@ -80,6 +80,14 @@ impl Cli {
         finished(output)
     }
 
+    /// Starts a command of a person who has nothing but a home, and leaves it running.
+    #[must_use]
+    pub fn start_at_home(&self, log: &std::path::Path, args: &[&str]) -> Process {
+        let mut command = Command::new(program("stopover"));
+        command.env_clear().env("HOME", &self.home).args(args);
+        Process::spawn("stopover", log, command)
+    }
+
     /// Starts a command and leaves it running; what it prints goes to `log`.
     #[must_use]
     pub fn start(&self, log: &std::path::Path, args: &[&str]) -> Process {

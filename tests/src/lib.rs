@@ -6,6 +6,7 @@
 //! Cutter: a TCP proxy that can cut, swallow and delay
 //! HttpTarget: answers over HTTP as the test decides
 //! ObjectStore: a bucket that speaks S3, over a directory
+//! Issuer: an identity provider, and a browser with a person before it
 //! Receiver: what webhooks are sent to
 //! Mailbox: a mail server that keeps what it gets
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod cutter;
 pub mod history;
 pub mod http;
+pub mod issuer;
 pub mod mailbox;
 pub mod process;
 pub mod receiver;
@@ -31,6 +33,7 @@ pub mod wire;
 pub use self::http::{HttpTarget, Reply};
 pub use cli::{Cli, Finished};
 pub use cutter::Cutter;
+pub use issuer::Issuer;
 pub use mailbox::{Mail, Mailbox};
 pub use process::Process;
 pub use receiver::{Received, Receiver};

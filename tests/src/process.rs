@@ -38,11 +38,20 @@ impl Process {
     /// When it can't be started.
     #[must_use]
     pub fn start(name: &str, log: &Path, args: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(program(name));
+        command.args(args).env("RUST_BACKTRACE", "1");
+        Self::spawn(name, log, command)
+    }
+
+    /// The same of any program, as it is called.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn spawn(name: &str, log: &Path, mut command: Command) -> Self {
         let output = File::options().create(true).append(true).open(log).expect("the log can be written");
         let errors = output.try_clone().expect("a file can be shared");
-        let child = Command::new(program(name))
-            .args(args)
-            .env("RUST_BACKTRACE", "1")
+        let child = command
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

@@ -28,6 +28,7 @@ mod rehearsal;
 mod restarts;
 mod rollback_units;
 mod saved;
+mod sign_in;
 mod soak;
 mod support;
 mod vaults;
