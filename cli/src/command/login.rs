@@ -43,7 +43,16 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<Exit, Fa
     // What the server does not take is not kept.
     let ca = saved.ca.clone().map(String::into_bytes);
     let settings = Settings { server: parse_server(&saved.server)?, credential, ca };
-    let me = ask_server(&settings).await?;
+    let me = match ask_server(&settings).await {
+        Ok(me) => me,
+        Err(failure) => {
+            if let Some(sign_in) = &saved.oidc {
+                // Nor does it stay behind at the provider, as far as that can be helped.
+                let _ = oidc::revoke(sign_in).await;
+            }
+            return Err(failure);
+        }
+    };
     // A person may have been before a browser for a while: what others have written since then stays.
     let mut contexts = Contexts::read(&directory)?;
     contexts.all.insert(name.clone(), saved);

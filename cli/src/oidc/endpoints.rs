@@ -43,13 +43,38 @@ impl Endpoints {
         Ok(found)
     }
 
-    /// What is asked for: as the server's settings say, or else what is of use, as far as the provider knows it.
+    /// What is asked for: as the server's settings say, or else what is of use; of that which no standard has, what the provider
+    /// says to know.
     pub(super) fn scopes(&self, provider: &Provider) -> Vec<String> {
         if !provider.scopes.is_empty() {
             return provider.scopes.clone();
         }
         let known = |scope: &&str| self.scopes_supported.iter().any(|known| known == scope);
-        let more = ["email", "profile", "groups", "offline_access"].into_iter().filter(known);
-        std::iter::once("openid").chain(more).map(str::to_owned).collect()
+        let more = ["groups", "offline_access"].into_iter().filter(known);
+        ["openid", "email", "profile"].into_iter().chain(more).map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_use_is_asked_for_where_the_provider_knows_it() {
+        let endpoints: Endpoints = serde_json::from_value(serde_json::json!({
+            "issuer": "https://id", "token_endpoint": "https://id/token",
+            "scopes_supported": ["openid", "email", "offline_access", "address"],
+        }))
+        .unwrap();
+        let mut provider = Provider {
+            issuer: "https://id".to_owned(),
+            client_id: "stopover".to_owned(),
+            audience: "stopover".to_owned(),
+            scopes: Vec::new(),
+            ca: None,
+        };
+        assert_eq!(endpoints.scopes(&provider), ["openid", "email", "profile", "offline_access"]);
+        provider.scopes = vec!["openid".to_owned(), "api".to_owned()];
+        assert_eq!(endpoints.scopes(&provider), ["openid", "api"]);
     }
 }

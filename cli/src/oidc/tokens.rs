@@ -181,3 +181,58 @@ fn end_of(token: &str) -> Option<Timestamp> {
     let seconds = exp.as_i64().or_else(|| exp.as_f64().map(|seconds| seconds as i64))?;
     Timestamp::from_second(seconds).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn token(claims: &serde_json::Value) -> String {
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", part(&json!({ "alg": "RS256" })), part(claims))
+    }
+
+    fn given(answer: &serde_json::Value, audience: &str, before: Option<&SignIn>) -> Result<SignIn, Failure> {
+        let provider = Provider {
+            issuer: "https://id".to_owned(),
+            client_id: "stopover".to_owned(),
+            audience: audience.to_owned(),
+            scopes: Vec::new(),
+            ca: None,
+        };
+        let tokens: Tokens = serde_json::from_value(answer.clone()).unwrap();
+        SignIn::of(&provider, &tokens, before, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_token_that_is_for_the_server_is_kept() {
+        let (id, access) = (token(&json!({ "exp": 100 })), token(&json!({ "exp": 200.5 })));
+        let answer = json!({
+            "access_token": access, "token_type": "bearer", "id_token": id, "refresh_token": "r1", "expires_in": 7,
+        });
+        let first = given(&answer, "stopover", None).unwrap();
+        assert_eq!((first.bearer.as_str(), first.expires_at.as_second()), (id.as_str(), 100));
+        let for_an_audience = given(&answer, "https://api", None).unwrap();
+        assert_eq!(
+            (for_an_audience.bearer.as_str(), for_an_audience.expires_at.as_second()),
+            (access.as_str(), 200)
+        );
+
+        let renewed = json!({ "access_token": access, "token_type": "bearer", "id_token": id });
+        let renewed = given(&renewed, "stopover", Some(&first)).unwrap();
+        assert_eq!(renewed.refresh_token.as_deref(), Some("r1"), "the one before goes on");
+    }
+
+    #[test]
+    fn what_is_no_use_is_refused_with_the_way_out() {
+        let opaque = json!({ "access_token": "opaque", "token_type": "bearer" });
+        for (audience, words) in [
+            ("stopover", "gave no ID token"),
+            ("https://api", "give access tokens for the audience https://api as JWT"),
+        ] {
+            let failure = crate::render::line::text(&given(&opaque, audience, None).unwrap_err().lines());
+            assert!(failure.contains(words), "{failure}");
+        }
+    }
+}
