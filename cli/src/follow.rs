@@ -164,7 +164,10 @@ impl<S: Source> Follower<S> {
                 },
                 Some(Err(status)) if passes(&status) => said(&status),
                 // It may have been renewed since the watch began; if not, the next try says so.
-                Some(Err(status)) if failure::code_of(&status) == SIGN_IN_ENDED => said(&status),
+                Some(Err(status)) if failure::code_of(&status) == SIGN_IN_ENDED => {
+                    self.updates = None;
+                    continue;
+                }
                 Some(Err(status)) => return Err(status.into()),
                 None => "the server ended the stream".to_owned(),
             };

@@ -41,6 +41,9 @@ for (let step = 0; step < 8; step += 1) {
   if (fields.confirm) {
     const { confirm, ...others } = fields;
     page = await open(action, agrees === "yes" ? { ...others, confirm } : { ...others, abort: "yes" });
+    if (agrees !== "yes") {
+      break;
+    }
   } else if (page.text.includes('name="user_code"')) {
     page = await open(action, { ...fields, user_code: code });
   } else if (page.text.includes('name="login"')) {
