@@ -1,4 +1,4 @@
-//! Where the provider takes which question, as it says itself (OpenID Connect Discovery).
+//! Where the provider takes which question, as it says itself (its discovery document).
 
 use oauth2::{DeviceAuthorizationUrl, HttpRequest, RevocationUrl, TokenUrl};
 use reqwest::Client;

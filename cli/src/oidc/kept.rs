@@ -17,7 +17,7 @@ use crate::render::number::stamp;
 
 const LOCK: &str = "contexts.lock";
 /// Longer than a renewal by somebody else takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where it lies, and what it was when it was last read.

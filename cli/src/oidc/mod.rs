@@ -24,7 +24,7 @@ pub use kept::Kept;
 pub use tokens::revoke;
 
 /// So long before its end a token is renewed, where it is good for much longer.
-const EARLY: Duration = Duration::from_secs(60);
+const EARLY: Duration = Duration::from_mins(1);
 
 /// The identity provider, as the server names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

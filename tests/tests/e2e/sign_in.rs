@@ -1,7 +1,6 @@
 //! People who come by an identity provider: a real one, with its own pages, tokens and revocations.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stopover_tests::cli::json_lines;
@@ -170,14 +169,12 @@ async fn a_sign_in_is_renewed_until_somebody_logs_out() {
     assert!(after.as_secs() < 5, "{after:#} after its end");
 
     // The one that is renewed goes on through two more of its tokens.
-    let begin = Instant::now();
     let first = kept(&anna, "refresh_token");
     eventually("two renewals", || async {
         let now: jiff::Timestamp = kept(&anna, "expires_at").parse().unwrap();
         (now.duration_since(ends).as_secs() >= 2 * i64::from(lifetime) - 6).then_some(())
     })
     .await;
-    assert!(begin.elapsed() < Duration::from_secs(60));
     assert_ne!(first, kept(&anna, "refresh_token"), "good once");
     assert!(renewed.is_running(), "{}", renewed.output());
     stack.cli.ok(&["cancel", &id]).await;
@@ -185,7 +182,7 @@ async fn a_sign_in_is_renewed_until_somebody_logs_out() {
     assert!(json_lines(&renewed.output()).iter().any(|line| line.to_string().contains("cancelled")));
 
     // Two at once use no refresh token twice.
-    let both = futures_of_two(&anna).await;
+    let both = two_at_once(&anna).await;
     assert!(both.iter().all(|finished| finished.0 == 0), "{both:?}");
     let out = anna.at_home(&["logout"], "").await;
     assert!(out.code == 0 && out.stderr.contains("revoked at https://localhost"), "{out:?}");
@@ -195,7 +192,7 @@ async fn a_sign_in_is_renewed_until_somebody_logs_out() {
 }
 
 /// After the token that is kept has ended.
-async fn futures_of_two(cli: &Cli) -> [(i32, String); 2] {
+async fn two_at_once(cli: &Cli) -> [(i32, String); 2] {
     let ends: jiff::Timestamp = kept(cli, "expires_at").parse().unwrap();
     eventually("the token's end", || async { (jiff::Timestamp::now() > ends).then_some(()) }).await;
     let whoami = async || {
