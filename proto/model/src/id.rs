@@ -20,7 +20,8 @@ const NAME_RULE: &str =
     "use 1 to 63 of the letters a-z, the digits, `-` and `_`, beginning with a letter or a digit";
 const OPERATOR_RULE: &str = "use 1 to 128 of the letters a-z, the digits, `.`, `-`, `_`, `+` and `@`, beginning with a \
                              letter or a digit";
-const GROUP_RULE: &str = "use 1 to 128 letters, digits, signs of ASCII and spaces, no space at either end";
+const GROUP_RULE: &str = "use 1 to 128 letters, digits, signs of ASCII and spaces, no space at either end, and no \
+                          `group:` before it";
 const MIGRATION_RULE: &str =
     "use 1 to 128 of the letters, the digits, `.`, `-` and `_`, beginning with a letter or a digit";
 const DEPLOYMENT_RULE: &str = "use the id as `stopover list` shows it";
@@ -213,7 +214,12 @@ fn is_operator(text: &str) -> bool {
 
 fn is_group(text: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ';
-    !text.is_empty() && text.trim() == text && text.chars().count() <= 128 && text.chars().all(allowed)
+    // What a pipeline writes before the name of one is none of it.
+    !text.is_empty()
+        && !text.starts_with("group:")
+        && text.trim() == text
+        && text.chars().count() <= 128
+        && text.chars().all(allowed)
 }
 
 fn is_migration(text: &str) -> bool {
@@ -260,7 +266,7 @@ mod tests {
         for good in ["dba", "DBA Team", "/org/dba", "CN=dba,OU=x", "Größe", "7a9-b"] {
             assert_eq!(good.parse::<GroupName>().unwrap().as_str(), good);
         }
-        for bad in ["", " dba", "dba ", "a\nb", "a\u{202e}b", &"g".repeat(129)] {
+        for bad in ["", " dba", "dba ", "group:dba", "a\nb", "a\u{202e}b", &"g".repeat(129)] {
             assert!(bad.parse::<GroupName>().is_err(), "{bad:?}");
         }
     }
