@@ -18,6 +18,7 @@ mod tests;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
 use stopover_model::id::{GroupName, OperatorName};
 
@@ -84,10 +85,15 @@ impl Oidc {
         validation.validate_exp = false;
         validation.validate_aud = false;
         for key in self.keys.find(header.key.as_deref(), header.algorithm).await? {
-            let Ok(signed) = decode::<Claims>(token, &key, &validation) else { continue };
-            return signed.claims.check(&self.settings, now, LEEWAY);
+            match decode::<Claims>(token, &key, &validation) {
+                Ok(signed) => return signed.claims.check(&self.settings, now, LEEWAY),
+                Err(error) if matches!(error.kind(), ErrorKind::Json(_)) => {
+                    let why = format!("what it says makes no sense ({error})");
+                    return Err(OidcError::Malformed { issuer: self.settings.issuer.clone(), why });
+                }
+                Err(_) => {}
+            }
         }
-        // A signature that is right over claims that can't be read is told apart from a wrong one by nobody: both are refused.
         Err(OidcError::Signature { issuer: self.settings.issuer.clone() })
     }
 }
