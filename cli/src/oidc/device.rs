@@ -93,9 +93,9 @@ fn show(details: &Details, output: Output) -> Result<(), Failure> {
     if let Some(complete) = prompt.verification_uri_complete {
         output.note(&Line::new().plain("or open ").strong(complete));
     }
-    let until = relative(expires_at, now);
+    let ends = relative(expires_at, now);
     output.note(
-        &Line::new().plain(format!("waiting for that until {until}; Ctrl-C ends it, and nothing is kept")),
+        &Line::new().plain(format!("waiting for that; the code ends {ends}; with Ctrl-C nothing is kept")),
     );
     Ok(())
 }
