@@ -13,7 +13,7 @@ use crate::client;
 use crate::failure::{Exit, Failure};
 use crate::render::line::Line;
 use crate::render::number::relative;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Credential, Environment, Settings};
 
 #[derive(Serialize)]
 pub(super) struct Me {
@@ -43,16 +43,18 @@ struct Source {
 pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
     let settings = Settings::find(&context.global, &Environment::of_the_process())?;
     let me = ask_server(&settings).await?;
+    let renewed =
+        matches!(&settings.credential, Credential::Kept(kept) if kept.sign_in.refresh_token.is_some());
     let output = context.output;
     if output.json {
         output.json(&me)?;
         return Ok(Exit::Done);
     }
-    output.lines(&lines(&me, output.view().now))?;
+    output.lines(&lines(&me, renewed, output.view().now))?;
     Ok(Exit::Done)
 }
 
-fn lines(me: &Me, now: Timestamp) -> Vec<Line> {
+fn lines(me: &Me, renewed: bool, now: Timestamp) -> Vec<Line> {
     let mut lines = vec![Line::new().strong(me.operator.to_string()).plain(format!(" at {}", me.server))];
     let mut say = |words: String| lines.push(Line::new().plain(format!("  {words}")));
     let own = me.sources.iter().all(|source| source.group.is_none());
@@ -71,9 +73,9 @@ fn lines(me: &Me, now: Timestamp) -> Vec<Line> {
     }
     match (&me.oidc, me.expires_at) {
         (Some(Identity { issuer, subject }), at) => {
-            let ends =
-                at.map_or_else(String::new, |at| format!("; this token of it ends {}", relative(at, now)));
-            say(format!("signed in at {issuer} as {subject}{ends}"));
+            let ends = at.map_or_else(String::new, |at| format!(", which ends {}", relative(at, now)));
+            let then = if renewed { " and is renewed before" } else { "" };
+            say(format!("signed in at {issuer} as {subject}{ends}{then}"));
         }
         (None, Some(at)) => say(format!("the token ends {}", relative(at, now))),
         (None, None) => say("the token never ends".to_owned()),

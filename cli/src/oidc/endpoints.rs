@@ -28,7 +28,15 @@ impl Endpoints {
         let mut request = HttpRequest::new(Vec::new());
         *request.uri_mut() =
             place.parse().map_err(|error: ::http::uri::InvalidUri| away().because(&error))?;
-        let answer = http::ask(client.clone(), request).await.map_err(|error| away().because(&error))?;
+        let answer = http::ask(client.clone(), request).await.map_err(|error| {
+            let failure = away().because(&error);
+            if format!("{failure:?}").contains("invalid peer certificate") {
+                let hint =
+                    "`ca` under [oidc] in the server's server.toml names the authority that certifies it";
+                return failure.with_hint(hint);
+            }
+            failure
+        })?;
         if answer.status().as_u16() != 200 {
             let message = format!("the identity provider answered {} to {place}", answer.status());
             return Err(Failure::failed(message).with_hint("see `issuer` under [oidc] in server.toml"));
