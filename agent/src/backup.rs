@@ -28,6 +28,7 @@ mod programs;
 mod progress;
 mod proof;
 mod publish;
+mod ready;
 pub mod recovery;
 mod restore;
 mod restore_command;
@@ -64,6 +65,8 @@ use work::Work;
 
 pub use again::restore_again;
 pub use programs::ProgramPaths;
+pub(crate) use ready::hindrances;
+pub(crate) use space::free;
 
 /// Where and with what backups are made.
 #[derive(Debug, Clone)]

@@ -121,6 +121,7 @@ impl AgentConfig {
         let mut databases = raw.database;
         for database in &mut databases {
             database.password_file = database.password_file.take().map(|p| here.join(p));
+            database.data_path = database.data_path.take().map(|p| here.join(p));
             database.directory.clone_from(&here);
             let root = database.sslrootcert.take();
             database.sslrootcert = root.map(|r| if r == "system" { r } else { in_directory(&here, r) });

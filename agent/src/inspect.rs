@@ -4,6 +4,7 @@
 
 mod activity;
 mod checks;
+mod disk;
 mod drift;
 mod followers;
 mod health;
@@ -23,8 +24,9 @@ use stopover_model::migration::Migration;
 use stopover_model::report::{ErrorClass, Inspection, LedgerState, Outcome, StepError, StepReport};
 use stopover_model::saved::Saved;
 
+use crate::backup::{self, BackupSettings};
 use crate::postgres::{Purpose, Session, SessionName, step_error};
-use crate::step::{Reporter, StepContext};
+use crate::step::StepContext;
 use crate::{baseline, ledger, saved};
 
 /// What an inspection looks for.
@@ -33,6 +35,8 @@ pub struct InspectRequest {
     pub migrations: Vec<Migration>,
     /// Which statements are to be tried on copies of a few rows; None: none.
     pub sample: Option<SampleWish>,
+    /// What backups are made with; None: whether one could be is not looked at.
+    pub backup: Option<BackupSettings>,
 }
 
 /// Looks at the database.
@@ -46,7 +50,7 @@ pub async fn run(context: &StepContext, request: &InspectRequest) -> Outcome {
 async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Inspection, StepError> {
     let session = context.database.connect(&Purpose::reading(&SessionName::of(context))).await?;
     let looked = tokio::select! {
-        looked = look(&session, &request.migrations, &context.reporter) => looked,
+        looked = look(context, &session, request) => looked,
         () = context.cancel.cancelled() => {
             session.cancel().await;
             Err(StepError::new(ErrorClass::Cancelled, "the inspection was cancelled"))
@@ -61,10 +65,11 @@ async fn inspect(context: &StepContext, request: &InspectRequest) -> Result<Insp
 }
 
 async fn look(
+    context: &StepContext,
     session: &Session,
-    migrations: &[Migration],
-    reporter: &Reporter,
+    request: &InspectRequest,
 ) -> Result<Inspection, StepError> {
+    let migrations = &request.migrations[..];
     let identity = session.identity().clone();
     // What waits for a lock tells less than what is known without it.
     let hurry = session.client().batch_execute("SET lock_timeout = '1s'").await;
@@ -95,7 +100,7 @@ async fn look(
     let unpredicted = warnings.len() > warned;
     // Comparing the schema is the dearest look of all, and where nothing is to be applied nobody goes by it.
     let up_to_date = open.is_empty() && !migrations.is_empty();
-    let inspection = Inspection {
+    let mut inspection = Inspection {
         server_version: identity.version,
         server_version_num: u32::try_from(identity.version_num).unwrap_or(0),
         in_recovery: identity.in_recovery,
@@ -112,10 +117,19 @@ async fn look(
         impacts,
         unpredicted,
         saved: can_be_restored(session, &open, &mut warnings).await?,
-        checks: checks::run(session, &unbegun, reporter).await?,
+        checks: checks::run(session, &unbegun, &context.reporter).await?,
         metrics: if up_to_date { None } else { metrics(session, &touched, &mut warnings).await? },
+        disks: if up_to_date {
+            None
+        } else {
+            Some(Box::new(disk::look(&context.database, session, &touched).await))
+        },
+        hindrances: Vec::new(),
     };
     if !up_to_date {
+        if let Some(settings) = &request.backup {
+            inspection.hindrances = backup::hindrances(&context.database, session, settings).await;
+        }
         warnings.extend(followers::warnings(session).await?);
     }
     warnings.extend(health::warnings(session, &inspection.system_identifier, &touched).await?);

@@ -28,6 +28,7 @@ use crate::step::StepContext;
 use name::ScratchName;
 use place::{Home, Mark};
 
+pub(crate) use place::identifier;
 pub use sweep::{sweep, sweep_now_and_then};
 
 /// A scratch database that this process holds. Dropping it without [`Scratch::remove`] drops the database as well, a

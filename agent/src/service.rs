@@ -205,7 +205,10 @@ impl Agent for AgentService {
         let command = self.check(request.command, &[StepKind::Inspect])?;
         let migrations = command::migrations(request.migrations)?;
         let sample = optional_message::read(request.sample, "sample").map_err(|e| invalid(&e))?;
-        self.attach(command, Job::Inspect(InspectRequest { migrations, sample }))
+        self.attach(
+            command,
+            Job::Inspect(InspectRequest { migrations, sample, backup: Some(self.settings.backup.clone()) }),
+        )
     }
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Updates>, Status> {

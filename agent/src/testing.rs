@@ -15,7 +15,11 @@ use crate::postgres::{Database, DatabaseConfig};
 use crate::step::{Reporter, StepContext};
 
 pub(crate) fn database(url: &str) -> Arc<Database> {
-    let config = DatabaseConfig {
+    Arc::new(Database::new(&database_config(url)).unwrap())
+}
+
+pub(crate) fn database_config(url: &str) -> DatabaseConfig {
+    DatabaseConfig {
         name: "users".parse().unwrap(),
         url: url.into(),
         labels: stopover_model::wave::Labels::default(),
@@ -24,9 +28,9 @@ pub(crate) fn database(url: &str) -> Arc<Database> {
         sslmode: None,
         sslrootcert: None,
         scratch_url: None,
+        data_path: None,
         directory: std::path::PathBuf::new(),
-    };
-    Arc::new(Database::new(&config).unwrap())
+    }
 }
 
 /// A context for a step on the database that the URL leads to.

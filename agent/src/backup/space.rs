@@ -3,11 +3,9 @@
 use std::io;
 use std::path::Path;
 
+pub(crate) use stopover_model::disk::RESERVE;
 use stopover_model::plan::grouped;
 use stopover_model::report::{ErrorClass, StepError};
-
-/// What a backup leaves free on the disk, so that nothing else on the machine suffers.
-pub(crate) const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// A dump without indexes and bloat, compressed, is rarely smaller than an eighth of the tables' size. What can't fit even
 /// so is refused before it begins; what might fit is tried, and stops before it uses the reserve.

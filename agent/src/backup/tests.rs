@@ -17,12 +17,12 @@ use crate::testing::{context, database, messages, prepared};
 const TABLES: &str = "CREATE TABLE users (id int PRIMARY KEY, email text);
     INSERT INTO users SELECT i, md5(i::text) FROM generate_series(1, 20000) i; ANALYZE";
 
-struct Place {
+pub(super) struct Place {
     root: TempDir,
-    settings: BackupSettings,
+    pub(super) settings: BackupSettings,
 }
 
-fn place() -> Place {
+pub(super) fn place() -> Place {
     let root = tempfile::tempdir().unwrap();
     let scratch = root.path().join("tmp");
     std::fs::create_dir(&scratch).unwrap();

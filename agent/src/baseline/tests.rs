@@ -120,7 +120,7 @@ async fn a_table_that_somebody_alters_is_looked_at_later() {
 #[tokio::test]
 async fn an_inspection_has_what_a_soak_is_compared_with_where_something_is_to_be_applied() {
     let database = prepared(USERS).await;
-    let asked = |migrations| InspectRequest { migrations, sample: None };
+    let asked = |migrations| InspectRequest { migrations, sample: None, backup: None };
     let inspection = |outcome: Outcome| -> Inspection {
         match outcome {
             Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,

@@ -40,6 +40,7 @@ server = "{server}"
 # url = "postgresql://stopover@db.internal:5432/users?sslmode=verify-full&sslrootcert=system"
 # password_file = "/etc/stopover/users.password"
 # labels = {{ tier = "canary", region = "eu" }}   # for `waves` and `select` of pipelines
+# data_path = "/var/lib/postgresql/15/main"   # where it is on this machine: its disk is looked at before a migration
 # scratch_url = "postgresql://stopover@scratch.internal/postgres"   # where backups are restored to be proven
 "#
     )

@@ -7,7 +7,9 @@ use super::*;
 use crate::testing::{context, migration, prepared};
 
 async fn inspection(url: &str, migrations: Vec<Migration>) -> Inspection {
-    match run(&context(url, StepKind::Inspect), &InspectRequest { migrations, sample: None }).await {
+    match run(&context(url, StepKind::Inspect), &InspectRequest { migrations, sample: None, backup: None })
+        .await
+    {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
         other => panic!("{other:?}"),
     }
@@ -145,6 +147,7 @@ async fn a_table_name_that_is_none_is_shown_with_its_file() {
     let request = InspectRequest {
         migrations: vec![migration(&[("up.sql", "SELECT 1"), ("migration.toml", toml)])],
         sample: None,
+        backup: None,
     };
     let outcome = run(&context(database.url(), StepKind::Inspect), &request).await;
     let error = outcome.error().unwrap();

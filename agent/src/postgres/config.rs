@@ -40,6 +40,10 @@ pub struct DatabaseConfig {
     /// database's own. Where it has no password, this database's is used.
     #[serde(default)]
     pub scratch_url: Option<SecretString>,
+    /// PostgreSQL's data directory on this machine, where the agent works on the same one: how much is free on its disk is
+    /// looked at before a migration. By default asked of PostgreSQL where it is reached by a socket.
+    #[serde(default)]
+    pub data_path: Option<PathBuf>,
     /// For waves and selectors of pipelines.
     #[serde(default)]
     pub labels: Labels,

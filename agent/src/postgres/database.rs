@@ -34,6 +34,7 @@ pub struct Database {
     ssl_mode: SslMode,
     root_certificate: Option<RootCertificate>,
     scratch: Option<Arc<Self>>,
+    data_path: Option<PathBuf>,
     labels: Labels,
 }
 
@@ -65,13 +66,20 @@ impl Database {
         let scratch = config.scratch_url.as_ref().map(|url| of_scratch(config, url)).transpose();
         let scratch = scratch.map_err(|source| InvalidDatabase::Scratch(Box::new(source)))?.map(Arc::new);
         let (name, labels) = (config.name.clone(), config.labels.clone());
-        Ok(Self { name, dsn, password, ssl_mode, root_certificate: root, scratch, labels })
+        let data_path = config.data_path.clone();
+        Ok(Self { name, dsn, password, ssl_mode, root_certificate: root, scratch, data_path, labels })
     }
 
     /// For waves and selectors of pipelines.
     #[must_use]
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// PostgreSQL's data directory, where agent.toml says that it is on this machine.
+    #[must_use]
+    pub fn data_path(&self) -> Option<&Path> {
+        self.data_path.as_deref()
     }
 
     /// Where scratch databases are made, when that is another server.
@@ -97,6 +105,7 @@ impl Database {
             ssl_mode: self.ssl_mode,
             root_certificate: self.root_certificate.clone(),
             scratch: None,
+            data_path: self.data_path.clone(),
             labels: self.labels.clone(),
         }
     }
@@ -262,7 +271,8 @@ impl Database {
         ConnectError::Unreachable { place, reason: reason_alone(&said).to_owned() }
     }
 
-    fn is_local(&self) -> bool {
+    /// Whether it is reached by a socket alone: its server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
         let hosts = self.dsn.config.get_hosts();
         !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_)))
     }

@@ -44,6 +44,7 @@ async fn running(url: &str) -> Running {
         sslmode: None,
         sslrootcert: None,
         scratch_url: None,
+        data_path: None,
         directory: std::path::PathBuf::new(),
     };
     let config = AgentConfig {

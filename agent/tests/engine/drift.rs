@@ -16,7 +16,7 @@ use crate::support::*;
 async fn inspected(bench: &Bench) -> Inspection {
     match inspect::run(
         &bench.context(StepKind::Inspect),
-        &InspectRequest { migrations: vec![], sample: None },
+        &InspectRequest { migrations: vec![], sample: None, backup: None },
     )
     .await
     {

@@ -21,7 +21,11 @@ const SCHEMA: &str = include_str!("impact/schema.sql");
 const CORPUS: &str = include_str!("impact/corpus.sql");
 
 async fn inspection(bench: &Bench, migrations: Vec<Migration>) -> Inspection {
-    match inspect::run(&bench.context(StepKind::Inspect), &InspectRequest { migrations, sample: None }).await
+    match inspect::run(
+        &bench.context(StepKind::Inspect),
+        &InspectRequest { migrations, sample: None, backup: None },
+    )
+    .await
     {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
         other => panic!("{other:?}"),

@@ -25,8 +25,11 @@ async fn record(bench: &Bench, migrations: &[&Migration], origin: Origin) -> Res
 }
 
 async fn inspected(bench: &Bench, migrations: &[&Migration]) -> Inspection {
-    let request =
-        InspectRequest { migrations: migrations.iter().map(|m| (*m).clone()).collect(), sample: None };
+    let request = InspectRequest {
+        migrations: migrations.iter().map(|m| (*m).clone()).collect(),
+        sample: None,
+        backup: None,
+    };
     match inspect::run(&bench.context(StepKind::Inspect), &request).await {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
         other => panic!("{other:#?}"),

@@ -226,6 +226,8 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
         unpredicted: false,
         checks: Vec::new(),
         metrics: None,
+        disks: None,
+        hindrances: Vec::new(),
         in_recovery: false,
         system_identifier: "7460000000000000001".into(),
         database: "app".into(),

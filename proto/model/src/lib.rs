@@ -16,6 +16,7 @@ pub mod config;
 pub mod decide;
 pub mod deployment;
 pub mod digest;
+pub mod disk;
 pub mod drift;
 pub mod duration;
 pub mod event;

@@ -4,6 +4,7 @@ mod approvals;
 mod backfill;
 mod backup;
 mod baseline;
+mod disk;
 mod drift;
 mod fleet;
 mod hook;
@@ -34,6 +35,7 @@ use backfill::RawBackfill;
 pub use backfill::{BackfillSettings, VacuumAfter};
 use backup::RawBackup;
 pub use backup::{BackupLevel, BackupScope, BackupSettings};
+pub use disk::DiskPolicy;
 use drift::RawDrift;
 pub use drift::{DriftPolicy, DriftSettings};
 use hook::RawHook;
@@ -100,6 +102,9 @@ pub struct StageSpec {
     /// The plan does not try statements on a copy of a few rows, in a transaction that is rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_sample: bool,
+    /// What becomes of a plan that the database's disks have no room for.
+    #[serde(default, skip_serializing_if = "DiskPolicy::is_refuse")]
+    pub disk: DiskPolicy,
     /// What is to be applied runs on the restored copy first: up, verify, down, up again, verify again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rehearse: bool,
@@ -252,6 +257,7 @@ struct RawStage {
     #[serde(default)]
     drift_ignore: Vec<toml::Spanned<String>>,
     sample: Option<bool>,
+    disk: Option<toml::Spanned<String>>,
     rehearse: Option<bool>,
     allow_cluster_effects: Option<toml::Spanned<bool>>,
     save: Option<bool>,
@@ -348,6 +354,7 @@ impl RawStage {
             backfill: self.backfill.read(file, text)?,
             lint: self.lint.read(file, text, rules)?,
             no_sample: self.sample == Some(false),
+            disk: disk::read(self.disk.as_ref(), file, text)?,
             rehearse: rehearsal.rehearse,
             allow_cluster_effects: rehearsal.allow_cluster_effects,
             saving,

@@ -1,6 +1,8 @@
 //! The plan: what would happen to one database, why, and for how long, from what was found there.
 
+mod backed;
 mod check;
+mod disk;
 mod drift;
 mod estimate;
 mod gap;

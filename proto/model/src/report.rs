@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Metrics;
 use crate::digest::Digest;
+use crate::disk::Disks;
 use crate::drift::Drift;
 use crate::id::{DeploymentId, MigrationId};
 use crate::impact::ScriptImpact;
@@ -164,6 +165,22 @@ pub struct Inspection {
     /// What a soak is compared with. None: nothing is to be applied, or it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Box<Metrics>>,
+    /// How much is free where its server writes. None: nothing is to be applied, or nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<Box<Disks>>,
+    /// Why a backup would fail, as far as that is known beforehand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hindrances: Vec<BackupHindrance>,
+}
+
+/// Something without which a backup fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupHindrance {
+    pub what: String,
+    pub way_out: String,
+    /// Only one that is restored to be proven.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_copies: bool,
 }
 
 /// A migration's question to the database before anything is applied, and its answer.

@@ -1,7 +1,9 @@
 //! The state of a database before anything happens.
 
+use stopover_model::disk::{Disk, Disks};
 use stopover_model::report::{
-    ExistingObject, Inspection, LedgerEntry, LedgerState, PreCheck, Session, TableInspection, TableLock,
+    BackupHindrance, ExistingObject, Inspection, LedgerEntry, LedgerState, PreCheck, Session,
+    TableInspection, TableLock,
 };
 
 use super::field::{digest, duration, enumeration, message, messages, name, optional_text, plain, timestamp};
@@ -26,7 +28,15 @@ wire_message!(Inspection {
     saved: messages,
     checks: messages,
     metrics: optional_boxed,
+    disks: optional_boxed,
+    hindrances: messages,
 });
+
+wire_message!(BackupHindrance { what: plain, way_out: plain, of_copies: plain });
+
+wire_message!(Disks { seen: messages, unseen: plain, wal_room: plain, copies_here: plain });
+
+wire_message!(Disk { path: plain, free: plain, data: plain, wal: plain, relations: plain });
 
 wire_message!(PreCheck { migration: name, result: message });
 

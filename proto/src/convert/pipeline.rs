@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stopover_model::pipeline::{
-    ApprovalSettings, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure, OutOfOrder,
-    Pipeline, SaveSettings, StageSpec, check_checklist,
+    ApprovalSettings, DiskPolicy, DriftPolicy, DriftSettings, LintSettings, LockSettings, OnFailure,
+    OutOfOrder, Pipeline, SaveSettings, StageSpec, check_checklist,
 };
 use stopover_model::wave::FleetSettings;
 
@@ -27,6 +27,7 @@ wire_message!(StageSpec {
     lint: or_default,
     drift: or_default,
     no_sample: plain,
+    disk: disk_policy,
     rehearse: plain,
     allow_cluster_effects: plain,
     saving: or_default,
@@ -62,6 +63,7 @@ wire_message!(LintSettings { allow: plain, warn: plain, refuse: plain });
 
 wire_message!(DriftSettings { policy: drift_policy, ignore: globs });
 
+wire_enum!(DiskPolicy { Refuse, Warn, Allow });
 wire_enum!(DriftPolicy { Refuse, Warn, Allow });
 wire_enum!(OnFailure { Rollback, Pause });
 wire_enum!(OutOfOrder { Refuse, Allow });
@@ -220,6 +222,19 @@ mod drift_policy {
 
     pub(super) fn read(wire: i32, field: &str) -> Result<DriftPolicy, InvalidWire> {
         if wire == 0 { Ok(DriftPolicy::default()) } else { enumeration::read(wire, field) }
+    }
+}
+
+/// Refused where nothing is said.
+mod disk_policy {
+    use super::{DiskPolicy, InvalidWire, enumeration};
+
+    pub(super) fn write(policy: DiskPolicy) -> i32 {
+        enumeration::write(policy)
+    }
+
+    pub(super) fn read(wire: i32, field: &str) -> Result<DiskPolicy, InvalidWire> {
+        if wire == 0 { Ok(DiskPolicy::default()) } else { enumeration::read(wire, field) }
     }
 }
 

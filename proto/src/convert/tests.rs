@@ -16,7 +16,7 @@ use stopover_model::migration::{Expectation, Manifest, Scalar};
 use stopover_model::monitor::Question;
 use stopover_model::notice::NotificationState;
 use stopover_model::pipeline::{
-    BackupLevel, BackupScope, DriftPolicy, NoticeKind, OnFailure, OutOfOrder, Pipeline,
+    BackupLevel, BackupScope, DiskPolicy, DriftPolicy, NoticeKind, OnFailure, OutOfOrder, Pipeline,
 };
 use stopover_model::plan::{MigrationSummary, TargetPlan, Variant};
 use stopover_model::report::{
@@ -93,6 +93,7 @@ fn enums() {
     every_value_comes_back::<OnFailure>();
     every_value_comes_back::<OutOfOrder>();
     every_value_comes_back::<ScriptRole>();
+    every_value_comes_back::<DiskPolicy>();
     every_value_comes_back::<DriftPolicy>();
     every_value_comes_back::<ObjectChange>();
     every_value_comes_back::<Tool>();

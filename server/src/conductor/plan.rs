@@ -200,6 +200,8 @@ impl Conductor {
                 let plan =
                     TargetPlan::make(&database, summaries, &inspection, &known, out_of_order, &spec.drift)
                         .and_then(|plan| plan.unless_quarantined(&spec.environment, summaries, &quarantined))
+                        .and_then(|plan| plan.backed_up(&inspection, spec))
+                        .and_then(|plan| plan.on_its_disks(&inspection, spec))
                         .and_then(|plan| window::check_plan(plan, summaries, spec, now));
                 TargetResult { database, inspection: Some(inspection), plan, lint_refusal: None }
             }

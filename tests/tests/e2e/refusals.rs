@@ -156,7 +156,11 @@ async fn a_backup_that_can_not_be_written_stops_the_stage_before_the_first_state
     let (finished, records) = deploy(&stack, &directory).await;
     assert_eq!(finished.code, 1);
     assert!(!records.iter().any(|r| r["event"]["step"]["kind"] == "migrate"));
-    assert!(records.iter().any(|r| is_event(r, "step_finished") && r["event"]["step"]["kind"] == "backup"));
+    let refused = records.iter().find(|r| is_event(r, "plan_refused")).expect("a refusal");
+    let error = &refused["event"]["error"];
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("would fail: the backup directory"), "{message}");
+    assert!(error["hint"].as_str().expect("a hint").contains("agent.toml"), "{error}");
     let client = stack.agents[place].database.client().await.unwrap();
     assert_eq!(number(&client, "SELECT count(*) FROM pg_class WHERE relname = 't'").await, 0);
 }

@@ -36,7 +36,7 @@ fn wish() -> SampleWish {
 
 async fn inspected(url: &str, migration: Migration, sample: Option<SampleWish>) -> Inspection {
     let context = context(url, StepKind::Inspect);
-    let outcome = run(&context, &InspectRequest { migrations: vec![migration], sample }).await;
+    let outcome = run(&context, &InspectRequest { migrations: vec![migration], sample, backup: None }).await;
     assert_eq!(context.reporter.lines_after(0), []);
     match outcome {
         Outcome::Succeeded { report: StepReport::Inspected(inspection) } => inspection,
@@ -190,7 +190,8 @@ async fn an_inspection_that_is_stopped_leaves_nothing_behind() {
     let before = traces(&database).await;
     let context = context(database.url(), StepKind::Inspect);
     let cancel = context.cancel.clone();
-    let request = InspectRequest { migrations: vec![migration(&[("up.sql", UP)])], sample: Some(wish()) };
+    let request =
+        InspectRequest { migrations: vec![migration(&[("up.sql", UP)])], sample: Some(wish()), backup: None };
     let running = tokio::spawn(async move { run(&context, &request).await });
     let client = database.client().await.unwrap();
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";

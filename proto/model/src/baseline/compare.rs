@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{BaselineLimits, Factor, Metrics, StatementMetrics, TableMetrics};
 use crate::duration::human;
 use crate::plan::grouped;
+use crate::text::shown_size;
 
 /// Of so many statements that ran in the soak the mean time is compared: those that took most of it.
 const MOST_STATEMENTS: usize = 10;
@@ -170,8 +171,8 @@ impl Figure {
                 format!("{}/min", number(value))
             }
             Self::DeadRows { .. } | Self::Connections => number(value),
-            Self::Size { .. } => size(value),
-            Self::TempBytes => format!("{}/min", size(value)),
+            Self::Size { .. } => shown_size(value),
+            Self::TempBytes => format!("{}/min", shown_size(value)),
             Self::MeanTime { .. } => format!("{} ms", number(value)),
         }
     }
@@ -347,17 +348,6 @@ fn number(value: f64) -> String {
         v if v < 9.95 => format!("{v:.1}"),
         _ => grouped(whole),
     }
-}
-
-fn size(bytes: f64) -> String {
-    let (value, unit) = match bytes {
-        b if b < 1e3 => return format!("{b:.0} B"),
-        b if b < 1e6 => (b / 1e3, "kB"),
-        b if b < 1e9 => (b / 1e6, "MB"),
-        b if b < 1e12 => (b / 1e9, "GB"),
-        b => (b / 1e12, "TB"),
-    };
-    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
 impl fmt::Display for Comparison {

@@ -49,6 +49,8 @@ fn plan(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) 
     let plan = plan
         .and_then(|plan| plan.unless_quarantined(environment, migrations, quarantined))
         .and_then(|plan| plan.linted(environment, &next.deployment.lint))
+        .and_then(|plan| plan.backed_up(inspection, &stage.spec))
+        .and_then(|plan| plan.on_its_disks(inspection, &stage.spec))
         .and_then(|plan| match &stage.gates.overridden {
             Some(_) => Ok(plan),
             None => check_plan(plan, migrations, &stage.spec, next.now),

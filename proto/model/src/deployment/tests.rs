@@ -96,6 +96,8 @@ pub(crate) fn inspection() -> Inspection {
         unpredicted: false,
         checks: Vec::new(),
         metrics: None,
+        disks: None,
+        hindrances: Vec::new(),
         saved: vec![],
     }
 }

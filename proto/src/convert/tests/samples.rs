@@ -21,9 +21,9 @@ use stopover_model::migration::{
 };
 use stopover_model::monitor::{HttpProbe, Probe, PrometheusProbe, Question, StageMonitor};
 use stopover_model::pipeline::{
-    ApprovalSettings, BackfillSettings, BackupLevel, BackupScope, BackupSettings, DriftPolicy, DriftSettings,
-    LintSettings, LockSettings, NoticeKind, Notify, NotifyTarget, OnFailure, OutOfOrder, Pipeline,
-    SaveSettings, StageSpec, VacuumAfter,
+    ApprovalSettings, BackfillSettings, BackupLevel, BackupScope, BackupSettings, DiskPolicy, DriftPolicy,
+    DriftSettings, LintSettings, LockSettings, NoticeKind, Notify, NotifyTarget, OnFailure, OutOfOrder,
+    Pipeline, SaveSettings, StageSpec, VacuumAfter,
 };
 use stopover_model::plan::{
     Action, Estimate, MigrationPlan, MigrationSummary, Spread, StatementEstimate, TargetPlan, Variant,
@@ -257,6 +257,7 @@ pub(super) fn pipeline() -> Pipeline {
         },
         lint: LintSettings { refuse: vec!["all".into(), "ban-drop-table".into()], ..LintSettings::default() },
         no_sample: on_failure == OnFailure::Pause,
+        disk: if on_failure == OnFailure::Pause { DiskPolicy::Warn } else { DiskPolicy::Refuse },
         rehearse: on_failure == OnFailure::Pause,
         allow_cluster_effects: on_failure == OnFailure::Pause,
         saving: SaveSettings {

@@ -404,6 +404,8 @@ pub(super) fn report(kind: StepKind) -> StepReport {
             unpredicted: false,
             checks: Vec::new(),
             metrics: None,
+            disks: None,
+            hindrances: Vec::new(),
             saved: vec![],
         }),
         StepKind::Backup | StepKind::RollbackBackup => StepReport::BackedUp(BackupReport {

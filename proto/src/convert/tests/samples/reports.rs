@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stopover_model::baseline::{IndexMetrics, Metrics, StatementMetrics, TableMetrics};
+use stopover_model::disk::{Disk, Disks};
 use stopover_model::drift::{Drift, DriftedObject, ObjectChange};
 use stopover_model::impact::{
     FiringTrigger, LockMode, LockTaken, Sample, SampleWish, ScriptImpact, StatementImpact, Work, WorkKind,
@@ -10,9 +11,9 @@ use stopover_model::impact::{
 use stopover_model::pipeline::BackupLevel;
 use stopover_model::plan::Variant;
 use stopover_model::report::{
-    BackupReport, CheckResult, Effect, ErrorClass, ExistingObject, Inspection, LedgerEntry, LedgerState,
-    LogLine, MigrateReport, Outcome, PreCheck, RestorePoint, RestoreProof, RollbackReport, Session, SqlPlace,
-    StepError, StepReport, TableInspection, TableLock, VerifyReport,
+    BackupHindrance, BackupReport, CheckResult, Effect, ErrorClass, ExistingObject, Inspection, LedgerEntry,
+    LedgerState, LogLine, MigrateReport, Outcome, PreCheck, RestorePoint, RestoreProof, RollbackReport,
+    Session, SqlPlace, StepError, StepReport, TableInspection, TableLock, VerifyReport,
 };
 
 use stopover_model::saved::{RestoredValues, Saved, SavedColumn, SavedPurged, SavedRestored, SavedWhat};
@@ -193,6 +194,8 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         unpredicted: false,
         checks: Vec::new(),
         metrics: None,
+        disks: None,
+        hindrances: Vec::new(),
         saved: vec![],
     };
     let full = Inspection {
@@ -207,9 +210,21 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         unpredicted: true,
         checks: vec![PreCheck { migration: id("001_a"), result: checked() }],
         saved: saved(),
+        disks: Some(Box::new(disks())),
+        hindrances: vec![hindrance(false), hindrance(true)],
         ..bare.clone()
     };
     vec![bare, full]
+}
+
+fn disks() -> Disks {
+    let bare = Disk { path: "/pg".into(), free: u64::MAX, ..Disk::default() };
+    let full = Disk { data: true, wal: true, relations: vec!["public.users".into()], ..bare.clone() };
+    Disks { seen: vec![bare, full], unseen: "it is far away".into(), wal_room: 7, copies_here: true }
+}
+
+fn hindrance(of_copies: bool) -> BackupHindrance {
+    BackupHindrance { what: "it may not read t".into(), way_out: "GRANT it".into(), of_copies }
 }
 
 pub(in crate::convert::tests) fn saved() -> Vec<Saved> {
