@@ -6,6 +6,8 @@
 
 mod first_look;
 mod outage;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 mod tunnel;

@@ -9,6 +9,8 @@ mod command;
 mod follow_ups;
 mod in_turn;
 mod job;
+#[cfg(feature = "simulated")]
+mod pretence;
 mod saved;
 mod stream;
 #[cfg(test)]
@@ -47,6 +49,8 @@ use crate::verify::VerifyRequest;
 use crate::web::Web;
 use crate::work::{Place, Refused, Registry, Work, WorkKey};
 use job::Job;
+#[cfg(feature = "simulated")]
+pub use pretence::{Pretence, Talk};
 use stream::Updates;
 
 /// A migration's files are small; a message beyond this is a mistake or an attack.
@@ -68,6 +72,9 @@ pub struct AgentService {
     names: BTreeSet<DatabaseName>,
     work: Arc<Registry>,
     parking: BTreeMap<DatabaseName, Parking>,
+    /// Instead of all work.
+    #[cfg(feature = "simulated")]
+    pretence: Option<Pretence>,
 }
 
 impl AgentService {
@@ -84,7 +91,21 @@ impl AgentService {
     pub fn new(settings: Settings, work: Arc<Registry>) -> Self {
         let names: BTreeSet<DatabaseName> = settings.databases.keys().cloned().collect();
         let parking = names.iter().map(|name| (name.clone(), Parking::keeping())).collect();
-        Self { settings, names, work, parking }
+        Self {
+            settings,
+            names,
+            work,
+            parking,
+            #[cfg(feature = "simulated")]
+            pretence: None,
+        }
+    }
+
+    /// It works on no database, and makes up what comes of it.
+    #[cfg(feature = "simulated")]
+    #[must_use]
+    pub fn pretending(self, pretence: Pretence) -> Self {
+        Self { pretence: Some(pretence), ..self }
     }
 
     #[must_use]
@@ -129,6 +150,8 @@ impl AgentService {
         };
         let key = WorkKey { deployment: command.deployment.clone(), step: command.step.clone() };
         let settings = self.settings.clone();
+        #[cfg(feature = "simulated")]
+        let pretence = self.pretence.clone();
         let AgentCommand { deployment, step, attempt, epoch, not_after, .. } = command;
         Ok(self.work.start_or_attach(&key, attempt, not_after, place, |begin| {
             tracing::info!(%deployment, %step, %attempt, run = %begin.run, ?place, "a step was asked for");
@@ -147,6 +170,10 @@ impl AgentService {
                 pass: begin.pass,
                 batches_until: begin.batches_until,
             };
+            #[cfg(feature = "simulated")]
+            if let Some(pretence) = pretence {
+                return pretence.run(job, context).boxed();
+            }
             let backup = settings.backup;
             job.run(context, backup).boxed()
         }))
@@ -191,6 +218,8 @@ impl Agent for AgentService {
         &self,
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
+        #[cfg(feature = "simulated")]
+        self.pretence.iter().for_each(Pretence::introduced);
         Ok(Response::new(v1::DescribeResponse {
             environment: self.settings.environment.to_string(),
             databases: self.names.iter().map(ToString::to_string).collect(),

@@ -38,6 +38,15 @@ pub struct Registry {
 struct Inner {
     links: Mutex<Links>,
     changes: watch::Sender<u64>,
+    counts: Mutex<Counts>,
+}
+
+/// How often the world has changed.
+#[derive(Debug, Default)]
+struct Counts {
+    /// For everybody.
+    everywhere: u64,
+    of: HashMap<EnvironmentName, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -57,9 +66,10 @@ impl Links {
         self.tunnels.insert(tunnel, link);
     }
 
-    fn remove(&mut self, tunnel: u64) {
-        let Some(link) = self.tunnels.remove(&tunnel) else { return };
-        let Some(environment) = self.serving.get_mut(&link.environment) else { return };
+    /// The environment of the one that is gone.
+    fn remove(&mut self, tunnel: u64) -> Option<EnvironmentName> {
+        let link = self.tunnels.remove(&tunnel)?;
+        let environment = self.serving.get_mut(&link.environment)?;
         for database in link.databases.iter() {
             if let Some(tunnels) = environment.get_mut(database) {
                 tunnels.remove(&tunnel);
@@ -68,6 +78,7 @@ impl Links {
                 }
             }
         }
+        Some(link.environment)
     }
 
     fn newest(&self, environment: &EnvironmentName, database: &DatabaseName) -> Option<&AgentLink> {
@@ -103,9 +114,10 @@ impl Registry {
                 "an agent's identity is in use more than once; unless its last connection is just ending, its key was copied");
         }
         let tunnel = links.tunnels.keys().next_back().map_or(1, |last| last + 1);
+        let environment = link.environment.clone();
         links.insert(tunnel, link);
         drop(links);
-        self.touch();
+        self.touch_in(&environment);
         Connected { registry: self.clone(), tunnel }
     }
 
@@ -148,13 +160,43 @@ impl Registry {
 
     /// Tells everybody who waits for a change of the world to look again.
     pub fn touch(&self) {
+        self.counts().everywhere += 1;
         self.inner.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Tells those whom an environment concerns: thousands may wait, each for another one.
+    pub fn touch_in(&self, environment: &EnvironmentName) {
+        *self.counts().of.entry(environment.clone()).or_default() += 1;
+        self.inner.changes.send_modify(|n| *n += 1);
+    }
+
+    /// How often the world has changed for one whom these environments concern.
+    #[must_use]
+    pub fn changes_in(&self, environments: &[EnvironmentName]) -> u64 {
+        let counts = self.counts();
+        let of = environments.iter().map(|environment| counts.of.get(environment).copied().unwrap_or(0));
+        counts.everywhere + of.sum::<u64>()
     }
 
     /// Changes with every [`Registry::touch`] and with every agent that comes or goes.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
+    }
+
+    /// Waits until that is another number than it was.
+    pub async fn changed_in(
+        &self,
+        environments: &[EnvironmentName],
+        seen: u64,
+        changes: &mut watch::Receiver<u64>,
+    ) {
+        // The sender is this registry's own, so that it can't be gone.
+        while changes.changed().await.is_ok() && self.changes_in(environments) == seen {}
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
@@ -165,7 +207,9 @@ impl Registry {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.registry.links().remove(self.tunnel);
-        self.registry.touch();
+        let removed = self.registry.links().remove(self.tunnel);
+        if let Some(environment) = removed {
+            self.registry.touch_in(&environment);
+        }
     }
 }

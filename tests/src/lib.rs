@@ -10,6 +10,7 @@
 //! Receiver: what webhooks are sent to
 //! Mailbox: a mail server that keeps what it gets
 //! Wire: a TCP proxy that reads PostgreSQL's messages, and stops at one of them
+//! Simulated: agents without databases, as many as are wanted
 //! bench: what the benchmarks share
 //! ```
 //!
@@ -18,6 +19,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod control;
 pub mod cutter;
 pub mod history;
 pub mod http;
@@ -26,6 +28,7 @@ pub mod mailbox;
 pub mod process;
 pub mod receiver;
 pub mod s3;
+pub mod simulated;
 pub mod stack;
 pub mod wait;
 pub mod wire;
@@ -38,6 +41,7 @@ pub use mailbox::{Mail, Mailbox};
 pub use process::Process;
 pub use receiver::{Received, Receiver};
 pub use s3::ObjectStore;
+pub use simulated::{Simulated, SimulatedOptions};
 pub use stack::{AgentOptions, Stack};
 pub use wait::eventually;
 pub use wire::{Hold, Wire};

@@ -170,3 +170,6 @@ fn steps(index: StageIndex, target: &Target) -> impl Iterator<Item = (StepKey, &
         Some((key, step))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,11 @@ impl Story {
         Self::of(pipeline)
     }
 
+    /// The same, through another pipeline.
+    pub(crate) fn by(pipeline: Pipeline) -> Self {
+        Self::of(pipeline)
+    }
+
     fn of(pipeline: Pipeline) -> Self {
         let migrations = vec![migration()];
         let digest = Deployment::digest_of(&pipeline, &migrations);

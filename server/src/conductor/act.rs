@@ -93,7 +93,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         self.shared.acts.running().remove(&self.environment);
         // A deployment may be waiting for the environment.
-        self.shared.registry.touch();
+        self.shared.registry.touch_in(&self.environment);
     }
 }
 

@@ -45,8 +45,11 @@ pub(super) async fn run(
         Ok(deployment) => Actor::new(Arc::clone(&shared), own, deployment),
         Err(error) => return give_up(&shared, &id, &mut inbox, &error).await,
     };
+    let concerned = actor.deployment.pipeline.environments();
     loop {
-        actor.around.changed(*world_changes.borrow_and_update());
+        world_changes.mark_unchanged();
+        let seen = shared.registry.changes_in(&concerned);
+        actor.around.changed(seen);
         let sleep = match actor.settle().await {
             Ok(()) if actor.is_through() && retire(&shared, &id, &mut inbox) => return,
             Ok(()) => {
@@ -61,7 +64,7 @@ pub(super) async fn run(
         let mut batch = Vec::new();
         tokio::select! {
             received = inbox.recv_many(&mut batch, BATCH) => if received == 0 { return },
-            _ = world_changes.changed() => {}
+            () = shared.registry.changed_in(&concerned, seen, &mut world_changes) => {}
             () = tokio::time::sleep(sleep) => {}
         }
         actor.take(batch).await;
@@ -264,7 +267,7 @@ impl Actor {
                 self.save_with(hold).await?;
                 if !taken {
                     // Whoever waits for the environment looks again.
-                    self.shared.registry.touch();
+                    self.shared.registry.touch_in(environment);
                 }
             }
         }

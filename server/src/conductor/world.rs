@@ -6,7 +6,7 @@ use std::time::Duration;
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::deployment::Deployment;
 use stopover_model::event::StepKey;
-use stopover_model::id::{AgentName, DatabaseName, EnvironmentName, HookName};
+use stopover_model::id::HookName;
 use stopover_model::plan::Measurement;
 use stopover_model::quarantine::Quarantined;
 use tokio::time::Instant;
@@ -73,42 +73,36 @@ impl Shared {
     /// What a deployment sees around it.
     async fn world(&self, of: &Deployment) -> Result<World, StoreError> {
         let mut world = World::default();
-        let concerned = |environment: &EnvironmentName| {
-            of.stages.iter().any(|stage| stage.spec.environment == *environment)
-        };
-        for environment in self.store.environments().await?.into_iter().filter(concerned) {
-            world.environments.insert(environment, EnvironmentView::default());
-        }
-        let served = self.store.environment_databases().await?;
-        for (environment, databases) in served.into_iter().filter(|(environment, _)| concerned(environment)) {
-            let mut queueing = BTreeSet::new();
-            let presence = |(database, agent): (DatabaseName, AgentName)| {
+        // Of others there may be thousands.
+        for environment in of.pipeline.environments() {
+            if !self.store.has_environment(&environment).await? {
+                continue;
+            }
+            let mut view = EnvironmentView::default();
+            for (database, (agent, labels)) in self.store.databases_in(&environment).await? {
                 let presence = match self.registry.reached(&environment, &database) {
                     Some((agent, queues)) => {
                         if queues {
-                            queueing.insert(database.clone());
+                            view.queueing.insert(database.clone());
                         }
                         AgentPresence::Connected(agent)
                     }
                     None => AgentPresence::Away(agent),
                 };
-                (database, presence)
-            };
-            let databases = databases.into_iter().map(presence).collect();
-            let disputed = self.registry.disputed(&environment);
-            let labels = self.store.database_labels(&environment).await?;
-            let view = world.environments.entry(environment).or_default();
-            (view.databases, view.queueing) = (databases, queueing);
-            (view.disputed, view.labels) = (disputed, labels);
+                if !labels.is_empty() {
+                    view.labels.insert(database.clone(), labels);
+                }
+                view.databases.insert(database, presence);
+            }
+            view.disputed = self.registry.disputed(&environment);
+            view.held_by = self.store.holder(&environment).await?.filter(|holder| *holder != of.id);
+            world.environments.insert(environment, view);
         }
         world.failed_follow_ups = self.store.failed_follow_ups().await?;
-        for (environment, holder) in self.store.holds().await? {
-            if holder != of.id {
-                world.environments.entry(environment).or_default().held_by = Some(holder);
-            }
-        }
         for (environment, act) in self.acts.running().iter() {
-            world.environments.entry(environment.clone()).or_default().held_by = Some(act.clone());
+            if let Some(view) = world.environments.get_mut(environment) {
+                view.held_by = Some(act.clone());
+            }
         }
         Ok(world)
     }

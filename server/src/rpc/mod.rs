@@ -8,6 +8,7 @@ mod control;
 mod enrolment;
 mod limit;
 mod methods;
+mod revocations;
 mod status;
 mod trail;
 mod tunnel;

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
+use super::revocations::Revocations;
 use super::status::RpcError;
 use super::trail::Trail;
 use crate::authority::AgentIdentity;
@@ -27,17 +28,18 @@ use crate::store::Store;
 /// How long an agent may take to say what it serves.
 const DESCRIBE: Duration = Duration::from_secs(20);
 /// How soon the tunnel of an agent that was revoked is closed, whichever server it was revoked on.
-const REVOCATION_CHECK: Duration = Duration::from_secs(4);
+const REVOCATION_CHECK: Duration = Duration::from_secs(3);
 
 /// The Tunnel service.
 #[derive(Clone)]
 pub(super) struct Tunnels {
     services: Services,
+    revocations: Revocations,
 }
 
 impl Tunnels {
     pub(super) fn new(services: Services) -> Self {
-        Self { services }
+        Self { services, revocations: Revocations::default() }
     }
 }
 
@@ -57,7 +59,8 @@ impl Tunnel for Tunnels {
             return Err(refused);
         }
         let accepted = accept(request.into_inner(), KeepAlive::default()).await?;
-        let open = OpenTunnel { services: self.services.clone(), identity, handle: accepted.handle, trail };
+        let (services, revocations) = (self.services.clone(), self.revocations.clone());
+        let open = OpenTunnel { services, revocations, identity, handle: accepted.handle, trail };
         tokio::spawn(open.keep(accepted.channel));
         Ok(Response::new(accepted.outbound))
     }
@@ -82,6 +85,7 @@ pub(super) async fn check(store: &Store, identity: &AgentIdentity) -> Result<(),
 
 struct OpenTunnel {
     services: Services,
+    revocations: Revocations,
     identity: Arc<AgentIdentity>,
     handle: TunnelHandle,
     trail: Trail,
@@ -145,6 +149,15 @@ impl OpenTunnel {
         Ok(AgentLink { agent, environment, databases, version, queues, channel })
     }
 
+    /// It was when the tunnel was opened.
+    async fn still_good(&self) -> Result<(), RpcError> {
+        let serial = self.identity.serial.to_string();
+        if self.revocations.has(&self.services.store, &serial).await? {
+            return Err(RpcError::AgentRevoked(self.identity.agent.clone()));
+        }
+        Ok(())
+    }
+
     async fn watch_over(&self) -> Ended {
         let mut checks = interval(REVOCATION_CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -155,7 +168,7 @@ impl OpenTunnel {
                     self.handle.close(RpcError::Stopping.into());
                     return self.handle.ended().await;
                 }
-                _ = checks.tick() => match check(&self.services.store, &self.identity).await {
+                _ = checks.tick() => match self.still_good().await {
                     Ok(()) => {}
                     Err(error @ RpcError::AgentRevoked(_)) => {
                         self.handle.close(error.into());

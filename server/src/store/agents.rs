@@ -1,6 +1,6 @@
 //! The agents: how they join, the certificates that they got, the databases that they serve.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use stopover_model::id::{AgentName, DatabaseName, EnvironmentName};
@@ -148,16 +148,37 @@ impl Store {
         &self,
         environment: &EnvironmentName,
     ) -> Result<BTreeMap<DatabaseName, Labels>, StoreError> {
-        let query = sql("SELECT agent_databases.database_name, agent_databases.labels \
+        let all = self.databases_in(environment).await?.into_iter();
+        Ok(all
+            .filter(|(_, (_, labels))| !labels.is_empty())
+            .map(|(name, (_, labels))| (name, labels))
+            .collect())
+    }
+
+    /// An environment's databases, each with the agent that announced it last and its labels.
+    pub async fn databases_in(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<BTreeMap<DatabaseName, (AgentName, Labels)>, StoreError> {
+        let query = sql("SELECT agent_databases.database_name, agents.name, agent_databases.labels \
                          FROM agent_databases JOIN agents ON agents.name = agent_databases.agent \
-                         WHERE agents.environment = $1 AND agent_databases.labels <> '{}' \
-                         ORDER BY agent_databases.announced_at, agents.name")
+                         WHERE agents.environment = $1 ORDER BY agent_databases.announced_at, agents.name")
         .bind(environment.as_str());
         let rows = self.db.read(query).await;
         rows.and_then(|rows| {
-            rows.iter().map(|row| Ok((row.parsed("database_name")?, labels(row)?))).collect()
+            let database =
+                |row: &Row| Ok((row.parsed("database_name")?, (row.parsed("name")?, labels(row)?)));
+            rows.iter().map(database).collect()
         })
-        .map_err(attempt(format_args!("read the labels of the databases of {environment}")))
+        .map_err(attempt(format_args!("find who serves which database of {environment}")))
+    }
+
+    /// The serials of the certificates that were taken back.
+    pub async fn revoked_certificates(&self) -> Result<HashSet<String>, StoreError> {
+        let query = sql("SELECT serial FROM certificates WHERE revoked_at IS NOT NULL");
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.iter().map(|row| row.text("serial")).collect())
+            .map_err(attempt("list the certificates that were taken back"))
     }
 
     async fn redeem(&self, hash: &TokenHash, agent: &AgentName, now: Timestamp) -> Result<Redeemed, Cause> {

@@ -23,6 +23,12 @@ impl Store {
         Ok(!rows.is_empty())
     }
 
+    pub async fn has_environment(&self, name: &EnvironmentName) -> Result<bool, StoreError> {
+        let query = sql("SELECT name FROM environments WHERE name = $1").bind(name.as_str());
+        let rows = self.db.read(query).await.map_err(attempt(format_args!("look for environment {name}")))?;
+        Ok(!rows.is_empty())
+    }
+
     /// By name.
     pub async fn environments(&self) -> Result<Vec<EnvironmentName>, StoreError> {
         let rows = self.db.read(sql("SELECT name FROM environments")).await;

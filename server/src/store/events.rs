@@ -130,6 +130,14 @@ impl Store {
         Ok(Epoch(next))
     }
 
+    /// The deployment that is in an environment.
+    pub async fn holder(&self, environment: &EnvironmentName) -> Result<Option<DeploymentId>, StoreError> {
+        let query = sql("SELECT deployment FROM holds WHERE environment = $1").bind(environment.as_str());
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.first().map(|row| row.parsed("deployment")).transpose())
+            .map_err(attempt(format_args!("find who is in {environment}")))
+    }
+
     /// The deployment that is in each environment that one is in.
     pub async fn holds(&self) -> Result<BTreeMap<EnvironmentName, DeploymentId>, StoreError> {
         let rows = self.db.read(sql("SELECT environment, deployment FROM holds")).await;

@@ -29,6 +29,8 @@ mod restarts;
 mod rollback_units;
 mod saved;
 mod sign_in;
+#[cfg(feature = "simulated")]
+mod simulated;
 mod soak;
 mod support;
 mod vaults;

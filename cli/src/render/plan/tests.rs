@@ -11,6 +11,7 @@ use super::*;
 use crate::answer::LintAnswer;
 
 mod findings;
+mod fleet;
 mod impact;
 
 fn target(stage: u32, inspection: Inspection) -> TargetAnswer {

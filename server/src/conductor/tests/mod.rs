@@ -3,6 +3,7 @@
 mod acts;
 mod agent;
 mod calls;
+mod fleet;
 mod in_turn;
 mod keep;
 mod lint;

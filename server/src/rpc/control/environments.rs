@@ -28,7 +28,7 @@ impl Api {
             return Err(RpcError::EnvironmentExists(environment));
         }
         // A deployment may be waiting for it.
-        self.services.registry.touch();
+        self.services.registry.touch_in(&environment);
         Ok(v1::CreateEnvironmentResponse {})
     }
 

@@ -182,6 +182,26 @@ fn one_database_under_two_names_is_refused_with_both() {
 }
 
 #[test]
+fn a_database_that_two_agents_serve_is_refused_with_both_until_one_of_them_lets_go() {
+    let mut simulation = fleet(3, "max_parallel = 3\nmax_failures = 1");
+    let production: EnvironmentName = "production".parse().unwrap();
+    let view = simulation.world.environments.get_mut(&production).unwrap();
+    view.disputed.insert(named(1), "older".parse().unwrap());
+    run(&mut simulation, &[]);
+    let stage = &simulation.deployment.stages[0];
+    let refused = stage.target(&named(1)).unwrap().refused.as_ref().expect("it is refused");
+    assert!(refused.message.starts_with("db-00001 is served by two agents at once, "), "{}", refused.message);
+    assert!(refused.message.ends_with(" and older") && refused.hint.is_some(), "{refused:?}");
+    assert!(stage.target(&named(0)).unwrap().is_migrated(), "the others lose nothing");
+    assert!(!stage.target(&named(1)).unwrap().was_begun(), "nobody has touched it");
+
+    simulation.world.environments.get_mut(&production).unwrap().disputed.clear();
+    simulation.apply(resumed(&[1]));
+    run(&mut simulation, &[]);
+    assert_eq!(simulation.deployment.outcome, Some(DeploymentOutcome::Succeeded));
+}
+
+#[test]
 fn a_rollback_takes_as_many_back_at_a_time() {
     let mut simulation = fleet(9, "max_parallel = 3\nmax_failures = 1");
     run(&mut simulation, &[8, 7]);
