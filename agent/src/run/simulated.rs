@@ -75,6 +75,7 @@ fn nowhere(name: DatabaseName) -> Result<(DatabaseName, Arc<Database>), RunError
         sslrootcert: None,
         scratch_url: None,
         labels: Labels::default(),
+        data_path: None,
         directory: PathBuf::new(),
     };
     match Database::new(&config) {
