@@ -5,10 +5,11 @@
 //! fingerprint, as does a dump that was restored. The names in definitions don't depend on anybody's `search_path`.
 
 mod local;
+mod shares;
 
 use std::collections::BTreeMap;
 
-use stopover_model::digest::{Digest, Digester};
+use stopover_model::digest::Digest;
 
 use tokio_postgres::Row;
 
@@ -16,6 +17,7 @@ pub(crate) use local::{COUNTS, NO_MORE_LOOKING};
 pub use local::{Counts, Glance, Looked, Reach, Seen, glance, look_locally, stop_looking};
 
 use crate::postgres::{QueryError, Session};
+use shares::Shares;
 
 /// How much of an object's hash is kept: enough to see a change.
 const HASH_DIGITS: usize = 16;
@@ -27,7 +29,7 @@ pub struct Fingerprint {
     pub objects: BTreeMap<String, String>,
     pub digest: Digest,
     /// The hashes in their full length, which the digest is over.
-    hashes: BTreeMap<String, String>,
+    hashes: Shares,
     /// What was hashed, as far as it tells people something: a row's text, as PostgreSQL writes it.
     definitions: BTreeMap<String, String>,
     /// Of the server.
@@ -75,8 +77,8 @@ impl Fingerprint {
     #[must_use]
     pub fn of(major: i32, hashes: BTreeMap<String, String>) -> Self {
         let objects = hashes.iter().map(|(object, hash)| (object.clone(), short(hash))).collect();
-        let digest = digest(major, hashes.iter());
-        Self { objects, digest, hashes, definitions: BTreeMap::new(), major }
+        let hashes = Shares::of(hashes);
+        Self { objects, digest: hashes.digest(major), hashes, definitions: BTreeMap::new(), major }
     }
 
     /// What an object is, as PostgreSQL writes the row of its parts; None where that tells people nothing.
@@ -97,16 +99,7 @@ impl Fingerprint {
         if looked.is_empty() {
             return self.digest;
         }
-        let mut news = looked.iter().map(|(object, seen)| (object, &seen.hash)).peekable();
-        let mut all = Vec::with_capacity(self.hashes.len() + looked.len());
-        for (object, hash) in &self.hashes {
-            while let Some(new) = news.next_if(|(new, _)| *new < object) {
-                all.push(new);
-            }
-            all.push(news.next_if(|(new, _)| *new == object).unwrap_or((object, hash)));
-        }
-        all.extend(news);
-        digest(self.major, all.into_iter())
+        self.hashes.digest_with(self.major, looked)
     }
 
     /// The same, with what it changes.
@@ -119,7 +112,7 @@ impl Fingerprint {
 
     /// Those of the objects that are not as they were.
     pub fn new_in<'a>(&self, looked: &'a Looked) -> impl Iterator<Item = (&'a String, &'a Seen)> {
-        looked.iter().filter(|(object, seen)| self.hashes.get(*object) != Some(&seen.hash))
+        looked.iter().filter(|(object, seen)| self.hashes.get(object) != Some(&seen.hash))
     }
 
     /// Takes the objects on.
@@ -131,25 +124,15 @@ impl Fingerprint {
     /// The same, with the digest that was made of it before.
     pub fn become_with(&mut self, looked: Looked, digest: Digest) {
         self.digest = digest;
+        self.hashes.take_on(looked.iter().map(|(object, seen)| (object.clone(), seen.hash.clone())));
         for (object, seen) in looked {
             self.objects.insert(object.clone(), seen.short());
             match seen.definition {
-                Some(definition) => self.definitions.insert(object.clone(), definition),
+                Some(definition) => self.definitions.insert(object, definition),
                 None => self.definitions.remove(&object),
             };
-            self.hashes.insert(object, seen.hash);
         }
     }
-}
-
-/// The objects are in the order of their bytes, as the query gives them.
-fn digest<'a>(major: i32, hashes: impl Iterator<Item = (&'a String, &'a String)>) -> Digest {
-    let mut digester = Digester::new("stopover schema v1");
-    digester.part("server", major.to_string().as_bytes());
-    for (object, hash) in hashes {
-        digester.part(object, hash.as_bytes());
-    }
-    digester.finish()
 }
 
 impl Seen {

@@ -29,7 +29,7 @@ use crate::postgres::{Purpose, QueryError, Session, SessionName};
 
 /// So many migrations that are followed by others commit without waiting for the server's disk; the next one waits for all
 /// of them. Nobody is told of them before.
-const MOST_UNFLUSHED: usize = 7;
+const MOST_UNFLUSHED: usize = 15;
 
 impl Engine<'_> {
     /// Whether the script can have changed so little that its transaction can say all of it.

@@ -93,7 +93,10 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
     let statements = job.count();
     match Box::pin(Engine::new(&context, job).run()).await {
         Ok(mut done) => {
+            let fingerprint_after = done.after.take().map(|after| after.digest);
             if let Some(flush) = done.flush.take() {
+                // The next migration goes on from this one's look, which it changes rather than copies when nobody else holds it.
+                done.before = None;
                 context.pass.give();
                 if !flush.wait().await {
                     return lost_before_the_disk(&work.migration.id);
@@ -107,7 +110,7 @@ pub async fn run(context: StepContext, work: MigrateWork) -> Outcome {
                 took: done.tally.took(),
                 lock_retries: done.tally.lock_retries,
                 fingerprint_before: done.row.filter(|_| !done.already).and_then(|row| row.fingerprint_before),
-                fingerprint_after: done.after.map(|after| after.digest),
+                fingerprint_after,
             };
             Outcome::Succeeded { report: StepReport::Migrated(report) }
         }

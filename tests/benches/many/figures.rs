@@ -19,6 +19,10 @@ impl Row {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, fresh: Vec::new(), again: Vec::new() }
     }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 pub(crate) fn table(rows: &[Row]) {
