@@ -33,12 +33,12 @@ async fn main() {
     for n in 0..=pairs {
         let before = used();
         let ours = backup(&remote, n).await;
-        let used = used() - before;
+        let store = used().saturating_sub(before);
         let theirs = backup(&local, n).await;
         if n > 0 {
-            elsewhere.push(ours.saturating_sub(used / u32::try_from(cores).expect("processors")));
+            elsewhere.push(ours.saturating_sub(store / u32::try_from(cores).expect("processors")));
             there.push(ours);
-            store_used.push(used);
+            store_used.push(store);
             here.push(theirs);
         }
     }
