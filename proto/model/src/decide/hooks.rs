@@ -4,10 +4,9 @@
 //! nothing else is missing. Everywhere else they go one after the other, in the pipeline's order, each once for the whole
 //! stage: in front of the first step of a kind, or behind the last.
 
-use super::fleet::{Scope, go_through};
-use super::{Command, Next, running_in};
-use crate::deployment::{Set, Stage, Target};
-use crate::event::{Actor, Event, StageIndex, StepKind};
+use super::{Command, Next};
+use crate::deployment::Stage;
+use crate::event::{Actor, Event, StageIndex};
 use crate::gate::{GateWait, HookOutcome, HookRun, in_front_of};
 use crate::id::Attempt;
 use crate::pipeline::{Hook, HookPlace, HookStep};
@@ -52,40 +51,14 @@ pub(super) fn before_first_migration(
     stage: &Stage,
     may_begin: bool,
 ) -> Hooks {
-    let places = in_front_of(StepKind::Migrate).iter();
+    let places = in_front_of(HookStep::Migrate).iter();
     let hooks = places.flat_map(|place| stage.spec.hooks_at(*place));
     one_by_one(next, index, stage, hooks, may_begin)
 }
 
-/// Whether the stage has to stay in front of its first step of this kind.
-pub(super) fn hold_in_front(next: &mut Next<'_>, index: StageIndex, stage: &Stage, kind: StepKind) -> bool {
-    in_front_of(kind).iter().any(|place| hold(next, index, stage, *place))
-}
-
-/// Whether the stage has to stay behind a kind of step that changes nothing: all databases go through it first, but those
-/// that have failed.
-pub(super) fn hold_behind(next: &mut Next<'_>, index: StageIndex, stage: &Stage, step: HookStep) -> bool {
-    let place = HookPlace::after(step);
-    if stage.gates.hooks_passed(&stage.spec, place) {
-        return false;
-    }
-    let (scope, is_through): (_, fn(&Target) -> bool) = match step {
-        HookStep::Inspect => (Scope::Unprepared, |target| target.plan.is_some()),
-        HookStep::Rehearse => (Scope::Unprepared, |target| target.rehearse.is_done()),
-        // Without a rehearsal it is the last thing before the migrations, and for those that everything else is there for.
-        _ => (Scope::All, |target| target.plan.is_some() && target.backup.is_done()),
-    };
-    let going = [Set::Working, Set::Parked].into_iter().flat_map(|set| stage.targets.that_are(set));
-    if stage.targets.any(Set::Fresh) || going.into_iter().any(|target| !is_through(target)) {
-        go_through(next, stage, scope, |next, target| {
-            !is_through(target) && super::prepare::prepare(next, index, stage, target)
-        });
-        return true;
-    }
-    if !running_in(next.deployment, index).is_empty() {
-        return true;
-    }
-    (step == HookStep::Inspect || stage.applies_anything()) && hold(next, index, stage, place)
+/// Whether the stage has to stay in front of its first such step.
+pub(super) fn hold_in_front(next: &mut Next<'_>, index: StageIndex, stage: &Stage, step: HookStep) -> bool {
+    in_front_of(step).iter().any(|place| hold(next, index, stage, *place))
 }
 
 /// Whether the stage has to stay behind its last migration.

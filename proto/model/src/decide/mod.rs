@@ -4,6 +4,7 @@
 //! event ([`Event::WaitingChanged`]) and a time to wake up at.
 
 mod baseline;
+mod behind;
 mod failure;
 mod fleet;
 mod fresh;

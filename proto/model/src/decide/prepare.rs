@@ -5,25 +5,26 @@ use super::{AgentPresence, Next, hooks};
 use crate::deployment::{Stage, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StepKey, StepKind};
 use crate::gate::window::check_plan;
+use crate::pipeline::HookStep;
 use crate::plan::TargetPlan;
 use crate::report::{ErrorClass, StepError};
 
 /// The next of the steps that change nothing: inspect, plan, back up, rehearse. False when they are all done.
 pub(super) fn prepare(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Target) -> bool {
     let key = |kind| StepKey::target(index, &target.database, kind);
-    let (kind, step) = if !target.inspect.succeeded() {
-        (StepKind::Inspect, &target.inspect)
+    let (kind, hooked, step) = if !target.inspect.succeeded() {
+        (StepKind::Inspect, HookStep::Inspect, &target.inspect)
     } else if target.plan.is_none() {
         plan(next, index, stage, target);
         return true;
     } else if !target.backup.is_done() {
-        (StepKind::Backup, &target.backup)
+        (StepKind::Backup, HookStep::Backup, &target.backup)
     } else if !target.rehearse.is_done() {
-        (StepKind::Rehearse, &target.rehearse)
+        (StepKind::Rehearse, HookStep::Rehearse, &target.rehearse)
     } else {
         return false;
     };
-    if !hooks::hold_in_front(next, index, stage, kind) {
+    if !hooks::hold_in_front(next, index, stage, hooked) {
         try_step(next, stage, key(kind), step);
     }
     true

@@ -9,7 +9,7 @@ use super::fleet::Scope;
 use super::hooks::Hooks;
 use super::prepare::prepare;
 use super::steps::try_step;
-use super::{Next, failure, fleet, gates, hooks, running_in, window};
+use super::{Next, behind, failure, fleet, gates, hooks, running_in, window};
 use crate::deployment::{MigrationSteps, Set, Stage, Target};
 use crate::event::{DeploymentKind, Event, StageIndex, StageOutcome, StepKey, StepKind, Waiting};
 use crate::follow_up::FailedFollowUp;
@@ -89,13 +89,13 @@ fn hold_before_migrations(next: &mut Next<'_>, index: StageIndex, stage: &Stage)
     if stage.has_begun() {
         return false;
     }
-    let behind = |next: &mut Next<'_>, step| hooks::hold_behind(next, index, stage, step);
+    let hold_behind = |next: &mut Next<'_>, step| behind::hold_behind(next, index, stage, step);
     // What is rehearsed is backed up before people agree to it; else that is done for those that are migrated at once.
     let rehearses = stage.spec.rehearse;
-    behind(next, HookStep::Inspect)
-        || rehearses && (behind(next, HookStep::Backup) || behind(next, HookStep::Rehearse))
+    hold_behind(next, HookStep::Inspect)
+        || rehearses && (hold_behind(next, HookStep::Backup) || hold_behind(next, HookStep::Rehearse))
         || gates::hold(next, index, stage)
-        || !rehearses && behind(next, HookStep::Backup)
+        || !rehearses && hold_behind(next, HookStep::Backup)
 }
 
 /// Too much has failed: nothing further begins but what a person has asked for by name. What is under way ends.
@@ -128,7 +128,7 @@ fn advance(next: &mut Next<'_>, index: StageIndex, stage: &Stage, target: &Targe
     let key = |kind, steps: &MigrationSteps| StepKey::migration(index, &target.database, kind, &steps.id);
     if first.migrate.is_done() {
         let held = is_migrated(stage) && hooks::hold(next, index, stage, HookPlace::after(HookStep::Migrate))
-            || hooks::hold_in_front(next, index, stage, StepKind::Verify);
+            || hooks::hold_in_front(next, index, stage, HookStep::Verify);
         if !held {
             try_step(next, stage, key(StepKind::Verify, first), &first.verify);
         }

@@ -10,7 +10,7 @@ use super::target::{MigrationSteps, Target};
 use super::{Deployment, Pause, Set, Stage, StageStatus};
 use crate::actor::Actor;
 use crate::digest::Digest;
-use crate::event::{StageIndex, StepKind};
+use crate::event::StageIndex;
 use crate::gate::{
     Agreed, Approval, Approving, GateRefusal, HookEnd, HookOutcome, HookRun, Rejection, Tick, Voided,
     WindowOverride, changes, digest_of, find_item,
@@ -118,7 +118,7 @@ impl Deployment {
                     || stage.gates.asks_nobody(&stage.spec)
                         && stage.gates.hooks_passed(&stage.spec, HookPlace::BEFORE)
                         && self.outdated_approvals(index).is_none())
-                    && stage.gates.hooks_in_front_passed(&stage.spec, StepKind::Migrate)
+                    && stage.gates.hooks_in_front_passed(&stage.spec, HookStep::Migrate)
         })
     }
 

@@ -8,6 +8,7 @@ use super::{Deployment, Stage, StageStatus};
 use crate::event::{DeploymentKind, DeploymentOutcome, StageIndex, StageOutcome, StepKey, StepKind};
 use crate::gate::GateRefusal;
 use crate::id::{Attempt, DatabaseName, DeploymentId, MigrationId, RunId, Seq};
+use crate::pipeline::HookStep;
 
 /// An event that can't follow the state. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,9 +151,8 @@ impl Deployment {
             let why = "the stage's gates are closed";
             return Err(IllegalEvent::Step { step: key.clone(), why });
         }
-        let asked_before =
-            matches!(key.kind, StepKind::Inspect | StepKind::Backup | StepKind::Rehearse | StepKind::Verify);
-        if asked_before && !stage.gates.hooks_in_front_passed(&stage.spec, key.kind) {
+        let asked_before = asked_before(key.kind);
+        if asked_before.is_some_and(|step| !stage.gates.hooks_in_front_passed(&stage.spec, step)) {
             let why = "a hook in front of it has not passed";
             return Err(IllegalEvent::Step { step: key.clone(), why });
         }
@@ -316,6 +316,17 @@ impl Deployment {
             return Err(IllegalEvent::Cancelling);
         }
         Ok(())
+    }
+}
+
+/// The kind of step as hooks know it, where they are asked for it alone: of migrations together with the stage's gates.
+fn asked_before(kind: StepKind) -> Option<HookStep> {
+    match kind {
+        StepKind::Inspect => Some(HookStep::Inspect),
+        StepKind::Backup => Some(HookStep::Backup),
+        StepKind::Rehearse => Some(HookStep::Rehearse),
+        StepKind::Verify => Some(HookStep::Verify),
+        _ => None,
     }
 }
 

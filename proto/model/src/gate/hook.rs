@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
-use crate::event::StepKind;
 use crate::id::{Attempt, DeploymentId, HookName};
 use crate::pipeline::{Hook, HookPlace, HookStep, StageSpec};
 
@@ -72,10 +71,10 @@ impl GateState {
         spec.hooks_at(place).all(|hook| self.hooks.get(&hook.name).is_some_and(HookRun::passed))
     }
 
-    /// Whether all hooks have without which no step of this kind begins.
+    /// Whether all hooks have without which no such step begins.
     #[must_use]
-    pub fn hooks_in_front_passed(&self, spec: &StageSpec, kind: StepKind) -> bool {
-        in_front_of(kind).iter().all(|place| self.hooks_passed(spec, *place))
+    pub fn hooks_in_front_passed(&self, spec: &StageSpec, step: HookStep) -> bool {
+        in_front_of(step).iter().all(|place| self.hooks_passed(spec, *place))
     }
 
     /// The first hook of the stage that has failed, and why.
@@ -93,10 +92,10 @@ impl GateState {
     }
 }
 
-/// Where the hooks stand without which no step of this kind begins, in their order; beside the stage's gates.
+/// Where the hooks stand without which no such step begins, in their order; beside the stage's gates.
 #[must_use]
-pub fn in_front_of(kind: StepKind) -> &'static [HookPlace] {
-    use HookStep::{Backup, Inspect, Migrate, Rehearse, Verify};
+pub fn in_front_of(step: HookStep) -> &'static [HookPlace] {
+    use HookStep::{Backup, Inspect, Migrate, Rehearse, Soak, Verify};
     const FIRST: [HookPlace; 7] = [
         HookPlace::before(Inspect),
         HookPlace::after(Inspect),
@@ -107,13 +106,14 @@ pub fn in_front_of(kind: StepKind) -> &'static [HookPlace] {
         HookPlace::before(Migrate),
     ];
     const VERIFY: [HookPlace; 1] = [HookPlace::before(Verify)];
-    match kind {
-        StepKind::Inspect => &FIRST[..1],
-        StepKind::Backup => &FIRST[..3],
-        StepKind::Rehearse => &FIRST[..5],
-        StepKind::Migrate => &FIRST,
-        StepKind::Verify => &VERIFY,
-        StepKind::Monitor | StepKind::Measure | StepKind::RollbackBackup | StepKind::Rollback => &[],
+    const SOAK: [HookPlace; 1] = [HookPlace::before(Soak)];
+    match step {
+        Inspect => &FIRST[..1],
+        Backup => &FIRST[..3],
+        Rehearse => &FIRST[..5],
+        Migrate => &FIRST,
+        Verify => &VERIFY,
+        Soak => &SOAK,
     }
 }
 

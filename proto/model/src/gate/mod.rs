@@ -23,7 +23,6 @@ pub use checklist::{Tick, find_item};
 pub use hook::{HookEnd, HookOutcome, HookRun, hook_call_id, in_front_of};
 pub use wait::{GateRefusal, GateWait};
 
-use crate::event::StepKind;
 use crate::id::{HookName, OperatorName};
 use crate::pipeline::{Hook, HookPlace, HookStep, StageSpec};
 
@@ -55,7 +54,7 @@ pub struct WindowOverride {
 /// Whether anything has to be opened before the stage's first migration, once its databases were looked at.
 #[must_use]
 pub fn has_gates(spec: &StageSpec) -> bool {
-    let is_in_front = |place| place == HookPlace::BEFORE || in_front_of(StepKind::Migrate).contains(&place);
+    let is_in_front = |place| place == HookPlace::BEFORE || in_front_of(HookStep::Migrate).contains(&place);
     let mut places = spec.hooks.iter().map(Hook::place);
     let hooks = places.any(|place| is_in_front(place) && place != HookPlace::before(HookStep::Inspect));
     hooks || spec.approvals.needed > 0 || !spec.checklist.is_empty() || !spec.calendar.is_empty()
