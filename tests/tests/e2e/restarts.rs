@@ -81,6 +81,32 @@ async fn whatever_is_waited_for_when_the_server_is_killed_is_waited_for_as_befor
     compared(&stack, &id, &records).await;
 }
 
+#[tokio::test]
+async fn a_person_another_deployment_and_an_agent_are_waited_for_as_before_too() {
+    let mut stack = Stack::start().await;
+    let place = stack.environment("staging").await;
+    stack.pipeline(&one_stage("staging", "pause")).await;
+    let waits = |what: &'static str| move |record: &Value| record["event"]["waiting"]["for"] == what;
+    let mut first = Running::deploy(&stack, &stack.migration("001_fails", &[("up.sql", "SELECT 1 / 0;")]));
+    first.until("the wait for a person", waits("person")).await;
+    let failed = first.id().await;
+    let explained = stands(&mut stack, &["explain", &failed]).await;
+    assert_eq!(gates(&explained), 1, "{explained}");
+
+    let mut second =
+        Running::deploy(&stack, &stack.migration("002_t", &[("up.sql", "CREATE TABLE t (a int);")]));
+    second.until("the wait for the other deployment", waits("environment_held")).await;
+    let id = second.id().await;
+    stands(&mut stack, &["explain", &id]).await;
+
+    stack.kill_agent(place);
+    stack.cli.ok(&["cancel", &failed]).await;
+    second.until("the wait for the agent", waits("agent_away")).await;
+    stands(&mut stack, &["explain", &id]).await;
+    stack.start_agent(place);
+    assert_eq!(second.ended().await, 0, "{}", second.process.output());
+}
+
 /// The soak has ended with both looks, and `status` says what came of them.
 async fn compared(stack: &Stack, id: &str, records: &[Value]) {
     assert_eq!(records.iter().filter(|r| is_start(r, "measure", 0)).count(), 2);
