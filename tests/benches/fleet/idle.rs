@@ -24,7 +24,7 @@ pub(crate) async fn measure(count: usize) {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = processor(server(&stack));
     tokio::time::sleep(WATCHED).await;
-    let used = (processor(server(&stack)) - before).as_secs_f64() / WATCHED.as_secs_f64();
+    let used = processor(server(&stack)).saturating_sub(before).as_secs_f64() / WATCHED.as_secs_f64();
     let each = resident(server(&stack)).saturating_sub(joined) as f64 / count as f64;
     row("server, for each connected agent", &format!("{:.1} kB", each / 1e3), "60 kB");
     row("heartbeats of all of them each 10 s", &format!("{:.1} % of a core", used * 100.0), "15 %");

@@ -38,7 +38,7 @@ pub(crate) async fn measure(count: usize) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let took = begun.elapsed();
-    let used = processor(server(&stack)) - processor_before;
+    let used = processor(server(&stack)).saturating_sub(processor_before);
     let time = format!("{:.1} s ({:.0} a second)", took.as_secs_f64(), count as f64 / took.as_secs_f64());
     row(&format!("{count} deployments at once, to the end of the last"), &time, "");
     row("server's processor time for them", &format!("{:.1} s", used.as_secs_f64()), "");

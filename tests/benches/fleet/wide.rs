@@ -33,7 +33,7 @@ pub(crate) async fn measure(databases: usize) {
         }
     }
     let took = begun.elapsed();
-    let used = processor(server(&stack)) - processor_before;
+    let used = processor(server(&stack)).saturating_sub(processor_before);
     let all = each * AGENTS;
     let time = format!("{:.1} s ({:.0} a second)", took.as_secs_f64(), all as f64 / took.as_secs_f64());
     row(&format!("{all} databases, {PARALLEL} in parallel, each step 20 ms"), &time, "");
