@@ -87,7 +87,7 @@ async fn a_person_another_deployment_and_an_agent_are_waited_for_as_before_too()
     let place = stack.environment("staging").await;
     stack.pipeline(&one_stage("staging", "pause")).await;
     let waits = |what: &'static str| move |record: &Value| record["event"]["waiting"]["for"] == what;
-    let mut first = Running::deploy(&stack, &stack.migration("001_fails", &[("up.sql", "SELECT 1 / 0;")]));
+    let first = Running::deploy(&stack, &stack.migration("001_fails", &[("up.sql", "SELECT 1 / 0;")]));
     first.until("the wait for a person", waits("person")).await;
     let failed = first.id().await;
     let explained = stands(&mut stack, &["explain", &failed]).await;
