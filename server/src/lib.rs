@@ -11,6 +11,7 @@
 
 pub mod audit;
 pub mod authority;
+pub mod callback;
 pub mod conductor;
 pub mod config;
 pub mod data_dir;

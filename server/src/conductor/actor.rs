@@ -15,6 +15,7 @@ use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
 use tokio::sync::mpsc;
 
+use super::cause::chain;
 use super::dispatch::{self, Call, Calling, Due};
 use super::hooks::{self, HookCalls};
 use super::keep::Keeping;
@@ -572,16 +573,4 @@ fn refuse(message: Message, why: impl Fn() -> ConductError) {
     if let Message::Request { reply, .. } = message {
         let _ = reply.send(Err(why()));
     }
-}
-
-/// An error with its sources, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -78,7 +78,7 @@ impl Shared {
         let mut changes = self.registry.changes();
         loop {
             if let Err(error) = self.follow_up().await {
-                tracing::warn!("could not look after follow-ups: {}", super::actor::chain(&error));
+                tracing::warn!("could not look after follow-ups: {}", super::cause::chain(&error));
             }
             tokio::select! {
                 () = sleep(LOOK) => {}
@@ -125,7 +125,7 @@ impl Shared {
             Ok(deployment) => Ok(Some(deployment)),
             Err(LoadError::Store(error)) => Err(error),
             Err(error) => {
-                let error = super::actor::chain(&error);
+                let error = super::cause::chain(&error);
                 tracing::error!(deployment = %id, error, "nobody can be told of its follow-ups");
                 Ok(None)
             }

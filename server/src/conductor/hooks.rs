@@ -14,7 +14,7 @@ use stopover_proto::token::HookToken;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::actor::chain;
+use super::cause::chain;
 use super::message::{HookUpdate, Message};
 use super::{ConductError, Conductor, Shared};
 use crate::hooks::Answered;

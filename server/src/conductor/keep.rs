@@ -47,7 +47,7 @@ impl Keeping {
         }
         self.last = deployment.seq;
         if let Err(error) = keep(store, deployment).await {
-            let error = super::actor::chain(error.as_ref());
+            let error = super::cause::chain(error.as_ref());
             tracing::warn!(deployment = %deployment.id, error, "a deployment's state could not be kept; its log is read instead");
         }
     }

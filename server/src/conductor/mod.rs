@@ -11,6 +11,7 @@
 mod act;
 mod actor;
 mod backups;
+mod cause;
 mod create;
 mod dispatch;
 mod drift;

@@ -1,10 +1,9 @@
-//! Calls hooks, and takes the answers of those who answer later.
+//! Calls hooks. Answers that come later are taken elsewhere (`crate::callback`).
 //!
 //! A call is signed, and has the same id however often it is made; what is answered goes to the conductor. When a hook is
 //! called, and what its answer means, is not decided here.
 
 mod call;
-mod callback;
 mod said;
 
 use std::sync::Arc;
@@ -14,11 +13,12 @@ use stopover_model::deployment::{Deployment, Stage};
 use stopover_model::gate::{HookOutcome, hook_call_id};
 use stopover_model::pipeline::{Hook, HookWay};
 
-pub use callback::{Desk, is_callback, routes};
-
 use crate::notify::{SendError, Sender};
 use crate::store::HookAttempt;
-use said::Said;
+pub(crate) use said::Said;
+
+/// Where answers are taken that come later: behind it goes the token of the attempt.
+pub(crate) const CALLBACK_PATH: &str = "/v1/hooks/";
 
 /// Calls whom a pipeline names. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Caller {
         now: Timestamp,
     ) -> Vec<u8> {
         let until = stage.gates.hooks.get(&hook.name).map(|run| run.until(hook));
-        let callback = format!("{}{}{token}", self.url, callback::PATH);
+        let callback = format!("{}{}{token}", self.url, CALLBACK_PATH);
         call::body((deployment, stage, hook), of.attempt, until, &callback, now).to_string().into_bytes()
     }
 

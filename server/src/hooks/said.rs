@@ -7,7 +7,7 @@ use stopover_model::gate::HookOutcome;
 const LONGEST_REASON: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Said {
+pub(crate) struct Said {
     status: Status,
     reason: Option<String>,
 }
@@ -21,11 +21,11 @@ enum Status {
 
 impl Said {
     /// What else is in it is its sender's own business.
-    pub(super) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }
 
-    pub(super) fn outcome(self) -> HookOutcome {
+    pub(crate) fn outcome(self) -> HookOutcome {
         let reason = self.reason.map(|reason| words(&reason)).filter(|reason| !reason.is_empty());
         match self.status {
             Status::Passed => HookOutcome::Passed { reason },

@@ -14,7 +14,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 
 use super::PeerIdentity;
-use crate::hooks::is_callback;
+use crate::callback::is_callback;
 
 const NOT_FOUND: &str =
     "Nothing is here for browsers. This port speaks gRPC (HTTP/2); use the `stopover` command.\n";

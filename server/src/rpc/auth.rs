@@ -24,7 +24,7 @@ use tonic::server::NamedService;
 use tower::Service;
 
 use super::Services;
-use super::access::Where;
+use super::lacking::Where;
 use super::limit::SMALL_REQUEST;
 use super::methods::{self, Method};
 use super::status::RpcError;

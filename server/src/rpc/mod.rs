@@ -6,6 +6,7 @@ mod access;
 mod auth;
 mod control;
 mod enrolment;
+mod lacking;
 mod limit;
 mod methods;
 mod revocations;
@@ -27,8 +28,8 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::audit::Audit;
 use crate::authority::Authority;
+use crate::callback::{self, Desk};
 use crate::conductor::{Clock, Conductor};
-use crate::hooks::{self, Desk};
 use crate::notify::Sender;
 use crate::oidc::Oidc;
 use crate::people::GroupRoles;
@@ -91,7 +92,7 @@ pub async fn routes(
         sender: services.sender.clone(),
         clock: services.clock,
     };
-    let hooks = hooks::routes(desk);
+    let hooks = callback::routes(desk);
     let tunnel = TunnelServer::new(Tunnels::new(services)).max_decoding_message_size(MAX_MESSAGE);
     let (reporter, health) = health_reporter();
     let status = Health(reporter);

@@ -16,7 +16,7 @@ use stopover_proto::token::InvalidToken;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
-use super::access::Lacking;
+use super::lacking::Lacking;
 use crate::audit::AuditError;
 use crate::authority::IssueError;
 use crate::conductor::ConductError;

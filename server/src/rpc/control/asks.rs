@@ -6,14 +6,14 @@ use prost::Message;
 use stopover_model::deployment::Deployment;
 use stopover_model::event::StageIndex;
 use stopover_model::id::{EnvironmentName, HookName};
+use stopover_model::pipeline::Pipeline;
 use stopover_proto::v1;
 use tonic::Request;
 
 use super::Api;
-use super::requests::stage_in;
 use crate::conductor::{next_stage, stage_of_hook, stage_with};
-use crate::rpc::access::Where;
 use crate::rpc::auth::Operator;
+use crate::rpc::lacking::Where;
 use crate::rpc::methods::Place;
 use crate::rpc::status::RpcError;
 use crate::rpc::trail::Trail;
@@ -160,4 +160,22 @@ impl Api {
         }
         Ok(stage)
     }
+}
+
+pub(super) fn stage_in(
+    pipeline: &Pipeline,
+    deployment: &str,
+    environment: &EnvironmentName,
+) -> Result<StageIndex, RpcError> {
+    let stages = (0..).map(StageIndex).zip(&pipeline.stages);
+    stages.into_iter().find(|(_, spec)| spec.environment == *environment).map(|(index, _)| index).ok_or_else(
+        || {
+            let stages: Vec<_> = pipeline.stages.iter().map(|spec| spec.environment.as_str()).collect();
+            RpcError::NoStage {
+                deployment: deployment.to_owned(),
+                given: environment.to_string(),
+                stages: stages.join(", "),
+            }
+        },
+    )
 }

@@ -6,8 +6,8 @@ use stopover_model::pipeline::Pipeline;
 use stopover_proto::v1;
 
 use super::Api;
-use crate::rpc::access::Where;
 use crate::rpc::auth::Operator;
+use crate::rpc::lacking::Where;
 use crate::rpc::status::RpcError;
 
 /// A stored pipeline, read again.

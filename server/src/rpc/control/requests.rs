@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use stopover_model::event::{Event, StageIndex};
+use stopover_model::event::Event;
 use stopover_model::id::{EnvironmentName, MigrationId, OperatorName, Seq};
-use stopover_model::pipeline::Pipeline;
 use stopover_proto::convert::InvalidWire;
 use stopover_proto::convert::field::{
     enumeration, name, names, optional_duration, optional_message, optional_name,
@@ -12,7 +11,7 @@ use stopover_proto::convert::field::{
 use stopover_proto::v1;
 
 use super::Api;
-use super::asks::Meant;
+use super::asks::{Meant, stage_in};
 use crate::conductor::{Request, ThrottleChange};
 use crate::rpc::auth::Operator;
 use crate::rpc::status::RpcError;
@@ -158,22 +157,4 @@ fn some_time(time: Option<Duration>, field: &str) -> Result<Option<Duration>, Rp
         Some(Duration::ZERO) => Err(InvalidWire::new(field, "is 0; leave it out").into()),
         time => Ok(time),
     }
-}
-
-pub(super) fn stage_in(
-    pipeline: &Pipeline,
-    deployment: &str,
-    environment: &EnvironmentName,
-) -> Result<StageIndex, RpcError> {
-    let stages = (0..).map(StageIndex).zip(&pipeline.stages);
-    stages.into_iter().find(|(_, spec)| spec.environment == *environment).map(|(index, _)| index).ok_or_else(
-        || {
-            let stages: Vec<_> = pipeline.stages.iter().map(|spec| spec.environment.as_str()).collect();
-            RpcError::NoStage {
-                deployment: deployment.to_owned(),
-                given: environment.to_string(),
-                stages: stages.join(", "),
-            }
-        },
-    )
 }

@@ -12,8 +12,8 @@ use stopover_proto::token::OperatorToken;
 use stopover_proto::v1;
 
 use super::Api;
-use crate::rpc::access::Where;
 use crate::rpc::auth::Operator;
+use crate::rpc::lacking::Where;
 use crate::rpc::status::RpcError;
 use crate::store::{NewToken, Revoked, TokenRow};
 

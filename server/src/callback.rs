@@ -17,12 +17,11 @@ use stopover_model::gate::{HookOutcome, HookRun};
 use stopover_model::pipeline::HookWay;
 use stopover_proto::token::HookToken;
 
-use super::Said;
 use crate::conductor::{Clock, ConductError, Conductor};
+use crate::hooks::{CALLBACK_PATH, Said};
 use crate::notify::{Sender, Signature};
 use crate::store::{HookAttempt, Store};
 
-pub(super) const PATH: &str = "/v1/hooks/";
 const LONGEST_BODY: usize = 16 * 1024;
 /// For all of the body to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -38,7 +37,7 @@ pub struct Desk {
 
 /// Whether a request is one for the routes here.
 pub fn is_callback<B>(request: &Request<B>) -> bool {
-    let token = request.uri().path().strip_prefix(PATH);
+    let token = request.uri().path().strip_prefix(CALLBACK_PATH);
     request.method() == Method::POST && token.is_some_and(|token| !token.is_empty() && !token.contains('/'))
 }
 
