@@ -74,7 +74,13 @@ impl Parking {
     /// One that keeps sessions; the default keeps none.
     #[must_use]
     pub fn keeping() -> Self {
-        Self { kept_for: KEPT_FOR, slot: Arc::default() }
+        Self::keeping_for(KEPT_FOR)
+    }
+
+    /// The same for another time.
+    #[must_use]
+    pub fn keeping_for(time: Duration) -> Self {
+        Self { kept_for: time, slot: Arc::default() }
     }
 
     /// Leaves the session here, or closes it where nothing is kept.

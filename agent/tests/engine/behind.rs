@@ -21,7 +21,7 @@ impl Train {
 
     pub(crate) async fn begun_on(bench: Bench, setup: &str) -> Self {
         bench.execute(setup).await;
-        let train = Self { bench, parking: Parking::keeping() };
+        let train = Self { bench, parking: parking() };
         applied(train.migrate("000_a", "SELECT 1").await);
         train
     }
@@ -147,7 +147,7 @@ async fn the_role_that_the_user_begins_with_is_that_of_each_script() {
     );
     bench.execute(&roles).await;
     bench.login_as(&user);
-    let train = Train { bench, parking: Parking::keeping() };
+    let train = Train { bench, parking: parking() };
     for (id, up) in [
         ("001_a", "CREATE TABLE a (id int)"),
         ("002_b", "CREATE TABLE b (id int)"),

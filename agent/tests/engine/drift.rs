@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stopover_agent::drift;
 use stopover_agent::inspect::{self, InspectRequest};
-use stopover_agent::migrate::{self, MigrateWork, Parking};
+use stopover_agent::migrate::{self, MigrateWork};
 use stopover_agent::record::{self, RecordWork};
 use stopover_model::drift::{Comparison, Drift, SchemaLook};
 use stopover_model::event::StepKind;
@@ -190,7 +190,7 @@ async fn run_every_kind(bench: &Bench, expected: &[&str]) {
     failure(Box::pin(bench.migrate(&failing)).await);
     assert_eq!(named(bench).await, expected, "after one that failed");
     let backfill = "ALTER TABLE users ADD plan text;\n-- stopover: backfill\nUPDATE users SET plan = 'x' WHERE plan IS NULL;";
-    let parking = Parking::keeping();
+    let parking = parking();
     for (id, up, down) in [
         ("10_near", "ALTER TABLE users ADD a int; CREATE INDEX a ON users (a)", "ALTER TABLE users DROP a"),
         ("11_rows", "INSERT INTO users (id) VALUES (1), (2), (3)", "DELETE FROM users"),

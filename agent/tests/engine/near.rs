@@ -1,7 +1,7 @@
 //! What a migration sees of the schema from within its own transaction, and the session that it leaves to the next one.
 
 use stopover_agent::fingerprint::{self, Counts, Fingerprint, Reach, changes, look_locally};
-use stopover_agent::migrate::{self, Parking};
+use stopover_agent::migrate;
 use stopover_agent::postgres::{Purpose, Session, SessionName};
 use stopover_model::event::StepKind;
 use stopover_model::sql::split;
@@ -104,7 +104,7 @@ async fn a_look_from_within_is_what_a_whole_look_gives() {
 #[tokio::test]
 async fn a_session_goes_on_to_the_next_migration_as_good_as_new() {
     let bench = Bench::new().await;
-    let parking = Parking::keeping();
+    let parking = parking();
     let migrate = async |id: &str, up: &str| {
         let migration = migration(id, &[("up.sql", up)]);
         let work = migrate::MigrateWork { parking: parking.clone(), ..work(&migration) };
@@ -140,7 +140,7 @@ async fn a_session_goes_on_to_the_next_migration_as_good_as_new() {
 #[tokio::test]
 async fn a_newer_writer_shuts_out_a_session_that_was_left() {
     let bench = Bench::new().await;
-    let parking = Parking::keeping();
+    let parking = parking();
     let migrate = async |id: &str| {
         let up = format!("CREATE TABLE made_by_{id} (a int)");
         let migration = migration(id, &[("up.sql", &up)]);

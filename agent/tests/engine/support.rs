@@ -203,6 +203,11 @@ fn show(line: &LogLine) -> String {
     }
 }
 
+/// Keeps a session for the next migration longer than the agent does: on a busy machine a test may be slower than a server.
+pub(crate) fn parking() -> migrate::Parking {
+    migrate::Parking::keeping_for(Duration::from_secs(5))
+}
+
 pub(crate) fn work(migration: &Migration) -> MigrateWork {
     MigrateWork {
         only_look: false,
