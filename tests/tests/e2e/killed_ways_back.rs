@@ -88,7 +88,12 @@ async fn at_any_moment_of_a_rollback() {
         assert_contiguous(&records);
         assert_eq!(outcome(&records), "rolled_back", "round {round}");
 
-        let kept = stack.cli.ok(&["saved", "list", "staging"]).await;
+        // The agent that was started again may not be connected yet.
+        let kept = eventually("what is kept", || async {
+            let said = stack.cli.run(&["saved", "list", "staging"]).await;
+            (said.code == 0).then_some(said.stdout)
+        })
+        .await;
         assert_eq!(kept.matches(&format!("users.tier{round}")).count(), 1, "round {round}: {kept}");
         let again = stack.cli.run(&["deploy", &directory, "--again", "mended", "--restore-saved"]).await;
         assert_eq!(again.code, 0, "round {round}: {}\n{}", again.stdout, again.stderr);
