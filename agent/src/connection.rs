@@ -26,7 +26,9 @@ pub use problem::{TlsProblem, tls_problem};
 
 /// For the TCP connection and the handshake together.
 const PATIENCE: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// The server asks through the tunnel every ten seconds, which is a sign of life as well: only without one it is asked.
+const KEEP_ALIVE: Duration = Duration::from_secs(12);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(8);
 
 /// Where the server is: `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +116,7 @@ pub async fn connect(
     Endpoint::from_static("http://server.stopover")
         .origin(server.0.clone())
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .keep_alive_while_idle(true)
         .connect_with_connector(connector)
         .await

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::S3;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
@@ -18,8 +19,14 @@ pub const SECRET: &str = "a secret of the tests";
 /// Ends with its value.
 #[derive(Debug)]
 pub struct ObjectStore {
-    pub endpoint: String,
+    served: Served,
     root: TempDir,
+}
+
+/// A store of S3's protocol behind a port of this machine. Ends with its value.
+#[derive(Debug)]
+pub struct Served {
+    endpoint: String,
     serving: JoinHandle<()>,
 }
 
@@ -29,31 +36,13 @@ impl ObjectStore {
         let root = tempfile::Builder::new().prefix("stopover-s3-").tempdir().expect("a directory");
         std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
         let files = FileSystem::new(root.path()).expect("the bucket's directory");
-        let mut service = S3ServiceBuilder::new(files);
-        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
-        let service = service.build();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let serving = tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let http = Builder::new(TokioExecutor::new());
-                    // A client that hangs up is what some tests are about.
-                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
-                });
-            }
-        });
-        Self { endpoint, root, serving }
+        Self { served: Served::start(files).await, root }
     }
 
     /// The keys of `[backup.options]` with which an agent gets in.
     #[must_use]
     pub fn options(&self) -> String {
-        format!(
-            "endpoint = \"{}\"\nallow_http = true\nregion = \"us-east-1\"\naccess_key_id = \"{KEY}\"\nsecret_access_key = \"{SECRET}\"\n",
-            self.endpoint
-        )
+        self.served.options()
     }
 
     /// Where the bucket's objects lie as files.
@@ -81,7 +70,38 @@ impl ObjectStore {
     }
 }
 
-impl Drop for ObjectStore {
+impl Served {
+    /// To whoever signs with [`KEY`] and [`SECRET`].
+    pub async fn start(store: impl S3) -> Self {
+        let mut service = S3ServiceBuilder::new(store);
+        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = service.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let serving = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let http = Builder::new(TokioExecutor::new());
+                    // A client that hangs up is what some tests are about.
+                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Self { endpoint, serving }
+    }
+
+    /// The keys of `[backup.options]` with which an agent gets in.
+    #[must_use]
+    pub fn options(&self) -> String {
+        format!(
+            "endpoint = \"{}\"\nallow_http = true\nregion = \"us-east-1\"\naccess_key_id = \"{KEY}\"\nsecret_access_key = \"{SECRET}\"\n",
+            self.endpoint
+        )
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         self.serving.abort();
     }

@@ -15,8 +15,8 @@ use super::problem::VaultError;
 const PART: usize = 8 * 1024 * 1024;
 /// As many parts as any store takes for one object. What is longer becomes several objects.
 const PARTS: usize = 10_000;
-/// At once.
-const REQUESTS: usize = 3;
+/// At once, beside the one that is being filled.
+const REQUESTS: usize = 2;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {

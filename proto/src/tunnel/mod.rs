@@ -33,7 +33,7 @@ pub const MAX_MESSAGE: usize = MAX_PIECE + 16;
 /// How both ends notice that the other one is gone although no connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// How often the other end is asked for a sign of life.
+    /// How often the agent is asked for a sign of life. The agent asks in its turn, a third as often.
     pub interval: Duration,
     /// How long it has for the answer; then the tunnel ends.
     pub timeout: Duration,

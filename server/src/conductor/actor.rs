@@ -21,7 +21,7 @@ use super::hooks::{self, HookCalls};
 use super::keep::Keeping;
 use super::load::{LoadError, load};
 use super::message::{CallId, HookUpdate, Message, Update};
-use super::world::{Around, Past};
+use super::world::Around;
 use super::{ConductError, Request, Shared, projection, request};
 use crate::hub::WatchItem;
 use crate::store::{AppendError, Hold, Learned, StoreError};
@@ -146,8 +146,8 @@ impl Actor {
         self.refresh().await?;
         loop {
             let in_flight = self.calls.keys().chain(self.due.iter().map(|(key, ..)| key)).cloned().collect();
-            let past = Past { hook_errors: self.hooks.errors(), ..self.past().await? };
-            let world = self.around.look(&self.shared, &self.deployment, in_flight, past).await?;
+            let errors = self.hooks.errors();
+            let world = self.around.look(&self.shared, &self.deployment, in_flight, errors).await?;
             let commands = decide(&self.deployment, world, (self.shared.clock)());
             self.wake = None;
             let mut changed = false;
@@ -174,15 +174,6 @@ impl Actor {
         }
         self.kept.keep_up(&self.shared.store, &self.deployment).await;
         Ok(())
-    }
-
-    /// What is known of earlier deployments, where a plan is to be made from it.
-    async fn past(&self) -> Result<Past, StoreError> {
-        let stage = self.deployment.stage_to_plan().and_then(|index| self.deployment.stage(index));
-        let Some(stage) = stage else { return Ok(Past::default()) };
-        let (store, environment) = (&self.shared.store, &stage.spec.environment);
-        let measured = store.measurements(environment, &self.deployment.digests_to_apply(stage)).await?;
-        Ok(Past { measured, quarantined: store.quarantined(environment).await?, ..Past::default() })
     }
 
     /// Whether the state has changed, so that the commands after this one no longer count.

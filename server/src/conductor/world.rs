@@ -5,33 +5,36 @@ use std::time::Duration;
 
 use stopover_model::decide::{AgentPresence, EnvironmentView, World};
 use stopover_model::deployment::Deployment;
+use stopover_model::digest::Digest;
 use stopover_model::event::StepKey;
-use stopover_model::id::HookName;
-use stopover_model::plan::Measurement;
-use stopover_model::quarantine::Quarantined;
+use stopover_model::id::{EnvironmentName, HookName};
 use tokio::time::Instant;
 
 use super::Shared;
 use crate::store::StoreError;
 
-/// It is read anew after so long even where nobody has said that it changed.
+/// It is read anew after so long even where nobody has said that it changed: of a fleet thousands of plans are made from it.
 const LONGEST_WITHOUT_A_LOOK: Duration = Duration::from_secs(1);
-
-/// What a plan is made from besides what is found.
-#[derive(Default)]
-pub(super) struct Past {
-    pub(super) measured: Vec<Measurement>,
-    pub(super) quarantined: Vec<Quarantined>,
-    /// Why the last calls of hooks came to nothing.
-    pub(super) hook_errors: BTreeMap<HookName, String>,
-}
 
 /// What a deployment last saw of the world.
 #[derive(Default)]
 pub(super) struct Around {
-    seen: Option<(World, Instant)>,
+    seen: Option<Seen>,
     /// How often the world is known to have changed so far.
     changes: u64,
+}
+
+struct Seen {
+    world: World,
+    at: Instant,
+    /// What of the past is in the world, and since when.
+    past: Option<(Asked, Instant)>,
+}
+
+/// Whose past plans are to be made from: that of an environment, and of migrations.
+struct Asked {
+    environment: EnvironmentName,
+    digests: BTreeSet<Digest>,
 }
 
 impl Around {
@@ -41,19 +44,25 @@ impl Around {
         shared: &Shared,
         of: &Deployment,
         in_flight: BTreeSet<StepKey>,
-        past: Past,
+        hook_errors: BTreeMap<HookName, String>,
     ) -> Result<&World, StoreError> {
-        let known = self.seen.take().filter(|(_, at)| at.elapsed() < LONGEST_WITHOUT_A_LOOK);
-        let (mut world, at) = if let Some(seen) = known {
-            seen
-        } else {
-            let at = Instant::now();
-            (shared.world(of).await?, at)
+        let known = self.seen.take().filter(|seen| is_fresh(seen.at));
+        let mut seen = match known {
+            Some(seen) => seen,
+            None => Seen { at: Instant::now(), world: shared.world(of).await?, past: None },
         };
-        world.in_flight = in_flight;
-        (world.history, world.quarantined) = (past.measured, past.quarantined);
-        world.hook_errors = past.hook_errors;
-        Ok(&self.seen.insert((world, at)).0)
+        if let Some(asked) = Asked::by(of)
+            && !seen.past.as_ref().is_some_and(|(known, at)| known.covers(&asked) && is_fresh(*at))
+        {
+            let at = Instant::now();
+            let digests: Vec<_> = asked.digests.iter().copied().collect();
+            seen.world.history = shared.store.measurements(&asked.environment, &digests).await?;
+            seen.world.quarantined = shared.store.quarantined(&asked.environment).await?;
+            seen.past = Some((asked, at));
+        }
+        seen.world.in_flight = in_flight;
+        seen.world.hook_errors = hook_errors;
+        Ok(&self.seen.insert(seen).world)
     }
 
     /// The world has changed so often by now.
@@ -67,6 +76,23 @@ impl Around {
     pub(super) fn forget(&mut self) {
         self.seen = None;
     }
+}
+
+impl Asked {
+    /// None where nothing is to be planned now.
+    fn by(deployment: &Deployment) -> Option<Self> {
+        let stage = deployment.stage(deployment.stage_to_plan()?)?;
+        let digests = deployment.digests_to_apply(stage).into_iter().collect();
+        Some(Self { environment: stage.spec.environment.clone(), digests })
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        self.environment == other.environment && self.digests.is_superset(&other.digests)
+    }
+}
+
+fn is_fresh(at: Instant) -> bool {
+    at.elapsed() < LONGEST_WITHOUT_A_LOOK
 }
 
 impl Shared {

@@ -2,16 +2,21 @@
 //! has used, which must not depend on how much it backs up.
 //!
 //! Run it with `tests/bench`, which builds everything in release mode first. It asserts nothing about time. The bucket is of an
-//! S3 server in this process, so that both sides share the machine's processors: a real one's work is done elsewhere. What
-//! the server itself has used of them is shown, and the ratio without it, as if it had kept all of them from the agent.
+//! S3 server in this process, so that both sides share the machine's processors: a real one's work is done elsewhere. It keeps
+//! objects in memory as they come; what it has used of the processors all the same is shown, and the ratio without it, as if
+//! it had kept all of them from the agent.
+
+mod memory;
 
 use std::time::{Duration, Instant};
 
+use memory::MemoryStore;
 use rustix::time::{ClockId, clock_gettime};
 use stopover_cluster::{Cluster, TestDatabase, seed};
 use stopover_tests::bench::{Spread, large_cluster, number, peak, ratio, say, spread_of};
 use stopover_tests::stack::AgentOptions;
-use stopover_tests::{ObjectStore, Stack};
+use stopover_tests::s3::Served;
+use stopover_tests::Stack;
 
 /// Pairs that count; one more goes before them.
 const PAIRS: usize = 5;
@@ -22,7 +27,7 @@ const ROWS: u64 = 5_000_000;
 async fn main() {
     let (rows, pairs) = (number("STOPOVER_BENCH_ROWS", ROWS), number("STOPOVER_BENCH_PAIRS", PAIRS));
     let cluster = large_cluster().start().await.expect("a cluster");
-    let store = ObjectStore::start().await;
+    let store = Served::start(MemoryStore::default()).await;
     let local = stack(&cluster, rows, String::new()).await;
     let bucket = format!("destination = \"s3://backups/bench\"\n[backup.options]\n{}", store.options());
     let remote = stack(&cluster, rows, bucket).await;
