@@ -16,6 +16,7 @@
 //!
 //! The engine's fault matrix uses the wire as well: agent/tests/engine/faults. Its long form, for a change to the engine:
 //! `STOPOVER_FAULT_ROUNDS=2 cargo nextest run --profile faults -p stopover-agent faults::`
+//! The fleet has one as well, with a few hundred databases: tests/e2e/fleet.rs.
 
 pub mod bench;
 pub mod cli;

@@ -80,7 +80,7 @@ async fn at_any_moment_of_a_rollback() {
         assert_eq!(running.ended().await, 0, "round {round}: {}", running.process.output());
 
         let said = stack.directory().join(format!("back-{round}.log"));
-        let mut back = Running { process: stack.cli.start(&said, &["--json", "rollback", &id, "--yes"]) };
+        let mut back = Running::of(stack.cli.start(&said, &["--json", "rollback", &id, "--yes"]));
         back.until("the rollback", |record| is_start(record, "rollback", 0)).await;
         killed_after(&mut stack, Duration::from_millis(round * 60)).await;
         assert_eq!(back.ended().await, 0, "round {round}: {}", back.process.output());

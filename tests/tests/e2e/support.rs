@@ -1,6 +1,7 @@
 //! What several of the tests need.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use serde_json::Value;
 use stopover_tests::{Cli, Finished, Process, Stack, eventually};
@@ -72,30 +73,58 @@ pub(crate) async fn assert_nothing_left(client: &Client) {
 /// A deployment in the background, with its events as they come.
 pub(crate) struct Running {
     pub(crate) process: Process,
+    read: Mutex<Read>,
+}
+
+/// What it has printed, as far as it was read: a large fleet's events are many, and looked at often.
+#[derive(Default)]
+struct Read {
+    bytes: usize,
+    records: Vec<Value>,
 }
 
 impl Running {
     /// `stopover deploy --json DIR`
     pub(crate) fn deploy(stack: &Stack, directory: &str) -> Self {
         let log = unused_log(stack);
-        Self { process: stack.cli.start(&log, &["--json", "deploy", directory]) }
+        Self::of(stack.cli.start(&log, &["--json", "deploy", directory]))
+    }
+
+    /// Any command that prints events.
+    pub(crate) fn of(process: Process) -> Self {
+        Self { process, read: Mutex::default() }
     }
 
     /// What has been printed so far.
     pub(crate) fn records(&self) -> Vec<Value> {
-        // The last line may be half written.
+        self.look(<[Value]>::to_vec)
+    }
+
+    /// Looks at what has been printed so far.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Value]) -> T) -> T {
+        let mut read = self.read.lock().expect("nobody panicked while reading");
         let output = self.process.output();
-        let whole = output.rfind('\n').map_or("", |end| &output[..end]);
-        whole
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|v: &Value| v.get("seq").is_some())
-            .collect()
+        // The last line may be half written.
+        let whole = output.rfind('\n').map_or(0, |end| end + 1);
+        let new = output.get(read.bytes..whole).unwrap_or_default();
+        let new = new.lines().filter_map(|line| serde_json::from_str(line).ok());
+        read.records.extend(new.filter(|v: &Value| v.get("seq").is_some()));
+        read.bytes = whole;
+        look(&read.records)
     }
 
     /// Waits for a record.
     pub(crate) async fn until(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, || async { self.records().into_iter().find(|r| fits(r)) }).await
+        eventually(what, || async { self.look(|all| all.iter().find(|r| fits(r)).cloned()) }).await
+    }
+
+    /// Waits until what has been printed fits: for any time, as long as something new comes.
+    pub(crate) async fn until_all(&self, what: &str, fits: impl Fn(&[Value]) -> bool) {
+        let mut seen = 0;
+        while !self.look(&fits) {
+            seen =
+                eventually(what, || async { self.look(|all| (all.len() > seen).then_some(all.len())) }).await;
+        }
     }
 
     /// The deployment's id.
