@@ -1,100 +1,133 @@
 //! How many wrong join tokens are borne: a bucket for each address and one for all. A right token costs nothing.
 //!
-//! A token has 256 random bits, so nobody will guess one; this keeps those who try from keeping the store busy.
+//! A token has 256 random bits, so nobody will guess one; this keeps those who try from keeping the store busy. Only as many
+//! tokens are looked at at a time as could still be wrong: whoever comes with more waits for those, and is not refused.
+
+mod bucket;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use bucket::{Allowance, Bucket, Entry};
 
 const ONE_ADDRESS: Allowance = Allowance { burst: 10, refill: Duration::from_secs(10) };
 const ALL_ADDRESSES: Allowance = Allowance { burst: 200, refill: Duration::from_millis(200) };
 /// Addresses that are remembered; a full bucket is as good as none.
 const MOST_ADDRESSES: usize = 10_000;
 
-#[derive(Debug, Clone, Copy)]
-struct Allowance {
-    burst: u32,
-    /// For one more.
-    refill: Duration,
-}
-
 #[derive(Debug)]
-struct Bucket {
-    left: u32,
-    since: Instant,
+pub(super) struct Guesses {
+    all: Arc<Gate>,
+    by_address: Mutex<HashMap<IpAddr, Arc<Gate>>>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Guesses {
-    all: Option<Bucket>,
-    by_address: HashMap<IpAddr, Bucket>,
+/// A token that is looked at. It counts as wrong unless somebody says that it was not.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Try {
+    held: Vec<Held>,
+}
+
+/// A bucket with those who wait for it.
+#[derive(Debug)]
+struct Gate {
+    bucket: Mutex<Bucket>,
+    ended: Notify,
+}
+
+/// A place in a gate.
+#[derive(Debug)]
+struct Held {
+    gate: Arc<Gate>,
+    wrong: bool,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self { all: Gate::new(ALL_ADDRESSES), by_address: Mutex::default() }
+    }
 }
 
 impl Guesses {
-    /// Takes one try, or says how long to wait for the next.
-    pub(super) fn take(&mut self, from: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        self.forget_the_quiet(now);
-        let all = self.all.get_or_insert(ALL_ADDRESSES.full(now));
-        let one =
-            from.map(|address| self.by_address.entry(network(address)).or_insert(ONE_ADDRESS.full(now)));
-        ALL_ADDRESSES.refill(all, now);
-        if let Some(one) = one {
-            ONE_ADDRESS.take(one, now)?;
+    /// Begins a try, once as few others are under way as may be; or says how long to wait after so many wrong ones.
+    pub(super) async fn begin(&self, from: Option<IpAddr>) -> Result<Try, Duration> {
+        let mut held = Vec::new();
+        if let Some(address) = from {
+            held.push(self.of_address(address).enter().await?);
         }
-        ALL_ADDRESSES.take(all, now)
+        match Arc::clone(&self.all).enter().await {
+            Ok(all) => held.push(all),
+            Err(wait) => {
+                // Nobody has looked at it.
+                Try { held }.was_not_wrong();
+                return Err(wait);
+            }
+        }
+        Ok(Try { held })
     }
 
-    /// Gives a try back.
-    pub(super) fn was_right(&mut self, from: Option<IpAddr>) {
-        if let Some(all) = &mut self.all {
-            all.left = (all.left + 1).min(ALL_ADDRESSES.burst);
-        }
-        if let Some(one) = from.and_then(|address| self.by_address.get_mut(&network(address))) {
-            one.left = (one.left + 1).min(ONE_ADDRESS.burst);
-        }
+    fn of_address(&self, address: IpAddr) -> Arc<Gate> {
+        let mut gates = locked(&self.by_address);
+        forget_the_quiet(&mut gates, Instant::now());
+        Arc::clone(gates.entry(network(address)).or_insert_with(|| Gate::new(ONE_ADDRESS)))
     }
+}
 
-    fn forget_the_quiet(&mut self, now: Instant) {
-        if self.by_address.len() < MOST_ADDRESSES {
-            return;
-        }
-        self.by_address.retain(|_, bucket| {
-            ONE_ADDRESS.refill(bucket, now);
-            bucket.left < ONE_ADDRESS.burst
-        });
-        // So many at once are one attacker's, whom the bucket of all addresses holds.
-        if self.by_address.len() >= MOST_ADDRESSES {
-            self.by_address.clear();
+impl Try {
+    pub(super) fn was_not_wrong(mut self) {
+        for held in &mut self.held {
+            held.wrong = false;
         }
     }
 }
 
-impl Allowance {
-    fn full(self, now: Instant) -> Bucket {
-        Bucket { left: self.burst, since: now }
+impl Gate {
+    fn new(allowance: Allowance) -> Arc<Self> {
+        let bucket = Mutex::new(Bucket::full(allowance, Instant::now()));
+        Arc::new(Self { bucket, ended: Notify::new() })
     }
 
-    fn refill(self, bucket: &mut Bucket, now: Instant) {
-        let refills = now.duration_since(bucket.since).as_nanos() / self.refill.as_nanos();
-        let refills = u32::try_from(refills).unwrap_or(u32::MAX);
-        if refills >= self.burst - bucket.left {
-            *bucket = self.full(now);
-        } else {
-            bucket.left += refills;
-            bucket.since += self.refill * refills;
+    async fn enter(self: Arc<Self>) -> Result<Held, Duration> {
+        loop {
+            let entry = locked(&self.bucket).enter(Instant::now());
+            match entry {
+                Entry::Free => return Ok(Held { gate: self, wrong: true }),
+                Entry::Taken => self.ended.notified().await,
+                Entry::Spent(wait) => {
+                    // Whoever stands behind is told the same.
+                    self.ended.notify_one();
+                    return Err(wait);
+                }
+            }
         }
     }
+}
 
-    fn take(self, bucket: &mut Bucket, now: Instant) -> Result<(), Duration> {
-        self.refill(bucket, now);
-        if bucket.left == 0 {
-            return Err(self.refill.saturating_sub(now.duration_since(bucket.since)));
-        }
-        bucket.left -= 1;
-        Ok(())
+impl Drop for Held {
+    fn drop(&mut self) {
+        locked(&self.gate.bucket).leave(self.wrong, Instant::now());
+        self.gate.ended.notify_one();
     }
+}
+
+fn forget_the_quiet(gates: &mut HashMap<IpAddr, Arc<Gate>>, now: Instant) {
+    if gates.len() < MOST_ADDRESSES {
+        return;
+    }
+    gates.retain(|_, gate| !locked(&gate.bucket).is_quiet(now));
+    // So many at once are one attacker's, whom the bucket of all addresses holds.
+    if gates.len() >= MOST_ADDRESSES {
+        gates.clear();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whoever has one IPv6 address has 2^64 of them.
@@ -107,51 +140,91 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+    use futures::future::join_all;
+
     use super::*;
 
-    /// How many tries get through at one moment.
-    fn tries(guesses: &mut Guesses, from: &str, now: Instant) -> u32 {
-        let from = Some(from.parse().unwrap());
-        (0..1000).take_while(|_| guesses.take(from, now).is_ok()).count().try_into().unwrap()
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
-    #[test]
-    fn an_address_gets_its_burst_and_then_one_at_a_time() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
-        let attacker = "192.0.2.1";
-        assert_eq!(tries(&mut guesses, attacker, now), 10);
-        assert_eq!(guesses.take(Some(attacker.parse().unwrap()), now), Err(Duration::from_secs(10)));
-        assert_eq!(tries(&mut guesses, "192.0.2.2", now), 10, "others are not touched");
-        assert_eq!(tries(&mut guesses, attacker, now + Duration::from_secs(25)), 2);
-        assert_eq!(tries(&mut guesses, attacker, now + Duration::from_secs(10_000)), 10);
-    }
-
-    #[test]
-    fn a_right_token_costs_nothing() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
-        let fleet = "192.0.2.1".parse().ok();
-        for _ in 0..500 {
-            guesses.take(fleet, now).unwrap();
-            guesses.was_right(fleet);
+    /// How many wrong ones get through, one after the other.
+    async fn wrong_ones(guesses: &Guesses, from: &str) -> u32 {
+        let mut count = 0;
+        while count < 1_000 && guesses.begin(Some(address(from))).await.is_ok() {
+            count += 1;
         }
-        assert_eq!(tries(&mut guesses, "192.0.2.1", now), 10);
+        count
     }
 
-    #[test]
-    fn many_addresses_share_one_allowance_and_bounded_memory() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
-        let through = (0..30_000_u32)
-            .filter(|i| guesses.take(Some(IpAddr::V4((0xc000_0000 + i).into())), now).is_ok())
-            .count();
-        assert_eq!(through, 200);
-        assert!(guesses.by_address.len() <= MOST_ADDRESSES);
+    #[tokio::test]
+    async fn an_address_gets_its_burst_and_an_ipv6_network_is_one_address() {
+        let guesses = Guesses::default();
+        assert_eq!(wrong_ones(&guesses, "192.0.2.1").await, 10);
+        let wait = guesses.begin(Some(address("192.0.2.1"))).await.unwrap_err();
+        assert!(wait <= Duration::from_secs(10) && wait > Duration::from_secs(5), "{wait:?}");
+        assert_eq!(wrong_ones(&guesses, "192.0.2.2").await, 10, "others are not touched");
+        assert_eq!(wrong_ones(&guesses, "2001:db8::1").await, 10);
+        assert_eq!(wrong_ones(&guesses, "2001:db8::ffff").await, 0);
+        assert_eq!(wrong_ones(&guesses, "2001:db8:0:1::1").await, 10);
     }
 
-    #[test]
-    fn an_ipv6_network_is_one_address() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
-        assert_eq!(tries(&mut guesses, "2001:db8::1", now), 10);
-        assert_eq!(tries(&mut guesses, "2001:db8::ffff", now), 0);
-        assert_eq!(tries(&mut guesses, "2001:db8:0:1::1", now), 10);
+    #[tokio::test]
+    async fn right_ones_wait_for_one_another_and_cost_nothing() {
+        let guesses = Arc::new(Guesses::default());
+        let fleet = (0..500).map(|_| {
+            let guesses = Arc::clone(&guesses);
+            tokio::spawn(async move {
+                let right = guesses.begin(Some(address("192.0.2.1"))).await.unwrap();
+                tokio::task::yield_now().await;
+                right.was_not_wrong();
+            })
+        });
+        assert!(join_all(fleet).await.iter().all(Result::is_ok));
+        assert_eq!(wrong_ones(&guesses, "192.0.2.1").await, 10);
+    }
+
+    #[tokio::test]
+    async fn wrong_ones_at_once_are_no_more_than_one_after_the_other() {
+        let guesses = Arc::new(Guesses::default());
+        let attack = (0..300).map(|_| {
+            let guesses = Arc::clone(&guesses);
+            tokio::spawn(async move {
+                let wrong = guesses.begin(Some(address("192.0.2.1"))).await;
+                tokio::task::yield_now().await;
+                wrong.is_ok()
+            })
+        });
+        let through = join_all(attack).await.into_iter().filter(|through| *through.as_ref().unwrap()).count();
+        assert_eq!(through, 10);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_while_waiting_leaves_the_place_to_others() {
+        let guesses = Guesses::default();
+        let from = Some(address("192.0.2.1"));
+        let under_way: Vec<_> = join_all((0..10).map(|_| guesses.begin(from))).await;
+        let mut gone = Box::pin(guesses.begin(from));
+        let mut stays = Box::pin(guesses.begin(from));
+        assert!(gone.as_mut().now_or_never().is_none() && stays.as_mut().now_or_never().is_none());
+        let mut under_way = under_way.into_iter().map(Result::unwrap);
+        under_way.next().unwrap().was_not_wrong();
+        drop(gone);
+        stays.now_or_never().expect("a place is free").unwrap().was_not_wrong();
+        under_way.for_each(Try::was_not_wrong);
+    }
+
+    #[tokio::test]
+    async fn many_addresses_share_one_allowance_and_bounded_memory() {
+        let (guesses, begun) = (Guesses::default(), Instant::now());
+        let mut through = 0;
+        for i in 0..30_000_u32 {
+            let from = Some(IpAddr::V4((0xc000_0000 + i).into()));
+            through += u128::from(guesses.begin(from).await.is_ok());
+        }
+        let back = begun.elapsed().as_millis() / ALL_ADDRESSES.refill.as_millis();
+        assert!((200..=200 + back + 1).contains(&through), "{through}, of which {back} came back meanwhile");
+        assert!(locked(&guesses.by_address).len() <= MOST_ADDRESSES);
     }
 }

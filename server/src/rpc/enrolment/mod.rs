@@ -3,8 +3,9 @@
 mod guesses;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use prost::Message as _;
 use stopover_model::audit::AuditActor;
 use stopover_model::id::AgentName;
@@ -12,7 +13,6 @@ use stopover_proto::convert::field::timestamp;
 use stopover_proto::token::JoinToken;
 use stopover_proto::v1;
 use stopover_proto::v1::enrolment_server::Enrolment;
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::status::RpcError;
@@ -20,13 +20,13 @@ use super::trail::Trail;
 use super::{Services, tunnel};
 use crate::authority::{AgentCertificate, AgentIdentity};
 use crate::store::Redeemed;
-use guesses::Guesses;
+use guesses::{Guesses, Try};
 
 /// The Enrolment service.
 #[derive(Clone)]
 pub(super) struct Enrolling {
     services: Services,
-    guesses: Arc<Mutex<Guesses>>,
+    guesses: Arc<Guesses>,
 }
 
 impl Enrolling {
@@ -41,25 +41,40 @@ impl Enrolling {
         trail: &Trail,
     ) -> Result<v1::JoinResponse, RpcError> {
         let agent: AgentName = request.agent.parse().map_err(RpcError::id("agent"))?;
-        self.guess(from)?;
+        let attempt = self.guess(from).await?;
         // Looked at before the token is: a request that can't be certified must not use it up.
         self.services.authority.check_request(&request.csr)?;
         let token: JoinToken = request.token.parse()?;
-        trail.asked(format!("agent {agent}"), &request.encode_to_vec()).await?;
         let now = (self.services.clock)();
-        let redeemed = self.services.store.redeem_join_token(&token.hash(), &agent, now).await?;
-        if redeemed == Redeemed::Refused {
-            tracing::warn!(%agent, ?from, "refused a join token");
-            return Err(RpcError::JoinRefused);
+        let redeemed = self.redeem(&token, &agent, &request, trail, now).await;
+        if !matches!(redeemed, Ok(Redeemed::Refused)) {
+            // Nor is it when nobody could look: that is our fault.
+            attempt.was_not_wrong();
         }
-        self.guesses().was_right(from);
-        let Redeemed::Environment(environment) = redeemed else {
-            return Err(RpcError::AgentNameTaken(agent));
+        let environment = match redeemed? {
+            Redeemed::Environment(environment) => environment,
+            Redeemed::NameTaken => return Err(RpcError::AgentNameTaken(agent)),
+            Redeemed::Refused => {
+                tracing::warn!(%agent, ?from, "refused a join token");
+                return Err(RpcError::JoinRefused);
+            }
         };
         let issued = self.services.authority.issue_agent(&request.csr, &environment, &agent, now)?;
         let identity = self.recorded(&agent, issued).await?;
         tracing::info!(%agent, %environment, "an agent has joined");
         Ok(v1::JoinResponse { identity: Some(identity), environment: environment.to_string() })
+    }
+
+    async fn redeem(
+        &self,
+        token: &JoinToken,
+        agent: &AgentName,
+        request: &v1::JoinRequest,
+        trail: &Trail,
+        now: Timestamp,
+    ) -> Result<Redeemed, RpcError> {
+        trail.asked(format!("agent {agent}"), &request.encode_to_vec()).await?;
+        Ok(self.services.store.redeem_join_token(&token.hash(), agent, now).await?)
     }
 
     async fn renew_certificate(
@@ -85,15 +100,11 @@ impl Enrolling {
         })
     }
 
-    fn guess(&self, from: Option<IpAddr>) -> Result<(), RpcError> {
-        self.guesses().take(from, Instant::now()).map_err(|wait| {
+    async fn guess(&self, from: Option<IpAddr>) -> Result<Try, RpcError> {
+        self.guesses.begin(from).await.map_err(|wait| {
             tracing::warn!(?from, "too many wrong join tokens");
             RpcError::Guessing { seconds: wait.as_secs().max(1) }
         })
-    }
-
-    fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

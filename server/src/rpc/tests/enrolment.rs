@@ -26,10 +26,9 @@ async fn wrong_tokens_are_borne_for_a_while_and_then_not() {
     let bench = Bench::start().await;
     bench.environment("staging").await;
     let good = bench.join_token("staging").await;
-    let wrong = |number| JoinToken::new([number; 32], AuthorityFingerprint::of(b"")).expose();
     let mut refusals = Vec::new();
     for number in 0..12 {
-        refusals.push(bench.join(&wrong(number), "a").await.err().unwrap());
+        refusals.push(bench.join(&wrong_token(number), "a").await.err().unwrap());
     }
     let names: Vec<_> = refusals.iter().map(name_of).collect();
     assert_eq!(names[..10], ["join_refused"; 10]);
@@ -37,6 +36,45 @@ async fn wrong_tokens_are_borne_for_a_while_and_then_not() {
     assert_eq!(refusals[10].code(), Code::ResourceExhausted);
     let held_up = bench.join(&good, "a").await.err().unwrap();
     assert_eq!(name_of(&held_up), "guessing");
+}
+
+/// A token that was never made.
+fn wrong_token(number: u8) -> String {
+    JoinToken::new([number; 32], AuthorityFingerprint::of(b"")).expose()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn right_tokens_are_no_guesses_however_many_come_at_once_from_one_address() {
+    let bench = Bench::start().await;
+    bench.environment("staging").await;
+    let mut tokens = Vec::new();
+    for number in 0..50 {
+        tokens.push((bench.join_token("staging").await, format!("agent-{number}"), true));
+        if number % 10 == 5 {
+            tokens.push((wrong_token(number), format!("wrong-{number}"), false));
+        }
+    }
+    let joins = join_all(tokens.iter().map(|(token, agent, _)| bench.join(token, agent))).await;
+    for ((_, agent, right), joined) in tokens.iter().zip(joins) {
+        match joined {
+            Ok(_) => assert!(*right, "{agent} has joined"),
+            Err(refused) => assert!(!right && name_of(&refused) == "join_refused", "{agent}: {refused}"),
+        }
+    }
+    assert_eq!(bench.services.store.agents().await.unwrap().len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_wrong_tokens_that_come_at_once_no_more_are_looked_at_than_one_after_the_other() {
+    let bench = Bench::start().await;
+    bench.environment("staging").await;
+    let tokens: Vec<_> = (0..60).map(wrong_token).collect();
+    let refusals = join_all(tokens.iter().map(|token| bench.join(token, "a"))).await;
+    let names: Vec<_> = refusals.iter().map(|refused| name_of(refused.as_ref().err().unwrap())).collect();
+    let count = |wanted| names.iter().filter(|name| **name == wanted).count();
+    // One more every ten seconds.
+    assert!((10..15).contains(&count("join_refused")), "{names:?}");
+    assert_eq!(count("join_refused") + count("guessing"), 60, "{names:?}");
 }
 
 #[tokio::test]
