@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use memory::MemoryStore;
 use rustix::time::{ClockId, clock_gettime};
 use stopover_cluster::{Cluster, TestDatabase, seed};
-use stopover_tests::bench::{Spread, large_cluster, number, peak, ratio, say, spread_of};
-use stopover_tests::stack::AgentOptions;
-use stopover_tests::s3::Served;
 use stopover_tests::Stack;
+use stopover_tests::bench::{Spread, large_cluster, number, peak, ratio, say, spread_of};
+use stopover_tests::s3::Served;
+use stopover_tests::stack::AgentOptions;
 
 /// Pairs that count; one more goes before them.
 const PAIRS: usize = 5;

@@ -52,7 +52,9 @@ fn signed(length: u64) -> Option<i64> {
 
 async fn received(body: Option<StreamingBlob>) -> S3Result<Content> {
     let Some(body) = body else { return Ok(Content::new()) };
-    body.try_collect().await.map_err(|error| S3Error::with_message(S3ErrorCode::IncompleteBody, error.to_string()))
+    body.try_collect()
+        .await
+        .map_err(|error| S3Error::with_message(S3ErrorCode::IncompleteBody, error.to_string()))
 }
 
 /// What of the pieces lies in the range.
@@ -96,7 +98,8 @@ impl S3 for MemoryStore {
             Some(range) => range.check(all)?,
             None => 0..all,
         };
-        let content_range = request.input.range.map(|_| format!("bytes {}-{}/{all}", range.start, range.end - 1));
+        let content_range =
+            request.input.range.map(|_| format!("bytes {}-{}/{all}", range.start, range.end - 1));
         let content_length = signed(range.end - range.start);
         let pieces = part_of(content, range).into_iter().map(Ok::<_, std::io::Error>);
         Ok(S3Response::new(GetObjectOutput {
@@ -109,7 +112,10 @@ impl S3 for MemoryStore {
         }))
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let content = self.object(&request.input.key)?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: signed(length(&content)),
@@ -166,11 +172,15 @@ impl S3 for MemoryStore {
         }))
     }
 
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let UploadPartInput { upload_id, part_number, body, .. } = request.input;
         let content = received(body).await?;
         let mut kept = self.kept();
-        let upload = kept.uploads.get_mut(&upload_id).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchUpload))?;
+        let upload =
+            kept.uploads.get_mut(&upload_id).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchUpload))?;
         upload.insert(part_number, content);
         Ok(S3Response::new(UploadPartOutput { e_tag: Some(tag()), ..Default::default() }))
     }
@@ -181,7 +191,8 @@ impl S3 for MemoryStore {
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let CompleteMultipartUploadInput { bucket, key, upload_id, .. } = request.input;
         let mut kept = self.kept();
-        let upload = kept.uploads.remove(&upload_id).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchUpload))?;
+        let upload =
+            kept.uploads.remove(&upload_id).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchUpload))?;
         kept.objects.insert(key.clone(), upload.into_values().flatten().collect());
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(bucket),
