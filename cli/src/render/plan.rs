@@ -1,5 +1,6 @@
 //! A plan: what was found in each database, what would happen there, why, and for how long.
 
+mod alike;
 pub mod findings;
 pub(in crate::render) mod impact;
 mod markdown;
@@ -50,9 +51,17 @@ fn stage_lines(answer: &PlanAnswer, n: usize, stage: &StagePlan, view: View) -> 
     if let Some(why) = &stage.unavailable {
         lines.extend(Line::of(Tone::Warn, "   ! ").plain(why).wrapped(view.width, 5));
     }
-    for target in &stage.targets {
-        lines.extend(target_lines(target, view));
-        lines.extend(findings::of_target(&answer.lint, stage, target, view));
+    let of_target = |target: &TargetAnswer, view| {
+        [target_lines(target, view), findings::of_target(&answer.lint, stage, target, view)].concat()
+    };
+    for alike in alike::groups(&stage.targets, view, of_target) {
+        let Some(target) = alike.example() else { continue };
+        if alike.is_group() {
+            lines.extend(alike.heading(view));
+        } else {
+            lines.push(Line::new().plain("   ").strong(target.database.as_str()).cut(view.width));
+        }
+        lines.extend(of_target(target, view));
     }
     if let Some(spec) = answer.pipeline.stages.iter().find(|s| s.environment == stage.environment) {
         lines.extend(
@@ -184,7 +193,7 @@ fn without_way_back(
 }
 
 fn target_lines(target: &TargetAnswer, view: View) -> Vec<Line> {
-    let mut lines = vec![Line::new().plain("   ").strong(target.database.as_str()).cut(view.width)];
+    let mut lines = Vec::new();
     if let Some(inspection) = &target.inspection {
         lines.extend(labelled("found", &found(inspection), view));
         for table in &inspection.tables {

@@ -43,7 +43,7 @@ pub(in crate::render) fn lines_here(
     database: &str,
     statements: &[StatementImpact],
 ) -> Vec<Line> {
-    lines(index, &[Place { name: database.to_owned(), statements }])
+    lines(index, &[Place { environment: None, name: database.to_owned(), statements }])
 }
 
 fn line(said: &Said, here: &[Here<'_>], places: usize) -> Line {

@@ -5,11 +5,12 @@
 use stopover_model::plan::{Action, MigrationPlan, TargetPlan};
 
 use super::super::View;
-use super::super::line::text;
+use super::super::line::{Line, text};
+use super::alike::{self, Alike};
 use super::lines;
 use crate::answer::{PlanAnswer, PlanResult, StagePlan, TargetAnswer};
 
-/// So many databases of a stage have a row of their own.
+/// So many rows a stage has; databases in which the same happens share one.
 const MOST_ROWS: usize = 20;
 /// As wide as a comment is.
 const WIDTH: usize = 100;
@@ -19,7 +20,7 @@ const WIDTH: usize = 100;
 pub fn markdown(answer: &PlanAnswer, view: View) -> String {
     let ids: Vec<_> = answer.migrations.iter().map(|m| format!("`{}`", m.id)).collect();
     let verdict = if answer.is_refused() { "**refused**: see below" } else { "can be deployed" };
-    let rows: Vec<_> = answer.stages.iter().flat_map(rows).collect();
+    let rows: Vec<_> = answer.stages.iter().flat_map(|stage| rows(stage, view)).collect();
     let whole = text(&lines(answer, View { width: WIDTH, ..view }));
     let fence = fence(&whole);
     format!(
@@ -33,18 +34,26 @@ pub fn markdown(answer: &PlanAnswer, view: View) -> String {
     )
 }
 
-fn rows(stage: &StagePlan) -> Vec<String> {
+fn rows(stage: &StagePlan, view: View) -> Vec<String> {
     let environment = &stage.environment;
     let unavailable = stage.unavailable.as_ref().map(|why| format!("| {environment} | | {} |", cell(why)));
     // Those that are refused come first: they are what has to be looked at.
-    let mut targets: Vec<_> = stage.targets.iter().collect();
-    targets.sort_by_key(|target| refusal(target).is_none());
-    let shown = targets.iter().take(MOST_ROWS);
-    let row =
-        |target: &&TargetAnswer| format!("| {environment} | {} | {} |", target.database, happens(target));
-    let more = targets.len().saturating_sub(MOST_ROWS);
+    let what = |target: &TargetAnswer, _: View| vec![Line::new().plain(happens(target))];
+    let mut groups = alike::groups(&stage.targets, view, what);
+    groups.sort_by_key(|alike| alike.example().and_then(refusal).is_none());
+    let row = |alike: &Alike<'_>| {
+        let target = alike.example()?;
+        let who = if alike.is_group() {
+            format!("{}: {}", alike.number(), alike.names())
+        } else {
+            target.database.to_string()
+        };
+        Some(format!("| {environment} | {who} | {} |", happens(target)))
+    };
+    let shown = groups.iter().take(MOST_ROWS);
+    let more: usize = groups.iter().skip(MOST_ROWS).map(|alike| alike.targets.len()).sum();
     let rest = (more > 0).then(|| format!("| {environment} | and {more} more | see the whole plan |"));
-    unavailable.into_iter().chain(shown.map(row)).chain(rest).collect()
+    unavailable.into_iter().chain(shown.filter_map(row)).chain(rest).collect()
 }
 
 fn refusal(target: &TargetAnswer) -> Option<&str> {

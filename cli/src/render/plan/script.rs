@@ -7,7 +7,7 @@ use super::super::View;
 use super::super::line::Line;
 use super::super::number::count;
 use super::impact;
-use super::place::Place;
+use super::place::{Place, named};
 use crate::answer::{PlanAnswer, PlanResult};
 
 /// The databases where this variant would run.
@@ -27,6 +27,7 @@ pub(super) fn places<'a>(
             let mut impacts = target.inspection.iter().flat_map(|inspection| &inspection.impacts);
             let of_it = impacts.find(|script| script.migration == migration.id && script.variant == wanted);
             places.push(Place {
+                environment: Some(&stage.environment),
                 name: format!("{}/{}", stage.environment, target.database),
                 statements: of_it.map_or(&[], |script| &script.statements),
             });
@@ -40,8 +41,7 @@ pub(super) fn lines_of_way_back(name: &str, script: &ScriptSummary, view: View) 
 }
 
 pub(super) fn lines(name: &str, script: &ScriptSummary, places: &[Place<'_>], view: View) -> Vec<Line> {
-    let names: Vec<_> = places.iter().map(|place| place.name.as_str()).collect();
-    described(name, script, &names.join(", "), places, view)
+    described(name, script, &named(places), places, view)
 }
 
 fn described(

@@ -11,7 +11,7 @@ use super::*;
 use crate::answer::LintAnswer;
 
 mod findings;
-mod fleet;
+pub(super) mod fleet;
 mod impact;
 
 fn target(stage: u32, inspection: Inspection) -> TargetAnswer {

@@ -1,20 +1,61 @@
-//! A plan of many databases as Markdown.
+//! A plan of many databases, for people and as Markdown.
 
 use super::super::markdown;
 use super::*;
 
-fn tenant(n: usize) -> TargetAnswer {
+pub(in crate::render::plan) fn tenant(n: usize) -> TargetAnswer {
     let database: stopover_model::id::DatabaseName = format!("tenant-{n:03}").parse().unwrap();
     // One is a standby.
     let found = Inspection { database: database.to_string(), in_recovery: n == 23, ..inspection(0) };
     TargetAnswer { database, ..target(0, found) }
 }
 
-#[test]
-fn those_that_are_refused_come_first_and_the_table_stays_short() {
+/// In production alone.
+fn fleet(targets: Vec<TargetAnswer>) -> PlanAnswer {
     let mut answer = answer(target(1, inspection(1)));
     answer.stages.remove(0);
-    answer.stages[0].targets = (0..30).map(tenant).collect();
+    answer.stages[0].targets = targets;
+    answer
+}
+
+#[test]
+fn those_alike_are_shown_once_and_those_that_differ_by_name() {
+    let mut targets: Vec<_> = (0..30).map(tenant).collect();
+    // Larger, and all else the same.
+    targets[7].inspection.as_mut().unwrap().database_bytes *= 3;
+    // Another has a table that the others have not; two are of another version.
+    let more = ExistingObject { migration: migration_id(), object: "index users_x".into() };
+    targets[11].inspection.as_mut().unwrap().existing.push(more);
+    for n in [3, 4] {
+        targets[n].inspection.as_mut().unwrap().server_version = "16.2".into();
+    }
+    let shown = shown(&fleet(targets));
+    for words in [
+        "   26 databases alike, ",
+        "     tenant-000, tenant-001, tenant-002, tenant-005, tenant-006, tenant-007,",
+        "tenant-014 and\n     14 more\n",
+        "     such as tenant-007, whose figures these are",
+        "   tenant-003\n",
+        "   tenant-004\n",
+        "   tenant-011\n",
+        "database tenant-023 of 6.0 MB, a standby\n",
+        "  29 databases of production\n",
+    ] {
+        assert!(shown.contains(words), "{words:?} is missing in\n{shown}");
+    }
+    assert!(shown.lines().count() < 100, "{shown}");
+}
+
+#[test]
+fn two_alike_are_shown_each() {
+    let shown = shown(&fleet(vec![tenant(1), tenant(2)]));
+    assert!(shown.contains("   tenant-001\n") && shown.contains("   tenant-002\n"), "{shown}");
+    assert!(!shown.contains("alike") && shown.contains("  production/tenant-001, production/tenant-002\n"));
+}
+
+#[test]
+fn those_that_are_refused_come_first_and_the_table_stays_short() {
+    let answer = fleet((0..30).map(tenant).collect());
     let comment = markdown(&answer, view());
     let table = comment.split("<details>").next().unwrap();
     insta::assert_snapshot!(table, @r#"
@@ -25,25 +66,6 @@ fn those_that_are_refused_come_first_and_the_table_stays_short() {
     | environment | database | what happens |
     |---|---|---|
     | production | tenant-023 | **refused**: app is a standby (in recovery), where nothing can be written |
-    | production | tenant-000 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-001 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-002 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-003 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-004 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-005 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-006 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-007 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-008 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-009 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-010 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-011 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-012 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-013 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-014 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-015 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-016 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-017 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | tenant-018 | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
-    | production | and 10 more | see the whole plan |
+    | production | 29 databases: tenant-000, tenant-001, tenant-002, tenant-003, tenant-004, tenant-005, tenant-006, tenant-007, tenant-008, tenant-009, tenant-010, tenant-011 and 17 more | `up.sql` of `001_add_onboarding_completed`: users has 20,000 rows, fewer than 100,000 |
     "#);
 }
