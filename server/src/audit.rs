@@ -1,21 +1,28 @@
 //! Writes down who asked what of the server, before it is done, and what became of it. What can't be written down is not done.
 //!
 //! The chain's head is signed with a key of the data directory, and appended to a file that the server never reads: whoever
-//! changes the store can't make that fit.
+//! changes the store can't make that fit. It goes to a webhook as well, where there is one.
 
 mod head_file;
+mod herald;
 mod key;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stopover_model::audit::{AuditActor, AuditEntry, AuditOutcome, AuditRecord};
 use tokio::time::Instant;
 
 use crate::conductor::Clock;
+use crate::config::AuditSettings;
+use crate::notify::Sender;
 use crate::store::{SignedHead, Store, StoreError};
 use head_file::HeadFile;
+use herald::Outlet;
+pub use herald::{Delivery, Failing, Herald};
 use key::Key;
 
 /// So many refusals of strangers are written down one by one in a minute; of more, only how many there were.
@@ -46,6 +53,7 @@ pub struct Audit {
     clock: Clock,
     key: Key,
     file: tokio::sync::Mutex<HeadFile>,
+    outlet: Option<Arc<Outlet>>,
     strangers: Mutex<Strangers>,
 }
 
@@ -57,24 +65,41 @@ struct Strangers {
 }
 
 impl Audit {
-    /// Makes the key where there is none. `head_file` is where the signed heads go; without it, into the data directory.
+    /// Makes the key where there is none.
     pub async fn open(
         data_dir: &Path,
-        head_file: Option<&Path>,
+        settings: &AuditSettings,
         store: Store,
         clock: Clock,
     ) -> Result<Self, AuditError> {
         let key = Key::open(data_dir)?;
-        let path = head_file.map_or_else(|| data_dir.join("audit.heads"), Path::to_owned);
+        let path = settings.head_file.clone().unwrap_or_else(|| data_dir.join("audit.heads"));
         let strangers = Mutex::new(Strangers { since: Instant::now(), written: 0, omitted: 0 });
-        let file = HeadFile::open(path)?;
-        let audit = Self { store, clock, key, file: tokio::sync::Mutex::new(file), strangers };
-        // A crash may have come between the store and the file.
+        let file = tokio::sync::Mutex::new(HeadFile::open(path)?);
+        let outlet = settings.webhook.clone().map(Outlet::new).map(Arc::new);
+        let audit = Self { store, clock, key, file, outlet, strangers };
+        // A crash may have come between the store and the file, and the webhook may be a new one.
         let head = audit.store.audit_head().await?;
         if head.head.seq > 0 {
             audit.file.lock().await.append(&head)?;
+            if audit.outlet.is_some() {
+                audit.store.send_audit_head(&head, (audit.clock)()).await?;
+            }
         }
         Ok(audit)
+    }
+
+    /// Who takes the heads to the webhook, where there is one; to be run.
+    #[must_use]
+    pub fn herald(&self, sender: Sender) -> Option<Herald> {
+        let outlet = Arc::clone(self.outlet.as_ref()?);
+        Some(Herald::new(self.store.clone(), sender, outlet, self.key.public(), self.clock))
+    }
+
+    /// How far the heads have got there.
+    pub async fn delivery(&self) -> Result<Option<Delivery>, StoreError> {
+        let Some(outlet) = &self.outlet else { return Ok(None) };
+        Ok(Some(outlet.delivery(self.store.audit_undelivered().await?)))
     }
 
     #[must_use]
@@ -88,8 +113,12 @@ impl Audit {
         let mut file = self.file.lock().await;
         let make = |seq| serde_json::to_string(&AuditRecord { seq, at, entry });
         let sign = |head: &stopover_model::audit::AuditHead| self.key.sign(head);
-        let head: SignedHead = self.store.append_audit(make, sign).await?;
+        let to_send = self.outlet.is_some().then_some(at);
+        let head: SignedHead = self.store.append_audit(make, sign, to_send).await?;
         file.append(&head)?;
+        if let Some(outlet) = &self.outlet {
+            outlet.news();
+        }
         Ok(head.head.seq)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is opened or made here.
 
+mod audit;
 mod mail;
 mod oidc;
 
@@ -20,6 +21,8 @@ use stopover_model::role::{Grant, InvalidGrant, Role, Scope};
 
 use crate::people::GroupRoles;
 use crate::secrets::{self, RawSecret, Secrets};
+use audit::RawAudit;
+pub use audit::{AuditSettings, AuditWebhook};
 use mail::RawSmtp;
 pub use mail::{Smtp, SmtpTls};
 pub use oidc::OidcSettings;
@@ -64,8 +67,7 @@ pub struct Config {
     pub store: StorePlace,
     pub reflection: bool,
     pub log_format: LogFormat,
-    /// Where the audit log's signed heads go; else into the data directory.
-    pub audit_heads: Option<PathBuf>,
+    pub audit: AuditSettings,
     /// What groups may do.
     pub roles: GroupRoles,
     /// Whose word counts for who somebody is, beside the tokens made here.
@@ -143,12 +145,6 @@ struct Raw {
     audit: RawAudit,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAudit {
-    head_file: Option<PathBuf>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRole {
@@ -192,6 +188,7 @@ impl Config {
         let directory = file.parent().unwrap_or(Path::new(""));
         let secrets = secrets::read(raw.secrets, directory, (&name, &text))?;
         let smtp = raw.smtp.map(|smtp| smtp.read(|secret| secrets.has(secret), directory, (&name, &text)));
+        let audit = raw.audit.read(|secret| secrets.has(secret), directory, (&name, &text))?;
         let mut notifications = NotificationSettings::default();
         if let Some(age) = raw.notifications.give_up_after {
             notifications.give_up_after =
@@ -231,7 +228,7 @@ impl Config {
             data_dir,
             reflection: raw.reflection,
             log_format: raw.log_format,
-            audit_heads: raw.audit.head_file.map(|path| file.parent().unwrap_or(Path::new("")).join(path)),
+            audit,
             roles: group_roles(raw.role, &at)?,
             oidc: raw.oidc.map(|oidc| oidc.read(directory, (&name, &text))).transpose()?,
             url: raw.url.map(|url| url.into_inner().trim_end_matches('/').to_owned()),
@@ -427,6 +424,17 @@ mod tests {
                 "/server.toml:4:1: unknown field `client_secret`",
             ),
             ("[notifications]\ngive_up_after = \"1\"", "/server.toml:2:17: `1` is not a duration"),
+            ("[audit]\nwebhook = \"https://a\"", "/server.toml:2:11: the calls are signed: add `secret`"),
+            ("[audit]\nsecret = \"a\"", "/server.toml:2:10: nothing is signed with it: add `webhook`"),
+            (
+                "[audit]\nwebhook = \"https://a\"\nsecret = \"a\"",
+                "/server.toml:3:10: there is no secret `a`; add",
+            ),
+            (
+                "[secrets]\na = { env = \"A\" }\n[audit]\nwebhook = \"a\"\nsecret = \"a\"",
+                "/server.toml:4:11: `a` is no URL",
+            ),
+            ("[audit]\nheadfile = \"x\"", "/server.toml:2:1: unknown field `headfile`"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(expected), "{text} gave {error}");

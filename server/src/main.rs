@@ -70,13 +70,14 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         ca: &data.path().join(CA_FILE),
         token_file: arguments.admin_token_file.as_deref(),
     };
-    let audit = Audit::open(data.path(), config.audit_heads.as_deref(), store.clone(), now).await?;
+    let audit = Audit::open(data.path(), &config.audit, store.clone(), now).await?;
     if !store.has_admin(now()).await? {
         audit.record(first_operator()).await?;
     }
     make_first_operator(&store, welcome, rand::random(), now(), io::stdout()).await?;
 
     let sender = Sender::new(config.secrets, config.smtp).context("could not prepare calls by HTTP")?;
+    let herald = audit.herald(sender.clone());
     let courier = Courier::new(store.clone(), sender.clone(), now, config.notifications.give_up_after);
     let registry = Registry::default();
     let url = config.url.unwrap_or_else(|| format!("https://{}:{}", name, listener.address().port()));
@@ -98,6 +99,7 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     };
     let (routes, health) = rpc::routes(services, config.reflection).await?;
     let telling = tokio::spawn(courier.run(stopped.clone()));
+    let heralding = herald.map(|herald| tokio::spawn(herald.run(stopped.clone())));
     let address = listener.address();
     let serving = tokio::spawn(listener.serve(routes, stopped.clone()));
     announce(&address.to_string(), arguments.port_file.as_deref())?;
@@ -111,6 +113,9 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
     stopped.cancel();
     serving.await.context("the listener ended with a panic")?;
     telling.await.context("the notifications ended with a panic")?;
+    if let Some(heralding) = heralding {
+        heralding.await.context("the audit log's webhook ended with a panic")?;
+    }
     store.close().await;
     Ok(())
 }

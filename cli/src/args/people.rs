@@ -110,7 +110,7 @@ pub struct VerifyAuditArgs {
     /// The server's audit.pub; else the one beside the file of --database, or the one that the log came with
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// The server's file of signed heads, which the log has to fit in each line
+    /// The heads that the server has signed, which the log has to fit: its audit.heads, or the calls that its webhook got
     #[arg(long, value_name = "FILE")]
     pub heads: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `stopover audit`: who asked what of the server, and whether the log of it is whole.
 
 mod check;
+mod kept;
 mod source;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::render;
 use crate::render::line::{Line, Tone};
 use crate::render::number::{count, stamp};
 use check::Checked;
-use source::Log;
+use source::{Delivery, Log};
 
 pub(crate) async fn run(context: &Context, command: AuditCommand) -> Result<Exit, Failure> {
     match command {
@@ -64,7 +65,11 @@ async fn verify(context: &Context, args: &VerifyAuditArgs) -> Result<Exit, Failu
     let Checked { head, signed } = check::check(&log, args)?;
     let output = context.output;
     if output.json {
-        output.json(&serde_json::json!({ "records": head.seq, "hash": head.hash, "signed": signed }))?;
+        let mut whole = serde_json::json!({ "records": head.seq, "hash": head.hash, "signed": signed });
+        if let (Some(delivery), Some(fields)) = (&log.delivery, whole.as_object_mut()) {
+            fields.insert("webhook".to_owned(), serde_json::json!(delivery));
+        }
+        output.json(&whole)?;
         return Ok(Exit::Done);
     }
     let whole =
@@ -74,7 +79,31 @@ async fn verify(context: &Context, args: &VerifyAuditArgs) -> Result<Exit, Failu
         let words = "the head's signature was not checked: give the server's audit.pub with --key";
         output.note(&Line::new().plain(words));
     }
+    if let Some(delivery) = &log.delivery {
+        output.lines(&[arrived(delivery)])?;
+    }
     Ok(Exit::Done)
+}
+
+/// How far the heads have got that the server sends to its webhook.
+fn arrived(delivery: &Delivery) -> Line {
+    let Delivery { url, waiting, since, error, tries } = delivery;
+    let heads = match since {
+        Some(since) => format!("{} since {}", count(*waiting, "signed head"), stamp(*since)),
+        None => count(*waiting, "signed head"),
+    };
+    match error {
+        _ if *waiting == 0 => {
+            Line::of(Tone::Good, "✓ ").plain(format!("every signed head has arrived at {url}"))
+        }
+        Some(error) => Line::of(Tone::Bad, "! ")
+            .plain(format!(
+                "{heads} could not be brought to {url} in {}: {error}",
+                count(u64::from(*tries), "attempt")
+            ))
+            .dim("; the server goes on trying"),
+        None => Line::of(Tone::Dim, "· ").plain(format!("{heads} on the way to {url}")),
+    }
 }
 
 fn broken_log(broken: &(dyn std::error::Error + 'static)) -> Failure {

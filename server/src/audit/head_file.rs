@@ -23,11 +23,16 @@ impl HeadFile {
 
     /// The log is refused what the file can't hold: a head that is nowhere but in the store guards nothing.
     pub(super) fn append(&mut self, head: &SignedHead) -> Result<(), AuditError> {
-        let line = serde_json::json!({
-            "seq": head.head.seq, "hash": head.head.hash.to_string(), "signature": head.signature,
-        });
+        let line = as_json(head);
         let written =
             self.file.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(|source| AuditError::File { action: "append to", path: self.path.clone(), source })
     }
+}
+
+/// A head as it is told.
+pub(super) fn as_json(head: &SignedHead) -> serde_json::Value {
+    serde_json::json!({
+        "seq": head.head.seq, "hash": head.head.hash.to_string(), "signature": head.signature,
+    })
 }

@@ -33,7 +33,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// Between two tries, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// For so long it can be looked up what was told.
 const KEPT: Duration = Duration::from_hours(24 * 90);
 
@@ -101,17 +101,12 @@ impl Courier {
 
     /// Sends a target all that is due, one after the other.
     async fn round(self, target: NotifyTarget) {
-        let backoff = || {
-            let pauses =
-                ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE);
-            pauses.with_jitter().without_max_times().build()
-        };
-        let mut pauses = backoff();
+        let mut pauses = growing_pauses();
         loop {
             let pause = match self.send_next(&target).await {
                 Ok(Sent::Nothing) => return,
                 Ok(Sent::Settled) => {
-                    pauses = backoff();
+                    pauses = growing_pauses();
                     continue;
                 }
                 Ok(Sent::Failed) => pauses.next().unwrap_or(LONGEST_PAUSE),
@@ -166,6 +161,12 @@ impl Courier {
             tracing::warn!(error = &error as &dyn std::error::Error, "old notifications are kept for now");
         }
     }
+}
+
+/// Between the tries of something that must get through.
+pub(crate) fn growing_pauses() -> impl Iterator<Item = Duration> + Send {
+    let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE);
+    pauses.with_jitter().without_max_times().build()
 }
 
 /// What became of the next one.

@@ -1,9 +1,13 @@
 //! The audit log: append-only, with the signed head of its chain. What its records say is not known here.
+//!
+//! Where heads are to be sent somewhere, they wait in an outbox, from the transaction of their record until somebody says
+//! that they have arrived.
 
+use jiff::Timestamp;
 use stopover_model::audit::AuditHead;
 use stopover_model::digest::Digest;
 
-use super::db::{Row, sql};
+use super::db::{Row, Tx, sql};
 use super::error::{Cause, attempt};
 use super::{Store, StoreError};
 
@@ -23,15 +27,59 @@ pub struct SignedHead {
     pub signature: String,
 }
 
+/// The heads that are on their way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Undelivered {
+    pub count: u64,
+    /// When the first of them was signed.
+    pub since: Option<Timestamp>,
+}
+
 impl Store {
-    /// Appends a record. `make` gets its seq and gives its text, `sign` the signature of the head that it becomes. Of
-    /// several that append at the same time, one waits for the other.
+    /// Appends a record. `make` gets its seq and gives its text, `sign` the signature of the head that it becomes, which
+    /// goes into the outbox where there is a time. Of several that append at the same time, one waits for the other.
     pub async fn append_audit(
         &self,
         make: impl FnOnce(u64) -> Result<String, serde_json::Error> + Send,
         sign: impl FnOnce(&AuditHead) -> String + Send,
+        to_send: Option<Timestamp>,
     ) -> Result<SignedHead, StoreError> {
-        self.append_link(make, sign).await.map_err(attempt("write the audit log"))
+        self.append_link(make, sign, to_send).await.map_err(attempt("write the audit log"))
+    }
+
+    /// Puts a head into the outbox, unless it is there.
+    pub async fn send_audit_head(&self, head: &SignedHead, at: Timestamp) -> Result<(), StoreError> {
+        let put = async {
+            let mut tx = self.db.begin().await?;
+            post(&mut tx, head, at).await?;
+            tx.commit().await
+        };
+        put.await.map_err(attempt("put the audit log's head into its outbox"))
+    }
+
+    /// The first of the outbox, in order.
+    pub async fn audit_outbox(&self, limit: u32) -> Result<Vec<SignedHead>, StoreError> {
+        let query = sql("SELECT seq, hash, signature FROM audit_outbox ORDER BY seq LIMIT $1").bind(limit);
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| rows.iter().map(head).collect()).map_err(attempt("read the audit log's outbox"))
+    }
+
+    /// All up to this seq have arrived.
+    pub async fn audit_delivered(&self, up_to: u64) -> Result<(), StoreError> {
+        let query = sql("DELETE FROM audit_outbox WHERE seq <= $1").bind(up_to);
+        self.db.write(query).await.map(drop).map_err(attempt("empty the audit log's outbox"))
+    }
+
+    pub async fn audit_undelivered(&self) -> Result<Undelivered, StoreError> {
+        let query = sql("SELECT count(*) AS number, min(signed_at) AS since FROM audit_outbox");
+        let rows = self.db.read(query).await;
+        rows.and_then(|rows| {
+            let of = |row: &Row| {
+                Ok(Undelivered { count: row.count("number")?, since: row.optional_time("since")? })
+            };
+            rows.first().map(of).transpose().map(Option::unwrap_or_default)
+        })
+        .map_err(attempt("look into the audit log's outbox"))
     }
 
     /// At most `limit` records after a seq, in order.
@@ -57,6 +105,7 @@ impl Store {
         &self,
         make: impl FnOnce(u64) -> Result<String, serde_json::Error> + Send,
         sign: impl FnOnce(&AuditHead) -> String + Send,
+        to_send: Option<Timestamp>,
     ) -> Result<SignedHead, Cause> {
         let mut tx = self.db.begin().await?;
         // It changes nothing, and makes others wait until this record is in its place.
@@ -74,8 +123,12 @@ impl Store {
             .bind(hash.as_str())
             .bind(signature.as_str());
         tx.execute(moved).await?;
+        let signed = SignedHead { head: next, signature };
+        if let Some(at) = to_send {
+            post(&mut tx, &signed, at).await?;
+        }
         tx.commit().await?;
-        Ok(SignedHead { head: next, signature })
+        Ok(signed)
     }
 
     /// Does with the store what nobody should.
@@ -83,6 +136,16 @@ impl Store {
     pub(crate) async fn spoil(&self, text: &'static str) {
         self.db.write(sql(text)).await.expect("a store that can be spoilt");
     }
+}
+
+async fn post(tx: &mut Tx, signed: &SignedHead, at: Timestamp) -> Result<(), Cause> {
+    let query = sql("INSERT INTO audit_outbox (seq, hash, signature, signed_at) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (seq) DO NOTHING")
+    .bind(signed.head.seq)
+    .bind(signed.head.hash.to_string())
+    .bind(signed.signature.as_str())
+    .bind(at);
+    tx.execute(query).await.map(drop)
 }
 
 fn link(row: &Row) -> Result<AuditRow, Cause> {

@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, Notify};
 use db::Db;
 
 pub use agents::{AgentRow, CertificateRow, Redeemed};
-pub use audit::{AuditRow, SignedHead};
+pub use audit::{AuditRow, SignedHead, Undelivered};
 pub use bundles::Files;
 pub use deployments::{Bundle, Creation, DeploymentRow, Found, NewDeployment};
 pub use error::{AppendError, StoreError};

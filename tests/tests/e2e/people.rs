@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use stopover_tests::{Cli, Stack};
+use stopover_tests::{Cli, Receiver, Stack, eventually};
 
 async fn token(cli: &Cli, name: &str, role: &str) -> String {
     let made = cli.run(&["--json", "token", "create", name, "--role", role]).await.json();
@@ -109,4 +109,34 @@ async fn an_audit_log_that_somebody_changed_is_found_out_wherever_it_lies() {
     spoil(&store, "UPDATE audit SET record = replace(record, 'staging', 'nothing') WHERE seq = 2").await;
     let changed = cli.run(&verify).await;
     assert!(changed.code == 1 && changed.stderr.contains("record 2 is not what was recorded"), "{changed:?}");
+}
+
+#[tokio::test]
+async fn heads_that_a_webhook_got_show_what_was_cut_off_from_the_store() {
+    let receiver = Receiver::start().await;
+    let settings = format!("[audit]\nwebhook = \"{}\"\nsecret = \"audit\"\n", receiver.url("/heads"));
+    let mut stack = Stack::start_with_secrets(&[("audit", "a key")], &settings).await;
+    let cli = stack.cli.clone();
+    cli.ok(&["environment", "create", "staging"]).await;
+    let arrived = format!("every signed head has arrived at {}", receiver.url("/heads"));
+    eventually("the last head", || async {
+        cli.ok(&["audit", "verify"]).await.contains(&arrived).then_some(())
+    })
+    .await;
+
+    // Whoever keeps the calls can do without the server's own file.
+    let kept = stack.directory().join("kept").display().to_string();
+    let calls: Vec<_> = receiver.received().iter().map(|call| call.body.to_vec()).collect();
+    std::fs::write(&kept, calls.concat()).unwrap();
+    stack.kill_server();
+    let data = stack.directory().join("data");
+    std::fs::remove_file(data.join("audit.heads")).unwrap();
+    let store = data.join("stopover.db");
+    let store_name = store.display().to_string();
+    let verify = ["audit", "verify", "--database", &store_name, "--heads", &kept];
+    cli.ok(&verify).await;
+    spoil(&store, "DELETE FROM audit WHERE seq = 3").await;
+    spoil(&store, "UPDATE audit_head SET seq = 2, hash = (SELECT hash FROM audit WHERE seq = 2)").await;
+    let cut = cli.run(&verify).await;
+    assert!(cut.code == 1 && cut.stderr.contains("record 3 was signed"), "{cut:?}");
 }

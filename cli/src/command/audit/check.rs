@@ -1,7 +1,7 @@
 //! Checks a log: its chain, the signature of its head, and the heads that the server signed before.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use stopover_model::audit::{AuditChain, AuditHead, BrokenLink};
 use stopover_model::digest::Digest;
 
 use super::broken_log;
+use super::kept;
 use super::source::{Head, Log};
 use crate::args::VerifyAuditArgs;
 use crate::failure::Failure;
@@ -24,6 +25,12 @@ pub(super) struct Checked {
 #[derive(Debug, thiserror::Error)]
 #[error("the head of record {0} was not signed with this server's key")]
 struct NotSigned(u64);
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "two heads of record {0} were signed: the log was rewritten, or its store put back to an older state"
+)]
+struct SignedTwice(u64);
 
 pub(super) fn check(log: &Log, args: &VerifyAuditArgs) -> Result<Checked, Failure> {
     let key = key(log, args)?;
@@ -70,25 +77,16 @@ fn heads(log: &Log, args: &VerifyAuditArgs) -> Result<BTreeMap<u64, AuditHead>, 
     let Some(path) = args.heads.clone().or(beside) else { return Ok(BTreeMap::new()) };
     let key = key(log, args)?;
     let mut heads = BTreeMap::new();
-    let text = read(&path)?;
-    let mut lines = (1..).zip(text.lines()).peekable();
-    while let Some((number, line)) = lines.next() {
-        let head: Head = match serde_json::from_str(line) {
-            Ok(head) => head,
-            // The server was killed while it wrote its last line.
-            Err(_) if lines.peek().is_none() && !text.ends_with('\n') => break,
-            Err(error) => return Err(no_head(&path, number, &error)),
-        };
+    for head in kept::heads(&path, &read(&path)?)? {
         if let Some(key) = &key {
             verify(key, &head)?;
         }
-        heads.insert(head.seq, signed_head(&head)?);
+        let signed = signed_head(&head)?;
+        if heads.insert(head.seq, signed).is_some_and(|before: AuditHead| before.hash != signed.hash) {
+            return Err(broken_log(&SignedTwice(head.seq)));
+        }
     }
     Ok(heads)
-}
-
-fn no_head(path: &Path, number: usize, error: &serde_json::Error) -> Failure {
-    Failure::usage(format!("{}:{number}: this is no signed head", path.display())).because(error)
 }
 
 fn signed_head(head: &Head) -> Result<AuditHead, Failure> {

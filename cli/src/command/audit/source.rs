@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
+use stopover_proto::convert::field::optional_timestamp;
 use stopover_proto::v1;
 
 use crate::client::Control;
@@ -22,6 +24,21 @@ pub(super) struct Log {
     pub(super) head: Option<Head>,
     /// Where the public key and the signed heads lie beside it, where they do.
     pub(super) beside: Option<PathBuf>,
+    /// Of a server that sends its heads to a webhook.
+    pub(super) delivery: Option<Delivery>,
+}
+
+/// How far a server's signed heads have got to its webhook.
+#[derive(Debug, Serialize)]
+pub(super) struct Delivery {
+    pub(super) url: String,
+    pub(super) waiting: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    /// Of the last try, where that came to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    pub(super) tries: u32,
 }
 
 #[derive(Debug)]
@@ -95,10 +112,19 @@ pub(super) async fn of_server(control: &mut Control) -> Result<Log, Failure> {
             signature: STANDARD.encode(head.signature),
             public_key: STANDARD.encode(head.public_key),
         }));
+        if log.delivery.is_none() {
+            log.delivery = answer.delivery.map(delivery).transpose()?;
+        }
         let Some(last) = answer.links.last() else { return Ok(log) };
         after_seq = last.seq;
         log.links.extend(answer.links.into_iter().map(|link| Link { record: link.record, hash: link.hash }));
     }
+}
+
+fn delivery(wire: v1::AuditDelivery) -> Result<Delivery, Failure> {
+    let v1::AuditDelivery { url, waiting, since, error, tries } = wire;
+    let since = optional_timestamp::read(since, "delivery.since")?;
+    Ok(Delivery { url, waiting, since, error: Some(error).filter(|error| !error.is_empty()), tries })
 }
 
 /// Reads the store itself, and changes nothing in it.
@@ -138,5 +164,6 @@ where
         links: links.iter().map(link).collect::<Result<_, sqlx::Error>>()?,
         head: head.map(read_head).transpose()?,
         beside: beside.map(Path::to_owned),
+        delivery: None,
     })
 }

@@ -89,7 +89,9 @@ impl Bench {
         };
         store.create_operator_token(new).await.unwrap();
         let registry = Registry::default();
-        let audit = Audit::open(dir.path(), None, store.clone(), now).await.unwrap();
+        let audit = Audit::open(dir.path(), &crate::config::AuditSettings::default(), store.clone(), now)
+            .await
+            .unwrap();
         let services = Services {
             conductor: Conductor::start(store.clone(), registry.clone(), crate::testing::caller(), now)
                 .await
