@@ -21,7 +21,8 @@ pub use databases::{
 };
 pub use migrations::{DeployArgs, LintArgs, LintFormat, Migrations, PlanArgs, PlanFormat, RehearseArgs};
 pub use people::{
-    AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, TokenCommand, VerifyAuditArgs,
+    AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, PersonCommand, TokenCommand,
+    VerifyAuditArgs,
 };
 pub use pipelines::{ApplyPipelineArgs, PipelineCommand};
 pub use places::{AgentCommand, EnvironmentCommand};
@@ -199,6 +200,9 @@ pub enum Command {
     Logout,
     /// Show who the server takes you for, and what you may do where
     Whoami,
+    /// People: whom the accounts of the identity provider stand for
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Contexts: several servers, each with its token
     #[command(subcommand)]
     Context(ContextCommand),

@@ -3,9 +3,9 @@
 use crate::args::{Cli, Command};
 use crate::command::{
     Context, acknowledge, adopt, agent, approve, audit, backup, baseline, cancel, completions, contexts,
-    deploy, drift, environment, explain, follow_ups, hook, lint, list, login, notifications, pause, pipeline,
-    plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, tick, token, watch,
-    whoami,
+    deploy, drift, environment, explain, follow_ups, hook, lint, list, login, notifications, pause, person,
+    pipeline, plan, rehearse, resolve, resume, rollback, saved, statements, status, throttle, tick, token,
+    watch, whoami,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -49,6 +49,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(&context, args).await,
         Command::Logout => login::logout(&context).await,
         Command::Whoami => whoami::run(&context).await,
+        Command::Person(command) => person::run(&context, command).await,
         Command::Context(command) => contexts::run(&context, command),
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,

@@ -83,6 +83,14 @@ pub enum ContextCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum PersonCommand {
+    /// List whom accounts of the identity provider stand for; for administrators
+    List,
+    /// Give a name away: whoever signs in with it next has it; for an account that was made anew, or is called otherwise
+    Forget { name: OperatorName },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Show who asked what of the server, and what became of it
     List {

@@ -22,6 +22,7 @@ pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod notifications;
 pub(crate) mod pause;
+pub(crate) mod person;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod rehearse;

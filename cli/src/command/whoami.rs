@@ -31,6 +31,8 @@ pub(super) struct Me {
 struct Identity {
     issuer: String,
     subject: String,
+    /// What they are called there now.
+    called: String,
 }
 
 /// Where a role comes from; without a group it is the token's own.
@@ -72,13 +74,19 @@ fn lines(me: &Me, renewed: bool, now: Timestamp) -> Vec<Line> {
         say(format!("groups {}", groups.join(", ")));
     }
     match (&me.oidc, me.expires_at) {
-        (Some(Identity { issuer, subject }), at) => {
+        (Some(Identity { issuer, subject, .. }), at) => {
             let ends = at.map_or_else(String::new, |at| format!(", which ends {}", relative(at, now)));
             let then = if renewed { " and is renewed before" } else { "" };
             say(format!("signed in at {issuer} as {subject}{ends}{then}"));
         }
         (None, Some(at)) => say(format!("the token ends {}", relative(at, now))),
         (None, None) => say("the token never ends".to_owned()),
+    }
+    let renamed = me.oidc.as_ref().map(|identity| identity.called.as_str());
+    if let Some(called) = renamed.filter(|called| !called.is_empty() && *called != me.operator.as_str()) {
+        let words =
+            format!("called {called} there by now; who first came as {} stays that here", me.operator);
+        lines.push(Line::new().plain(format!("  {words}")));
     }
     lines
 }
@@ -96,7 +104,11 @@ pub(super) async fn ask_server(settings: &Settings) -> Result<Me, Failure> {
         groups: field::names::read(answer.groups, "groups")?,
         roles: roles(&answer.roles)?,
         expires_at: field::optional_timestamp::read(answer.expires_at, "expires_at")?,
-        oidc: answer.oidc.map(|v1::OidcIdentity { issuer, subject }| Identity { issuer, subject }),
+        oidc: answer.oidc.map(|v1::OidcIdentity { issuer, subject, called }| Identity {
+            issuer,
+            subject,
+            called,
+        }),
         sources: answer.sources.into_iter().map(source).collect::<Result<_, _>>()?,
         server: settings.server.to_string().trim_end_matches('/').to_owned(),
     })

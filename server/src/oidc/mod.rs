@@ -41,6 +41,7 @@ pub struct Oidc {
 /// Somebody for whom the provider has spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
+    /// What they are called there now: who they are is their subject.
     pub name: OperatorName,
     /// Who they are at the provider, whatever they are called.
     pub subject: String,

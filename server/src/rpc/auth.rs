@@ -33,7 +33,7 @@ use crate::audit::Audit;
 use crate::conductor::Clock;
 use crate::oidc::{Oidc, OidcError, SignedIn};
 use crate::people::GroupRoles;
-use crate::store::{Store, TokenRow};
+use crate::store::{Account, Met, Store, TokenRow};
 
 /// How soon an open watch ends after its token has, at most, whichever server it was revoked on.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -41,7 +41,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Found in the extensions of each request that got through.
 #[derive(Debug, Clone)]
 pub(super) struct Operator {
-    /// The person: whoever holds several tokens is one.
+    /// The person: whoever holds several tokens is one, and so is an account of the identity provider, however it is
+    /// called there now.
     pub(super) name: OperatorName,
     /// Of the token that was used, or as the identity provider names them.
     pub(super) groups: Vec<GroupName>,
@@ -58,7 +59,7 @@ pub(super) struct Operator {
 #[derive(Debug, Clone)]
 pub(super) enum Came {
     ByToken { id: TokenId, hash: TokenHash, roles: Grants },
-    ByOidc { issuer: String, subject: String, roles: Arc<GroupRoles> },
+    ByOidc { issuer: String, subject: String, called: OperatorName, roles: Arc<GroupRoles> },
 }
 
 impl Came {
@@ -242,10 +243,23 @@ impl Door {
         method: Result<&'static Method, RpcError>,
     ) -> Result<Operator, RpcError> {
         let oidc = self.oidc.as_ref().ok_or(RpcError::NoOidc)?;
-        let SignedIn { name, subject, groups, expires_at } = oidc.check(token, (self.clock)()).await?;
+        let SignedIn { name: called, subject, groups, expires_at } =
+            oidc.check(token, (self.clock)()).await?;
         let grants = self.roles.of(&groups);
-        let issuer = oidc.settings().issuer.clone();
-        let came = Came::ByOidc { issuer, subject, roles: Arc::clone(&self.roles) };
+        let settings = oidc.settings();
+        let issuer = settings.issuer.clone();
+        let claim = settings.name_claim.clone();
+        let account = Account { issuer: issuer.clone(), claim, subject: subject.clone() };
+        let name = match self.store.person(&account).await? {
+            Some(name) => name,
+            // Who may do nothing is refused by the name that was given, and takes it from nobody.
+            None if grants.is_empty() => called.clone(),
+            None => match self.store.meet(&account, &called, (self.clock)()).await? {
+                Met::As(name) => name,
+                Met::NameTaken => return Err(RpcError::NameTaken { name: called, issuer, subject }),
+            },
+        };
+        let came = Came::ByOidc { issuer, subject, called, roles: Arc::clone(&self.roles) };
         Ok(Operator { name, groups, grants, method: method?, came, expires_at: Some(expires_at) })
     }
 }

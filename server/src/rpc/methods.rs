@@ -74,6 +74,7 @@ pub(super) const CONTROL: &[Method] = {
             place: Everywhere,
             changes: false,
         },
+        Method { name: "ListPeople", verb: "list people", role: Admin, place: Everywhere, changes: false },
         reads("WhoAmI", "ask who they are", Anywhere),
         reads("GetPipeline", "look at a pipeline", Anywhere),
         changes("Deploy", "deploy", Operator, Pipeline),
@@ -104,6 +105,7 @@ pub(super) const CONTROL: &[Method] = {
         changes("ApplyPipeline", "store a pipeline", Admin, Given),
         changes("CreateToken", "make a token", Admin, Given),
         changes("RevokeToken", "revoke a token", Admin, Given),
+        changes("ForgetPerson", "forget whose account somebody is", Admin, Everywhere),
     ]
 };
 

@@ -67,6 +67,16 @@ pub(super) enum RpcError {
          stopover token create NAME --admin"
     )]
     LastAdmin(TokenId),
+    #[error(
+        "{name} is another account of {issuer} here (this one is `{}`), and nobody becomes somebody else by a name; let it be \
+         called otherwise there, or, where it was made anew, an administrator gives the name away: stopover person forget {name}",
+        .subject.escape_debug()
+    )]
+    NameTaken { name: OperatorName, issuer: String, subject: String },
+    #[error(
+        "no account of an identity provider stands for {0}; `stopover person list` shows those that stand for somebody"
+    )]
+    NoSuchPerson(OperatorName),
     #[error("the request is larger than {} KiB, which is the most that this call takes", limit / 1024)]
     TooLarge { limit: usize },
     #[error("{0}")]
@@ -147,6 +157,8 @@ impl RpcError {
             Self::NoMethod(_) => (Code::Unimplemented, "no_method"),
             Self::NoRole(_) => (Code::InvalidArgument, "no_role"),
             Self::NoSuchToken(_) => (Code::NotFound, "no_such_token"),
+            Self::NameTaken { .. } => (Code::PermissionDenied, "name_taken"),
+            Self::NoSuchPerson(_) => (Code::NotFound, "no_such_person"),
             Self::LastAdmin(_) => (Code::FailedPrecondition, "last_admin"),
             Self::TooLarge { .. } => (Code::ResourceExhausted, "too_large"),
             Self::Field(_) | Self::Bundle(InvalidBundle::Wire(_)) => (Code::InvalidArgument, "bad_field"),

@@ -21,6 +21,7 @@ mod named;
 mod notifications;
 mod open;
 mod operators;
+mod people;
 mod pipelines;
 mod quarantine;
 mod snapshots;
@@ -41,6 +42,7 @@ pub use events::{Hold, Learned, Projection};
 pub use hook_tokens::HookAttempt;
 pub use notifications::Notification;
 pub use operators::{NewToken, Revoked, TokenRow};
+pub use people::{Account, Met, PersonRow};
 pub use pipelines::{PipelineRow, PutPipeline};
 pub use snapshots::{Kept, Snapshot};
 

@@ -27,6 +27,7 @@ pub(super) enum Subject<'a> {
     Environment(&'static str, &'a str),
     Deployment(&'a str),
     Pipeline(&'a str),
+    Person(&'a str),
 }
 
 /// As the audit log has it; not more of a text than a name is long.
@@ -38,6 +39,7 @@ impl fmt::Display for Subject<'_> {
             Self::Deployment(id) => write!(f, "deployment {id:.63}"),
             Self::Pipeline("") => f.write_str("the pipeline"),
             Self::Pipeline(name) => write!(f, "pipeline {name:.63}"),
+            Self::Person(name) => write!(f, "person {name:.63}"),
         }
     }
 }
@@ -58,6 +60,7 @@ macro_rules! asks {
     (@environment $request:ident) => { Subject::Environment("environment", &$request.environment) };
     (@name $request:ident) => { Subject::Environment("name", &$request.name) };
     (@deployment $request:ident) => { Subject::Deployment(&$request.deployment) };
+    (@person $request:ident) => { Subject::Person(&$request.name) };
     (@pipeline $request:ident) => { Subject::Pipeline(&$request.pipeline) };
 }
 
@@ -65,7 +68,9 @@ asks! {
     nothing {
         ListDeploymentsRequest ListTokensRequest ListEnvironmentsRequest ListAgentsRequest GetPipelineRequest
         ListNotificationsRequest CreateTokenRequest RevokeTokenRequest ApplyPipelineRequest ListAuditRequest WhoAmIRequest
+        ListPeopleRequest
     }
+    person { ForgetPersonRequest }
     pipeline { PlanRequest DeployRequest TestNotificationsRequest }
     name { CreateEnvironmentRequest }
     environment {
@@ -118,7 +123,7 @@ impl Api {
                 return Ok(None);
             }
             // A method that is about something, and a request that is not, is a mistake of ours: it needs the role everywhere too.
-            (Place::Everywhere, _) | (_, Subject::Nothing) => Where::Each(Vec::new()),
+            (Place::Everywhere, _) | (_, Subject::Nothing | Subject::Person(_)) => Where::Each(Vec::new()),
             (_, Subject::Environment(field, name)) => {
                 let environment: EnvironmentName = name.parse().map_err(RpcError::id(field))?;
                 Where::each([&environment])

@@ -24,8 +24,9 @@ impl Api {
     pub(super) fn identity_of(&self, by: Operator) -> v1::WhoAmIResponse {
         let (own, oidc) = match by.came {
             Came::ByToken { roles, .. } => (roles, None),
-            Came::ByOidc { issuer, subject, .. } => {
-                (Grants::default(), Some(v1::OidcIdentity { issuer, subject }))
+            Came::ByOidc { issuer, subject, called, .. } => {
+                let called = name::write(called);
+                (Grants::default(), Some(v1::OidcIdentity { issuer, subject, called }))
             }
         };
         let source = |role: String, group: String| v1::RoleSource { role, group };

@@ -11,6 +11,7 @@ mod gates;
 mod histories;
 mod login;
 mod notifications;
+mod people;
 mod pipelines;
 mod plan;
 mod requests;
@@ -222,6 +223,19 @@ impl Control for Api {
     ) -> Answer<v1::RevokeTokenResponse> {
         let (by, request) = self.admit(request).await?;
         answer(self.revoke(&by, request).await)
+    }
+
+    async fn list_people(&self, request: Request<v1::ListPeopleRequest>) -> Answer<v1::ListPeopleResponse> {
+        self.admit(request).await?;
+        answer(self.people().await)
+    }
+
+    async fn forget_person(
+        &self,
+        request: Request<v1::ForgetPersonRequest>,
+    ) -> Answer<v1::ForgetPersonResponse> {
+        let (by, request) = self.admit(request).await?;
+        answer(self.forget(&by, request).await)
     }
 
     async fn read_histories(

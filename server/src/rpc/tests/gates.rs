@@ -29,6 +29,11 @@ impl Bench {
     }
 
     async fn gated(&self) -> String {
+        self.gated_by(self.operator()).await
+    }
+
+    /// A deployment that waits at its gates, of somebody who may deploy.
+    pub(super) async fn gated_by(&self, mut who: Operator) -> String {
         let request = ApplyPipelineRequest { toml: GATED.into(), file: "p.toml".into() };
         self.operator().apply_pipeline(request).await.unwrap();
         let request = DeployRequest {
@@ -36,11 +41,11 @@ impl Bench {
             request_id: Uuid::new_v4().to_string(),
             ..DeployRequest::default()
         };
-        self.operator().deploy(request).await.unwrap().into_inner().deployment
+        who.deploy(request).await.unwrap().into_inner().deployment
     }
 }
 
-fn approve(deployment: &str) -> ApproveDeploymentRequest {
+pub(super) fn approve(deployment: &str) -> ApproveDeploymentRequest {
     ApproveDeploymentRequest {
         deployment: deployment.into(),
         digest: vec![7; 32],

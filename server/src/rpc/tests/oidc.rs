@@ -3,10 +3,12 @@
 use stopover_model::audit::{AuditActor, AuditOutcome, Through};
 use stopover_model::role::Scope;
 use stopover_proto::v1::{
-    ListAuditRequest, ListEnvironmentsRequest, ShowLoginRequest, WatchRequest, WhoAmIRequest,
+    CreateTokenRequest, ForgetPersonRequest, ListAuditRequest, ListEnvironmentsRequest, ListPeopleRequest,
+    ShowLoginRequest, WatchRequest, WhoAmIRequest,
 };
 use tonic::Code;
 
+use super::gates::approve;
 use super::*;
 use crate::testing::issuer::{Issuer, Signer};
 
@@ -17,6 +19,13 @@ struct Trusting {
 }
 
 impl Trusting {
+    /// An account with a name that it has there now.
+    fn called(&self, subject: &str, name: &str, groups: &[&str]) -> Operator {
+        let mut claims = self.issuer.person(name, groups, now().as_second() + 60);
+        claims["sub"] = subject.into();
+        self.bench.with_header(&format!("Bearer {}", self.key.token(&claims)))
+    }
+
     /// The group dba approves everywhere, dev looks at staging.
     async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -134,4 +143,53 @@ async fn a_provider_that_is_away_keeps_nobody_with_a_token_out() {
     let log = trusting.bench.operator().list_audit(ListAuditRequest::default()).await.unwrap().into_inner();
     assert!(log.links[0].record.contains("issuer_away"), "{log:?}");
     trusting.bench.environment("staging").await;
+}
+
+#[tokio::test]
+async fn nobody_becomes_somebody_else_by_another_name() {
+    let trusting = Trusting::start().await;
+    let bench = &trusting.bench;
+    let who = async |mut operator: Operator| {
+        let me = operator.who_am_i(WhoAmIRequest {}).await?.into_inner();
+        Ok::<_, Status>((me.operator, me.oidc.unwrap().called))
+    };
+    let both = |name: &str, called: &str| (format!("{name}@example.com"), format!("{called}@example.com"));
+    assert_eq!(who(trusting.called("17", "ben", &["dba"])).await.unwrap(), both("ben", "ben"));
+    assert_eq!(who(trusting.called("18", "carl", &["dba"])).await.unwrap(), both("carl", "carl"));
+    // What ben is called from now on is known, and makes nobody else of him.
+    assert_eq!(who(trusting.called("17", "zoe", &["dba"])).await.unwrap(), both("ben", "zoe"));
+    assert_eq!(who(trusting.called("17", "carl", &["dba"])).await.unwrap(), both("ben", "carl"));
+    let refused = who(trusting.called("19", "ben", &["dba"])).await.unwrap_err();
+    assert_eq!((refused.code(), name_of(&refused)), (Code::PermissionDenied, "name_taken"));
+    assert!(refused.message().contains("stopover person forget ben@example.com"), "{refused}");
+    // Who may do nothing takes no name from anybody.
+    let nobody = who(trusting.called("20", "dora", &["sales"])).await.unwrap_err();
+    assert_eq!(name_of(&nobody), "role_needed");
+    assert_eq!(who(trusting.called("21", "dora", &["dba"])).await.unwrap(), both("dora", "dora"));
+
+    // His own deployment is not approved by him, whatever he is called.
+    bench.environment("staging").await;
+    let request = CreateTokenRequest {
+        operator: "ben@example.com".into(),
+        roles: vec!["operator@staging".into()],
+        ..Default::default()
+    };
+    let token = bench.operator().create_token(request).await.unwrap().into_inner().token;
+    let deployment = bench.gated_by(bench.with_header(&format!("Bearer {token}"))).await;
+    let mut zoe = trusting.called("17", "zoe", &["dba"]);
+    let own = zoe.approve_deployment(approve(&deployment)).await.unwrap_err();
+    assert_eq!((own.code(), name_of(&own)), (Code::PermissionDenied, "own_deployment"), "{own}");
+
+    // An administrator gives the name of an account away.
+    let people = bench.operator().list_people(ListPeopleRequest {}).await.unwrap().into_inner().people;
+    let people: Vec<_> = people.iter().map(|p| (p.name.as_str(), p.subject.as_str())).collect();
+    assert_eq!(people, [("ben@example.com", "17"), ("carl@example.com", "18"), ("dora@example.com", "21")]);
+    let forget = ForgetPersonRequest { name: "ben@example.com".into() };
+    bench.operator().forget_person(forget.clone()).await.unwrap();
+    let unknown = bench.operator().forget_person(forget).await.unwrap_err();
+    assert_eq!((unknown.code(), name_of(&unknown)), (Code::NotFound, "no_such_person"));
+    assert_eq!(who(trusting.called("19", "ben", &["dba"])).await.unwrap(), both("ben", "ben"));
+    assert_eq!(who(trusting.called("17", "zoe", &["dba"])).await.unwrap(), both("zoe", "zoe"));
+    let log = bench.operator().list_audit(ListAuditRequest::default()).await.unwrap().into_inner();
+    assert!(log.links.iter().any(|link| link.record.contains("person ben@example.com")), "{log:?}");
 }

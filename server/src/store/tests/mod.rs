@@ -10,6 +10,7 @@ mod log;
 mod measurements;
 mod notifications;
 mod operators;
+mod people;
 mod quarantine;
 mod snapshots;
 
