@@ -8,7 +8,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -186,19 +185,4 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Identity({} of {}, until {})", self.agent, self.environment, self.not_after)
     }
-}
-
-/// An error with all its causes, on one line.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use stopover_agent::cli::{self, Cli, Command, LogFormat};
 use stopover_agent::config::AgentConfig;
-use stopover_agent::identity::chain;
 use stopover_agent::{join, run};
+use stopover_model::cause;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr().lock(), "error: {}", chain(error.as_ref()));
+            let _ = writeln!(std::io::stderr().lock(), "error: {}", cause::once(error.as_ref()));
             ExitCode::from(FAILED)
         }
     }

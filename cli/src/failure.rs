@@ -1,9 +1,9 @@
 //! The one way in which a command fails: a message, its causes once, a hint, and an exit code.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use stopover_model::cause;
 use tonic::{Code, Status};
 
 use crate::render::line::{Line, Tone};
@@ -79,15 +79,7 @@ impl Failure {
     /// Adds what lies behind it, each cause once: many errors repeat their source's words.
     #[must_use]
     pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !text.is_empty() && !self.message.contains(&text) {
-                let colon = if self.message.is_empty() { "" } else { ": " };
-                let _ = write!(self.message, "{colon}{text}");
-            }
-            cause = error.source();
-        }
+        cause::add_once(&mut self.message, error);
         self
     }
 

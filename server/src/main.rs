@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::Timestamp;
+use stopover_model::cause;
 use stopover_server::audit::Audit;
 use stopover_server::authority::Authority;
 use stopover_server::conductor::Conductor;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     match start(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", chain(&*error));
+            let _ = writeln!(io::stderr(), "error: {}", cause::chain(&*error));
             ExitCode::FAILURE
         }
     }
@@ -190,9 +191,4 @@ fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -18,9 +18,10 @@ use clap::Parser;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use stopover_agent::config::{self, AgentConfig};
 use stopover_agent::connection::ServerUrl;
-use stopover_agent::identity::{self, Identity, chain};
+use stopover_agent::identity::{self, Identity};
 use stopover_agent::run::simulated::Simulation;
 use stopover_agent::service::{Pretence, Talk};
+use stopover_model::cause;
 use stopover_model::id::{AgentName, DatabaseName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +68,7 @@ async fn main() -> ExitCode {
     match simulate(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr().lock(), "error: {}", chain(error.as_ref()));
+            let _ = writeln!(std::io::stderr().lock(), "error: {}", cause::once(error.as_ref()));
             ExitCode::FAILURE
         }
     }

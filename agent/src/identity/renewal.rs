@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::RngExt as _;
+use stopover_model::cause;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Identity, IdentityError, IdentityStore, chain, renew};
+use super::{Identity, IdentityError, IdentityStore, renew};
 use crate::connection::ServerUrl;
 
 /// The clock is looked at this often: a machine that slept, or whose clock was set, must not miss the time.
@@ -54,7 +55,7 @@ impl Renewal {
                 }
                 Err(error) => {
                     let end = self.current.borrow().not_after;
-                    tracing::warn!(until = %end, "could not renew the agent's certificate: {}", chain(&error));
+                    tracing::warn!(until = %end, "could not renew the agent's certificate: {}", cause::once(&error));
                     if stopped(&stop, jittered(pause)).await {
                         return;
                     }

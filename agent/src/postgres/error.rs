@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 
+use stopover_model::cause;
 use stopover_model::report::{Effect, ErrorClass, StepError};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
@@ -163,18 +164,9 @@ fn block_line(context: &str) -> Option<u32> {
     behind.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
 
-/// The chain of an error's sources, for one line.
-pub(super) fn source_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    shown(&text, 500)
+/// An error with its sources, for one line.
+pub(super) fn source_text(error: &(dyn std::error::Error + 'static)) -> String {
+    shown(&cause::once(error), 500)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use stopover_model::cause;
 use stopover_proto::tunnel::{KeepAlive, OpenTunnel};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tonic::{Code, Status};
 
 use super::outage::Outage;
 use crate::connection::{ServerUrl, tls_problem};
-use crate::identity::{Identity, chain, jittered};
+use crate::identity::{Identity, jittered};
 use crate::work::Registry;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -102,7 +103,7 @@ async fn rest(work: &Registry) {
 
 async fn open(server: &ServerUrl, identity: &Identity) -> Result<OpenTunnel, String> {
     let opening = async {
-        let channel = identity.connect(server).await.map_err(|error| chain(&error))?;
+        let channel = identity.connect(server).await.map_err(|error| cause::once(&error))?;
         OpenTunnel::open(channel).await.map_err(|status| refusal(&status))
     };
     match tokio::time::timeout(PATIENCE, opening).await {

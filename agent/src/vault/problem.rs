@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use stopover_model::cause;
 use stopover_model::report::{ErrorClass, StepError};
 
 use crate::postgres::shown;
@@ -65,16 +66,7 @@ impl From<VaultError> for StepError {
 
 /// What an error and its causes say, each thing once, without what stands behind the `?` of a URL, which may be a signature.
 pub(super) fn said(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    shown(&without_queries(&text), 1_000)
+    shown(&without_queries(&cause::once(error)), 1_000)
 }
 
 fn without_queries(text: &str) -> String {

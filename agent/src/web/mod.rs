@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use reqwest::header::LOCATION;
 use reqwest::{Client, StatusCode, Url, redirect};
+use stopover_model::cause;
 use stopover_model::duration::human;
 
 pub use address::{Allowed, InvalidAddress};
@@ -186,10 +187,5 @@ async fn read(answer: reqwest::Response, wanted: Wanted) -> Result<Answered, NoA
 
 /// The innermost cause says it best. The address is left out: its query may hold a secret.
 fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string().escape_debug().to_string()
+    cause::last(&error.without_url()).to_string().escape_debug().to_string()
 }

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod backfill;
 pub mod backup;
 pub mod baseline;
+pub mod cause;
 pub mod config;
 pub mod decide;
 pub mod deployment;

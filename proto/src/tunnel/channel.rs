@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
+use stopover_model::cause;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -66,6 +67,5 @@ fn status_of(state: &State, error: Box<dyn Error + Send + Sync>) -> Status {
 }
 
 fn caused_by_io(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&error| error.source())
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some())
+    cause::each(error).any(<dyn Error>::is::<io::Error>)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stopover_model::cause;
 use stopover_model::decide::{Command, decide};
 use stopover_model::deployment::{Deployment, IllegalEvent, StepState};
 use stopover_model::event::{Event, Record, StepKey};
@@ -15,7 +16,6 @@ use stopover_model::plan::Measurement;
 use stopover_model::quarantine::QuarantineChange;
 use tokio::sync::mpsc;
 
-use super::cause::chain;
 use super::dispatch::{self, Call, Calling, Due};
 use super::hooks::{self, HookCalls};
 use super::keep::Keeping;
@@ -456,7 +456,7 @@ impl Actor {
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.upsets)).min(LONGEST_PAUSE);
         self.upsets = self.upsets.saturating_add(1);
-        let error = chain(upset);
+        let error = cause::chain(upset);
         tracing::error!(deployment = %self.deployment.id, error, ?pause, "reading the deployment's log again");
         pause
     }
@@ -511,7 +511,7 @@ async fn first_load(
             Err(LoadError::Store(error)) => error,
             loaded => return loaded,
         };
-        tracing::error!(deployment = %id, error = chain(&error), ?pause, "the deployment's log can't be read; trying again");
+        tracing::error!(deployment = %id, error = cause::chain(&error), ?pause, "the deployment's log can't be read; trying again");
         let over = tokio::time::Instant::now() + pause;
         while let Ok(Some(message)) = tokio::time::timeout_at(over, inbox.recv()).await {
             refuse(message, || ConductError::StoreAway);
@@ -548,7 +548,7 @@ fn retire(shared: &Arc<Shared>, id: &DeploymentId, inbox: &mut mpsc::Receiver<Me
 
 /// Leaves the deployment alone, and says so to whoever asks. The next request looks again.
 async fn give_up(shared: &Shared, id: &DeploymentId, inbox: &mut mpsc::Receiver<Message>, error: &LoadError) {
-    tracing::error!(deployment = %id, error = chain(error), "the deployment does not go on");
+    tracing::error!(deployment = %id, error = cause::chain(error), "the deployment does not go on");
     // In this order: once the inbox is closed, the map may hold the next actor.
     shared.actors().remove(id);
     inbox.close();

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stopover_model::cause;
 use stopover_model::deployment::Deployment;
 use stopover_model::follow_up::{FollowUpState, Scheduled, Seen};
 use stopover_model::id::{DeploymentId, MigrationId, OperatorName};
@@ -78,7 +79,7 @@ impl Shared {
         let mut changes = self.registry.changes();
         loop {
             if let Err(error) = self.follow_up().await {
-                tracing::warn!("could not look after follow-ups: {}", super::cause::chain(&error));
+                tracing::warn!("could not look after follow-ups: {}", cause::chain(&error));
             }
             tokio::select! {
                 () = sleep(LOOK) => {}
@@ -125,7 +126,7 @@ impl Shared {
             Ok(deployment) => Ok(Some(deployment)),
             Err(LoadError::Store(error)) => Err(error),
             Err(error) => {
-                let error = super::cause::chain(&error);
+                let error = cause::chain(&error);
                 tracing::error!(deployment = %id, error, "nobody can be told of its follow-ups");
                 Ok(None)
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use stopover_model::cause;
 use stopover_model::deployment::{Deployment, Stage};
 use stopover_model::event::{Actor, Event, StageIndex};
 use stopover_model::gate::HookOutcome;
@@ -14,7 +15,6 @@ use stopover_proto::token::HookToken;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cause::chain;
 use super::message::{HookUpdate, Message};
 use super::{ConductError, Conductor, Shared};
 use crate::hooks::Answered;
@@ -138,11 +138,11 @@ impl Calling {
         if !*is_kept {
             // Before anybody could use it.
             let kept = self.shared.store.keep_hook_token(&self.token.hash(), &self.of, now).await;
-            kept.map_err(|error| Trouble { error: chain(&error), is_final: false })?;
+            kept.map_err(|error| Trouble { error: cause::chain(&error), is_final: false })?;
             *is_kept = true;
         }
         let called = self.shared.caller.call(&self.hook, &self.of, self.body.clone(), now).await;
-        called.map_err(|error| Trouble { error: error.chain(), is_final: error.is_final() })
+        called.map_err(|error| Trouble { error: cause::chain(&error), is_final: error.is_final() })
     }
 
     async fn tell(&self, update: HookUpdate) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stopover_model::cause;
 use stopover_model::deployment::{Deployment, FORM, Glance};
 use stopover_model::id::{DeploymentId, Seq};
 use tokio::task::spawn_blocking;
@@ -47,7 +48,7 @@ impl Keeping {
         }
         self.last = deployment.seq;
         if let Err(error) = keep(store, deployment).await {
-            let error = super::cause::chain(error.as_ref());
+            let error = cause::chain(error.as_ref());
             tracing::warn!(deployment = %deployment.id, error, "a deployment's state could not be kept; its log is read instead");
         }
     }

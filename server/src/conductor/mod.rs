@@ -11,7 +11,6 @@
 mod act;
 mod actor;
 mod backups;
-mod cause;
 mod create;
 mod dispatch;
 mod drift;

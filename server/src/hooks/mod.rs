@@ -56,14 +56,6 @@ impl CallError {
             Self::Unclear { .. } => true,
         }
     }
-
-    /// With its sources, on one line.
-    pub(crate) fn chain(&self) -> String {
-        match self {
-            Self::Send(error) => error.chain(),
-            Self::Unclear { .. } => self.to_string(),
-        }
-    }
 }
 
 impl Caller {

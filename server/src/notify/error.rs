@@ -45,12 +45,6 @@ impl SendError {
             _ => false,
         }
     }
-
-    /// With its sources, on one line.
-    pub(crate) fn chain(&self) -> String {
-        let sources = std::iter::successors(Some(self as &(dyn Error + 'static)), |&error| error.source());
-        sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-    }
 }
 
 fn words(body: &str) -> String {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
+use stopover_model::cause;
 use stopover_model::pipeline::{NoticeKind, NotifyTarget};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -131,7 +132,7 @@ impl Courier {
         let now = (self.clock)();
         let age = Duration::try_from(now.duration_since(next.notice.due())).unwrap_or_default();
         let given_up = error.is_final() || age >= self.give_up_after;
-        let text = error.chain();
+        let text = cause::chain(&error);
         self.store.notification_failed(next.number, &text, given_up.then_some(now)).await?;
         let (number, tries) = (next.number, next.tries + 1);
         if given_up {

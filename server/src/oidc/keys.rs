@@ -11,6 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use stopover_model::cause;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -176,11 +177,7 @@ impl Keys {
             if error.is_timeout() {
                 return format!("no answer from {url} within {} s", TIMEOUT.as_secs());
             }
-            let error = error.without_url();
-            let causes =
-                std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            let last = causes.last().map(ToString::to_string).unwrap_or_default();
-            format!("{url} could not be reached ({last})")
+            format!("{url} could not be reached ({})", cause::last(&error.without_url()))
         };
         let answer = self.client.get(url).send().await.map_err(failed)?;
         if answer.status().as_u16() != 200 {

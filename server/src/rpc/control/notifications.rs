@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use futures::future::join_all;
+use stopover_model::cause;
 use stopover_model::id::OperatorName;
 use stopover_model::notice::{Notice, NotificationState};
 use stopover_model::pipeline::{HookWay, Pipeline};
@@ -47,7 +48,7 @@ impl Api {
         let trials = pipeline.notify.iter().map(async |notify| {
             let begun = Instant::now();
             let sent = self.services.sender.send(&notify.to, &notice, &id, now).await;
-            let error = sent.err().map(|error| error.chain()).unwrap_or_default();
+            let error = sent.err().map(|error| cause::chain(&error)).unwrap_or_default();
             Trial { target: notify.to.to_string(), error, took: duration::write(begun.elapsed()) }
         });
         Ok(v1::TestNotificationsResponse {
@@ -62,13 +63,13 @@ impl Api {
             let HookWay::Webhook { secret, .. } = &hook.way else { continue };
             self.services.sender.check_secret(secret).map_err(|error| RpcError::CannotTell {
                 target: format!("the hook {}", hook.name),
-                why: error.chain(),
+                why: cause::chain(&error),
             })?;
         }
         for notify in &pipeline.notify {
             self.services.sender.check(&notify.to).map_err(|error| RpcError::CannotTell {
                 target: notify.to.to_string(),
-                why: error.chain(),
+                why: cause::chain(&error),
             })?;
         }
         Ok(())
