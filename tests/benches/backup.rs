@@ -48,7 +48,7 @@ async fn main() {
         say(&format!("ratio, pair by pair: median {:.2}   (goal: at most {goal})", ratios[pairs / 2]));
     }
     let agent = stack.agents[0].process.as_ref().expect("the agent");
-    say(&format!("most memory of the agent: {} MB   (goal: under 100)", peak(agent)));
+    say(&format!("most memory of the agent: {} MB   (goal: under 100)", peak(agent.id())));
 }
 
 /// What the backup step of a deployment that does nearly nothing else says that it took.

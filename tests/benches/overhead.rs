@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stopover_cluster::{Cluster, TestDatabase, seed};
-use stopover_tests::bench::{Spread, ms, say};
+use stopover_tests::bench::{Spread, ms, resident, say};
 use stopover_tests::stack::AgentOptions;
 use stopover_tests::{Process, Stack};
 
@@ -102,10 +102,7 @@ impl Bare {
 
 /// Resident set, in whole MB (10^6 bytes).
 fn memory(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("a resident set");
-    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    (kilobytes * 1024).div_ceil(1_000_000)
+    resident(process.id()).div_ceil(1_000_000)
 }
 
 fn spread(times: &[Duration]) -> String {

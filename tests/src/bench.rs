@@ -1,6 +1,7 @@
-//! What the benchmarks share: what they are asked for, a cluster with room, and figures as they are printed.
+//! What the benchmarks share: what they are asked for, a cluster with room, what a process has used, and figures as they
+//! are printed.
 //!
-//! Nothing here measures, and nothing asserts: machines are shared and noisy, and what counts are the ratios of a pair.
+//! Nothing here asserts: machines are shared and noisy, and what counts are the ratios of a pair.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use stopover_cluster::{Cluster, ClusterBuilder};
 
-use crate::process::Process;
+/// The kernel counts processor time in hundredths of a second.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A number that the environment sets.
 #[must_use]
@@ -80,13 +82,33 @@ pub fn say(line: &str) {
     println!("{line}");
 }
 
+/// The processor time that a process has used so far, all of its threads together.
+#[must_use]
+pub fn processor(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    // The name, in parentheses, may hold spaces.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u32 = fields.skip(11).take(2).filter_map(|n| n.parse::<u32>().ok()).sum();
+    TICK * ticks
+}
+
+/// The resident set of a process, in bytes.
+#[must_use]
+pub fn resident(pid: u32) -> u64 {
+    memory(pid, "VmRSS:")
+}
+
 /// The largest resident set so far, in whole MB (10^6 bytes).
 #[must_use]
-pub fn peak(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("a high-water mark");
-    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    (kilobytes * 1024).div_ceil(1_000_000)
+pub fn peak(pid: u32) -> u64 {
+    memory(pid, "VmHWM:").div_ceil(1_000_000)
+}
+
+/// In bytes.
+fn memory(pid: u32, which: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix(which)?.split_whitespace().next());
+    kilobytes.and_then(|n| n.parse::<u64>().ok()).expect("what the kernel says of its memory") * 1024
 }
 
 /// Times as `median (least to most, n)`, each in the unit that suits it.

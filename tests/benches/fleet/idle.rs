@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use stopover_tests::bench::{processor, resident};
 use stopover_tests::{Simulated, SimulatedOptions, Stack, control};
 
-use crate::figures::{processor, resident, row, server};
+use crate::figures::{row, server};
 
 /// Each tunnel asks for a sign of life every ten seconds.
 const WATCHED: Duration = Duration::from_secs(30);

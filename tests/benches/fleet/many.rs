@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
-use stopover_tests::bench::{ms, peak};
+use stopover_tests::bench::{ms, peak, processor};
 use stopover_tests::{Simulated, SimulatedOptions, Stack, control};
 
-use crate::figures::{processor, row, server};
+use crate::figures::{row, server};
 use crate::work::{deploy, ended, pipeline, timed};
 
 #[expect(clippy::cast_precision_loss, reason = "shown as rounded numbers")]

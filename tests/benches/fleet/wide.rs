@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use stopover_tests::bench::{ms, peak};
+use stopover_tests::bench::{ms, peak, processor};
 use stopover_tests::{Simulated, SimulatedOptions, Stack, control};
 
-use crate::figures::{processor, row, server};
+use crate::figures::{row, server};
 use crate::work::{deploy, ended, pipeline, timed};
 
 const AGENTS: usize = 50;

@@ -11,10 +11,9 @@ mod memory;
 use std::time::{Duration, Instant};
 
 use memory::MemoryStore;
-use rustix::time::{ClockId, clock_gettime};
 use stopover_cluster::{Cluster, TestDatabase, seed};
 use stopover_tests::Stack;
-use stopover_tests::bench::{Spread, large_cluster, number, peak, ratio, say, spread_of};
+use stopover_tests::bench::{Spread, large_cluster, number, peak, processor, ratio, say, spread_of};
 use stopover_tests::s3::Served;
 use stopover_tests::stack::AgentOptions;
 
@@ -32,6 +31,8 @@ async fn main() {
     let bucket = format!("destination = \"s3://backups/bench\"\n[backup.options]\n{}", store.options());
     let remote = stack(&cluster, rows, bucket).await;
 
+    // This process is the object store: everything else here waits.
+    let used = || processor(std::process::id());
     let cores = std::thread::available_parallelism().expect("the number of processors").get();
     let (mut there, mut here, mut store_used, mut elsewhere) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -55,14 +56,8 @@ async fn main() {
     say(&format!("the same without the object store's share of {cores} processors: {}", ratios(&elsewhere)));
     for (name, stack) in [("bucket", &remote), ("directory", &local)] {
         let agent = stack.agents[0].process.as_ref().expect("the agent");
-        say(&format!("most memory of the agent, {name}: {} MB   (goal: under 100)", peak(agent)));
+        say(&format!("most memory of the agent, {name}: {} MB   (goal: under 100)", peak(agent.id())));
     }
-}
-
-/// The processor time of this process, which is the object store's: everything else here waits.
-fn used() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).expect("a time that has passed")
 }
 
 /// A server, and an agent with a database of its own.
