@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use stopover_model::config;
-use stopover_proto::token::OperatorToken;
+use stopover_proto::token::{OperatorToken, looks_signed};
 use tonic::transport::Uri;
 
 use crate::args::Global;
@@ -204,7 +204,7 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
 
 fn parse_credential(source: &str, text: &str) -> Result<Credential, Failure> {
     let text = text.trim();
-    if text.starts_with("ey") && text.split('.').count() == 3 {
+    if looks_signed(text) {
         return Ok(Credential::Jwt(Jwt(text.to_owned())));
     }
     parse_token(source, text).map(Credential::Token)

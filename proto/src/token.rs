@@ -172,6 +172,12 @@ impl fmt::Debug for HookToken {
     }
 }
 
+/// Whether what somebody shows has the form of a token that an identity provider has signed (JWT). Nothing of it is read.
+#[must_use]
+pub fn looks_signed(text: &str) -> bool {
+    text.starts_with("ey") && text.split('.').count() == 3
+}
+
 /// The SHA-256 of a token's secret. A secret of 256 random bits needs no slow hash: there is nothing to guess.
 ///
 /// Two are compared in constant time.
@@ -305,6 +311,15 @@ mod tests {
         );
         assert_eq!(join_token().expose().parse::<OperatorToken>(), Err(InvalidToken::Operator));
         assert_eq!(OperatorToken::new([7; 32]).expose().parse::<JoinToken>(), Err(InvalidToken::Join));
+    }
+
+    #[test]
+    fn a_signed_token_is_known_by_its_form() {
+        assert!(looks_signed("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"));
+        assert!(!looks_signed("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm5hIn0"));
+        assert!(!looks_signed("a.b.c"));
+        assert!(!looks_signed(&OperatorToken::new([7; 32]).expose()));
+        assert!(!looks_signed(&join_token().expose()));
     }
 
     #[test]

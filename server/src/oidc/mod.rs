@@ -71,12 +71,6 @@ impl Oidc {
         self.keys.prepare().await;
     }
 
-    /// Whether a bearer's text has the form of a signed token.
-    #[must_use]
-    pub fn looks_like_one(text: &str) -> bool {
-        text.starts_with("ey") && text.split('.').count() == 3
-    }
-
     /// Whom a token stands for now.
     pub async fn check(&self, token: &str, now: Timestamp) -> Result<SignedIn, OidcError> {
         let header = Header::of(token, &self.settings.issuer)?;
