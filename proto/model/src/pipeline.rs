@@ -4,6 +4,7 @@ mod approvals;
 mod backfill;
 mod backup;
 mod baseline;
+mod choice;
 mod disk;
 mod drift;
 mod fleet;
@@ -193,14 +194,9 @@ impl Pipeline {
         let stages = raw.stage.into_iter().map(|s| s.into_stage(&drift, file, text, rules));
         let stages = stages.collect::<Result<_, _>>()?;
         let lint = raw.lint.read(file, text, rules)?;
-        let out_of_order = match raw.out_of_order.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
-            None | Some(("refuse", _)) => OutOfOrder::Refuse,
-            Some(("allow", _)) => OutOfOrder::Allow,
-            Some((other, span)) => {
-                let message = format!("unknown out_of_order `{other}`; use \"refuse\" or \"allow\"");
-                return Err(ConfigError::at(file, text, Some(span), message));
-            }
-        };
+        let words = [("refuse", OutOfOrder::Refuse), ("allow", OutOfOrder::Allow)];
+        let out_of_order = choice::read("out_of_order", raw.out_of_order.as_ref(), &words, file, text)?;
+        let out_of_order = out_of_order.unwrap_or_default();
         let notify = notify::read(raw.notify, file, text)?;
         Ok(Self { name: raw.name, contacts: raw.contacts, out_of_order, lint, notify, stages })
     }
@@ -296,14 +292,9 @@ impl RawStage {
             None => Ok(default),
             Some(v) => crate::duration::parse(v.get_ref()).map_err(|m| at(v.span(), m)),
         };
-        let on_failure = match self.on_failure.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
-            None | Some(("pause", _)) => OnFailure::Pause,
-            Some(("rollback", _)) => OnFailure::Rollback,
-            Some((other, span)) => {
-                let message = format!("unknown on_failure `{other}`; use \"rollback\" or \"pause\"");
-                return Err(at(span, message));
-            }
-        };
+        let words = [("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)];
+        let on_failure = choice::read("on_failure", self.on_failure.as_ref(), &words, file, text)?;
+        let on_failure = on_failure.unwrap_or(OnFailure::Pause);
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.databases.iter().find(|d| !seen.insert(d.get_ref().clone())) {
             let message = format!("the database {} is named twice", twice.get_ref());

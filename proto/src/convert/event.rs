@@ -4,8 +4,8 @@ use stopover_model::event::{Actor, DeploymentKind, DeploymentOutcome, Event, Rec
 
 use super::error::InvalidWire;
 use super::field::{
-    digest, enumeration, from_one, message, messages, name, names, optional_message, optional_name,
-    optional_text, plain, timestamp,
+    default_enumeration, digest, enumeration, from_one, message, messages, name, names, optional_message,
+    optional_name, optional_text, plain, timestamp,
 };
 use super::step::{attempt, epoch, seq, stage};
 use crate::v1;
@@ -20,7 +20,7 @@ wire_choice!(Event, event {
         by: name,
         lint: messages,
         again: optional_text,
-        kind: kind,
+        kind: default_enumeration,
         restore_saved: plain,
     },
     "stage_started" StageStarted { stage: stage, databases: names, waves: plain },
@@ -56,19 +56,6 @@ wire_enum!(StageOutcome { Succeeded, Failed, RolledBack, RollbackFailed });
 wire_enum!(DeploymentOutcome { Succeeded, Failed, Cancelled, RolledBack, RollbackFailed });
 
 wire_enum!(DeploymentKind { Migration, Rehearsal });
-
-/// Older servers say nothing of it.
-mod kind {
-    use super::{DeploymentKind, InvalidWire, enumeration};
-
-    pub(super) fn write(kind: DeploymentKind) -> i32 {
-        enumeration::write(kind)
-    }
-
-    pub(super) fn read(wire: i32, field: &str) -> Result<DeploymentKind, InvalidWire> {
-        if wire == 0 { Ok(DeploymentKind::default()) } else { enumeration::read(wire, field) }
-    }
-}
 
 impl From<Actor> for v1::Actor {
     fn from(actor: Actor) -> Self {

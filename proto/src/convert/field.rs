@@ -210,6 +210,19 @@ pub mod optional_enumeration {
     }
 }
 
+/// A value of an enum that has a default, which is meant where nothing is said: older peers don't know of it.
+pub mod default_enumeration {
+    use super::{InvalidWire, WireEnum, optional_enumeration};
+
+    pub fn write(value: impl WireEnum) -> i32 {
+        value.to_wire()
+    }
+
+    pub fn read<T: WireEnum + Default>(value: i32, field: &str) -> Result<T, InvalidWire> {
+        optional_enumeration::read(value, field).map(Option::unwrap_or_default)
+    }
+}
+
 /// A digest: 32 bytes.
 pub mod digest {
     use stopover_model::digest::Digest;

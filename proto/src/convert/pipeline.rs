@@ -11,8 +11,8 @@ use stopover_model::wave::FleetSettings;
 
 use super::error::InvalidWire;
 use super::field::{
-    all_parsed, duration, enumeration, message, messages, name, names, optional_duration, optional_parsed,
-    or_default, parsed, plain,
+    all_parsed, default_enumeration, duration, enumeration, message, messages, name, names,
+    optional_duration, optional_parsed, or_default, parsed, plain,
 };
 use crate::v1;
 
@@ -27,7 +27,7 @@ wire_message!(StageSpec {
     lint: or_default,
     drift: or_default,
     no_sample: plain,
-    disk: disk_policy,
+    disk: default_enumeration,
     rehearse: plain,
     allow_cluster_effects: plain,
     saving: or_default,
@@ -61,7 +61,7 @@ wire_message!(LockSettings {
 
 wire_message!(LintSettings { allow: plain, warn: plain, refuse: plain });
 
-wire_message!(DriftSettings { policy: drift_policy, ignore: globs });
+wire_message!(DriftSettings { policy: default_enumeration, ignore: globs });
 
 wire_enum!(DiskPolicy { Refuse, Warn, Allow });
 wire_enum!(DriftPolicy { Refuse, Warn, Allow });
@@ -210,31 +210,6 @@ mod saved_for {
         let keep_for = optional_duration::read(wire, field)?;
         keep_for.map_or(Ok(()), SaveSettings::check_keep_for).map_err(|why| InvalidWire::new(field, why))?;
         Ok(keep_for)
-    }
-}
-
-mod drift_policy {
-    use super::{DriftPolicy, InvalidWire, enumeration};
-
-    pub(super) fn write(policy: DriftPolicy) -> i32 {
-        enumeration::write(policy)
-    }
-
-    pub(super) fn read(wire: i32, field: &str) -> Result<DriftPolicy, InvalidWire> {
-        if wire == 0 { Ok(DriftPolicy::default()) } else { enumeration::read(wire, field) }
-    }
-}
-
-/// Refused where nothing is said.
-mod disk_policy {
-    use super::{DiskPolicy, InvalidWire, enumeration};
-
-    pub(super) fn write(policy: DiskPolicy) -> i32 {
-        enumeration::write(policy)
-    }
-
-    pub(super) fn read(wire: i32, field: &str) -> Result<DiskPolicy, InvalidWire> {
-        if wire == 0 { Ok(DiskPolicy::default()) } else { enumeration::read(wire, field) }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::choice;
 use crate::config::ConfigError;
 
 /// A stage's `backup`: a level, or a table of these keys.
@@ -162,22 +163,13 @@ pub(super) fn level_written(raw: Option<&Spanned<RawBackup>>) -> Option<Range<us
 }
 
 fn level(name: &str) -> Result<BackupLevel, String> {
-    match name {
-        "recorded" => Ok(BackupLevel::Recorded),
-        "decoded" => Ok(BackupLevel::Decoded),
-        "restored" => Ok(BackupLevel::Restored),
-        other => {
-            Err(format!("unknown backup level `{other}`; use \"recorded\", \"decoded\" or \"restored\""))
-        }
-    }
+    use BackupLevel::{Decoded, Recorded, Restored};
+    choice::of("backup level", name, &[("recorded", Recorded), ("decoded", Decoded), ("restored", Restored)])
 }
 
 fn scope(name: &str) -> Result<BackupScope, String> {
-    match name {
-        "database" => Ok(BackupScope::Database),
-        "touched" => Ok(BackupScope::Touched),
-        other => Err(format!("unknown backup scope `{other}`; use \"database\" or \"touched\"")),
-    }
+    use BackupScope::{Database, Touched};
+    choice::of("backup scope", name, &[("database", Database), ("touched", Touched)])
 }
 
 #[cfg(test)]

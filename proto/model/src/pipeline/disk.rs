@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::choice;
 use crate::config::ConfigError;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +31,8 @@ pub(super) fn read(
     file: &str,
     text: &str,
 ) -> Result<DiskPolicy, ConfigError> {
-    match written.map(|v| (v.get_ref().as_str(), v.span())) {
-        None | Some(("refuse", _)) => Ok(DiskPolicy::Refuse),
-        Some(("warn", _)) => Ok(DiskPolicy::Warn),
-        Some(("allow", _)) => Ok(DiskPolicy::Allow),
-        Some((other, span)) => {
-            let message = format!("unknown disk `{other}`; use \"refuse\", \"warn\" or \"allow\"");
-            Err(ConfigError::at(file, text, Some(span), message))
-        }
-    }
+    let words = [("refuse", DiskPolicy::Refuse), ("warn", DiskPolicy::Warn), ("allow", DiskPolicy::Allow)];
+    Ok(choice::read("disk", written, &words, file, text)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::choice;
 use crate::config::ConfigError;
 use crate::drift::ObjectGlob;
 
@@ -48,16 +49,9 @@ impl RawDrift {
         file: &str,
         text: &str,
     ) -> Result<DriftSettings, ConfigError> {
-        let policy = match self.drift.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
-            None => over.policy,
-            Some(("refuse", _)) => DriftPolicy::Refuse,
-            Some(("warn", _)) => DriftPolicy::Warn,
-            Some(("allow", _)) => DriftPolicy::Allow,
-            Some((other, span)) => {
-                let message = format!("unknown drift `{other}`; use \"refuse\", \"warn\" or \"allow\"");
-                return Err(ConfigError::at(file, text, Some(span), message));
-            }
-        };
+        let words =
+            [("refuse", DriftPolicy::Refuse), ("warn", DriftPolicy::Warn), ("allow", DriftPolicy::Allow)];
+        let policy = choice::read("drift", self.drift.as_ref(), &words, file, text)?;
         let mut ignore = over.ignore.clone();
         for glob in &self.drift_ignore {
             let read = glob.get_ref().parse();
@@ -68,7 +62,7 @@ impl RawDrift {
                 ignore.push(read);
             }
         }
-        Ok(DriftSettings { policy, ignore })
+        Ok(DriftSettings { policy: policy.unwrap_or(over.policy), ignore })
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::choice;
 use crate::config::ConfigError;
 use crate::migration::raw::{expectation_of, name, query, rhythm};
 use crate::migration::{Expectation, Scalar};
@@ -76,13 +77,9 @@ impl RawMonitor {
     fn read(mut self, file: &str, text: &str) -> Result<StageMonitor, ConfigError> {
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let (every, patience) = rhythm(file, text, &self.every, self.patience.as_ref())?;
-        let silence_fails = match self.unanswered.as_ref().map(|v| (v.get_ref().as_str(), v.span())) {
-            None | Some(("hold", _)) => false,
-            Some(("fail", _)) => true,
-            Some((other, span)) => {
-                return Err(at(span, format!("unknown unanswered `{other}`; use \"hold\" or \"fail\"")));
-            }
-        };
+        let words = [("hold", false), ("fail", true)];
+        let silence_fails = choice::read("unanswered", self.unanswered.as_ref(), &words, file, text)?;
+        let silence_fails = silence_fails.unwrap_or(false);
         let checked = name(file, text, &self.name)?;
         let (http, prometheus, sql) = (self.http.take(), self.prometheus.take(), self.sql.take());
         let name = self.name.clone();
