@@ -1,5 +1,7 @@
 //! PostgreSQL's messages, cut out of a stream of bytes: a type, a length that counts itself, and what they carry.
 
+use std::collections::HashMap;
+
 /// What has come and was not taken yet.
 #[derive(Debug)]
 pub(super) struct Frames {
@@ -7,6 +9,8 @@ pub(super) struct Frames {
     taken: usize,
     /// The frontend's first message has no type.
     starting: bool,
+    /// By their names, the messages that have prepared statements for later.
+    prepared: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -14,11 +18,13 @@ pub(super) struct Message<'a> {
     /// None for the start-up.
     kind: Option<u8>,
     pub(super) bytes: &'a [u8],
+    /// The message with the text of what it runs: itself, or the one that has prepared it. To prepare is not to run.
+    runs: Option<&'a [u8]>,
 }
 
 impl Frames {
     pub(super) fn of_frontend() -> Self {
-        Self { bytes: Vec::new(), taken: 0, starting: true }
+        Self { bytes: Vec::new(), taken: 0, starting: true, prepared: HashMap::new() }
     }
 
     pub(super) fn of_backend() -> Self {
@@ -40,15 +46,23 @@ impl Frames {
         self.taken += bytes.len();
         let kind = (!self.starting).then(|| bytes[0]);
         self.starting = false;
-        Some(Message { kind, bytes })
+        let runs = match (kind, named(bytes)) {
+            (Some(b'Q'), _) | (Some(b'P'), None) => Some(bytes),
+            (Some(b'P'), Some(name)) => {
+                self.prepared.insert(name.to_vec(), bytes.to_vec());
+                None
+            }
+            (Some(b'B'), Some(name)) => self.prepared.get(name).map(Vec::as_slice),
+            _ => None,
+        };
+        Some(Message { kind, bytes, runs })
     }
 }
 
 impl Message<'_> {
-    /// Whether it is a Query or a Parse with this text.
+    /// Whether it runs something with this text: as a Query, as a statement without a name, or one that was prepared.
     pub(super) fn holds(&self, text: &str) -> bool {
-        matches!(self.kind, Some(b'Q' | b'P'))
-            && self.bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        self.runs.is_some_and(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
     /// Whether the server answers it with `ReadyForQuery`: the start-up, a Query, a Sync.
@@ -67,9 +81,45 @@ impl Message<'_> {
     }
 }
 
+/// The statement that a Parse or a Bind names; None for the one without a name.
+fn named(bytes: &[u8]) -> Option<&[u8]> {
+    let mut texts = bytes.get(5..)?.split(|byte| *byte == 0);
+    let name = match bytes[0] {
+        b'P' => texts.next(),
+        // The portal's name comes first.
+        b'B' => texts.nth(1),
+        _ => None,
+    };
+    name.filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[kind], &length.to_be_bytes()[..], body].concat()
+    }
+
+    #[test]
+    fn what_is_prepared_is_known_where_it_runs() {
+        let mut frames = Frames { starting: false, ..Frames::of_frontend() };
+        let said = [
+            message(b'P', b"s1\0SELECT one\0\0\0"),
+            message(b'P', b"\0SELECT two\0\0\0"),
+            message(b'B', b"\0\0\0\0\0\0\0\0"),
+            message(b'B', b"\0s1\0\0\0\0\0\0\0"),
+            message(b'B', b"\0s2\0\0\0\0\0\0\0"),
+        ];
+        let mut runs = Vec::new();
+        for said in said {
+            frames.buffer().extend(said);
+            let message = frames.next().unwrap();
+            runs.push((message.holds("SELECT one"), message.holds("SELECT two")));
+        }
+        assert_eq!(runs, [(false, false), (false, true), (false, false), (true, false), (false, false)]);
+    }
 
     #[test]
     fn messages_are_cut_wherever_the_bytes_end() {

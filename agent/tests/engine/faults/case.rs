@@ -136,11 +136,11 @@ impl<'a> Case<'a> {
             Point::AfterExecution => Hold::answer(messages.statement),
             Point::BeforeCommit => Hold::before("COMMIT").behind(messages.record),
             Point::AfterCommit => Hold::answer("COMMIT").behind(messages.record),
-            // The migration before lets its lock go as well.
+            // The session of the migration before is made new as well.
             Point::BeforeReport if self.kind.follows => {
-                Hold::before("pg_advisory_unlock").behind(messages.record)
+                Hold::before(self.kind.report).behind(messages.record)
             }
-            Point::BeforeReport => Hold::before("pg_advisory_unlock"),
+            Point::BeforeReport => Hold::before(self.kind.report),
         }
     }
 
@@ -187,14 +187,16 @@ impl Scene<'_> {
                 () = tokio::time::sleep(DEADLINE) => return Err("it never got to its point".to_owned()),
             };
             let Some(pid) = held else {
-                // A session that is kept may be made new behind the report: then nothing of it comes before.
-                let may_end = self.case.kind.follows && self.case.point == Point::BeforeReport;
-                if time == 1 && !may_end {
+                if time == 1 {
                     return Err(format!("it ended before its point: {:?}", outcome_of(running).await?));
                 }
                 self.wire.hold_nothing();
                 break;
             };
+            // What is caught then is of no run, but of the session that it has left to the next one.
+            if running.outcome.is_finished() {
+                return Err(format!("it ended, and then its point came: {:?}", outcome_of(running).await?));
+            }
             if self.case.point == Point::During {
                 self.block().await;
                 self.until_busy(pid).await;

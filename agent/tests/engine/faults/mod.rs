@@ -92,7 +92,8 @@ each_kind!(
     up_that_drops,
     rollback_that_saves,
     rollback_that_saves_statement_by_statement,
-    transaction_with_one_snapshot
+    transaction_with_one_snapshot,
+    table_with_a_trigger_behind_another
 );
 
 #[tokio::test]
