@@ -135,24 +135,11 @@ fn inspection(database: &DatabaseName) -> Inspection {
     Inspection {
         server_version: "15.18 (Debian 15.18-0+deb12u1)".into(),
         server_version_num: 150_018,
-        in_recovery: false,
         system_identifier: "7400000000000000000".into(),
         database: database.to_string(),
         database_bytes: 12_000_000,
         tables: vec![table],
-        long_running: Vec::new(),
-        locks: Vec::new(),
-        existing: Vec::new(),
-        ledger: Vec::new(),
-        drift: None,
-        warnings: Vec::new(),
-        impacts: Vec::new(),
-        unpredicted: false,
-        checks: Vec::new(),
-        metrics: None,
-        disks: None,
-        hindrances: Vec::new(),
-        saved: Vec::new(),
+        ..Inspection::default()
     }
 }
 

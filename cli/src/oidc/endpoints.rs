@@ -74,13 +74,7 @@ mod tests {
             "scopes_supported": ["openid", "email", "offline_access", "address"],
         }))
         .unwrap();
-        let mut provider = Provider {
-            issuer: "https://id".to_owned(),
-            client_id: "stopover".to_owned(),
-            audience: "stopover".to_owned(),
-            scopes: Vec::new(),
-            ca: None,
-        };
+        let mut provider = Provider::sample();
         assert_eq!(endpoints.scopes(&provider), ["openid", "email", "profile", "offline_access"]);
         provider.scopes = vec!["openid".to_owned(), "api".to_owned()];
         assert_eq!(endpoints.scopes(&provider), ["openid", "api"]);

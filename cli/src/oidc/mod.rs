@@ -82,25 +82,31 @@ impl From<v1::OidcLogin> for Provider {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_renewed_in_time_however_short_it_lives() {
-        let provider = Provider {
+impl Provider {
+    fn sample() -> Self {
+        Self {
             issuer: "https://id".to_owned(),
             client_id: "stopover".to_owned(),
             audience: "stopover".to_owned(),
             scopes: Vec::new(),
             ca: None,
-        };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_in_time_however_short_it_lives() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let mut sign_in = SignIn {
             bearer: "secret".to_owned(),
             obtained_at: at(1000),
             expires_at: at(4600),
             refresh_token: Some("secret".to_owned()),
-            provider,
+            provider: Provider::sample(),
         };
         assert_eq!(sign_in.due_at(), at(4540));
         sign_in.expires_at = at(1040);

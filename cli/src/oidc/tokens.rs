@@ -194,13 +194,7 @@ mod tests {
     }
 
     fn given(answer: &serde_json::Value, audience: &str, before: Option<&SignIn>) -> Result<SignIn, Failure> {
-        let provider = Provider {
-            issuer: "https://id".to_owned(),
-            client_id: "stopover".to_owned(),
-            audience: audience.to_owned(),
-            scopes: Vec::new(),
-            ca: None,
-        };
+        let provider = Provider { audience: audience.to_owned(), ..Provider::sample() };
         let tokens: Tokens = serde_json::from_value(answer.clone()).unwrap();
         SignIn::of(&provider, &tokens, before, Timestamp::UNIX_EPOCH)
     }

@@ -228,12 +228,6 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
     Inspection {
         server_version: "15.18 (Debian 15.18-0+deb12u1)".into(),
         server_version_num: 150_018,
-        unpredicted: false,
-        checks: Vec::new(),
-        metrics: None,
-        disks: None,
-        hindrances: Vec::new(),
-        in_recovery: false,
         system_identifier: "7460000000000000001".into(),
         database: "app".into(),
         database_bytes: rows * 300,
@@ -244,14 +238,8 @@ pub(crate) fn inspection(stage: u32) -> Inspection {
             rows_counted: true,
             total_bytes: rows * 255,
         }],
-        long_running: Vec::new(),
-        locks: Vec::new(),
-        existing: Vec::new(),
-        ledger: Vec::new(),
-        drift: None,
-        warnings: Vec::new(),
         impacts: impacts(rows),
-        saved: vec![],
+        ..Inspection::default()
     }
 }
 

@@ -122,7 +122,7 @@ pub struct SqlPlace {
 }
 
 /// The state of a database before anything happens: what the guide's "check current state" looks at, and more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// As PostgreSQL says it: "15.18 (Debian 15.18-0+deb12u1)".
     pub server_version: String,

@@ -75,7 +75,6 @@ pub(crate) fn inspection() -> Inspection {
     Inspection {
         server_version: "15.18".into(),
         server_version_num: 150_018,
-        in_recovery: false,
         system_identifier: "7".into(),
         database: "users".into(),
         database_bytes: 1,
@@ -86,19 +85,7 @@ pub(crate) fn inspection() -> Inspection {
             rows_counted: true,
             total_bytes: 1,
         }],
-        long_running: vec![],
-        locks: vec![],
-        existing: vec![],
-        ledger: vec![],
-        drift: None,
-        warnings: vec![],
-        impacts: Vec::new(),
-        unpredicted: false,
-        checks: Vec::new(),
-        metrics: None,
-        disks: None,
-        hindrances: Vec::new(),
-        saved: vec![],
+        ..Inspection::default()
     }
 }
 

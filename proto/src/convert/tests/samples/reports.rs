@@ -183,20 +183,7 @@ pub(in crate::convert::tests) fn inspections() -> Vec<Inspection> {
         system_identifier: "7300000000000000000".into(),
         database: "app users".into(),
         database_bytes: 0,
-        tables: vec![],
-        long_running: vec![],
-        locks: vec![],
-        existing: vec![],
-        ledger: vec![],
-        drift: None,
-        warnings: vec![],
-        impacts: vec![],
-        unpredicted: false,
-        checks: Vec::new(),
-        metrics: None,
-        disks: None,
-        hindrances: Vec::new(),
-        saved: vec![],
+        ..Inspection::default()
     };
     let full = Inspection {
         tables: vec![table(true), table(false)],
