@@ -25,6 +25,7 @@ use crate::store::AppendError;
 
 /// What an agent may take to answer.
 const LONGEST: Duration = Duration::from_mins(1);
+const AGAIN: &str = "run the same command again: what is there already is left as it is";
 
 /// Migrations that count as applied.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl Shared {
         tokio::time::timeout(LONGEST, ask(link)).await.unwrap_or_else(|_| {
             let message = format!("the agent {agent} gave no answer within a minute");
             let error = StepError::new(ErrorClass::Transient, message).with_effect(Effect::Possible);
-            Err(error.with_hint("run the same command again: what is there already is left as it is"))
+            Err(error.with_hint(AGAIN))
         })
     }
 
@@ -219,13 +220,21 @@ impl Shared {
         Ok(databases)
     }
 
-    /// Every database that an agent serves.
-    pub(super) async fn everywhere(&self) -> Result<Vec<(EnvironmentName, DatabaseName)>, ConductError> {
+    /// The databases that agents serve: of an environment or of all, and of one name or of any.
+    pub(super) async fn places(
+        &self,
+        environment: Option<&EnvironmentName>,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<(EnvironmentName, DatabaseName)>, ConductError> {
+        if let Some(environment) = environment {
+            let served = self.one_or_all_served(environment, database).await?;
+            return Ok(served.into_iter().map(|database| (environment.clone(), database)).collect());
+        }
         let served = self.store.environment_databases().await?;
         let each = served.into_iter().flat_map(|(environment, databases)| {
             databases.into_keys().map(move |database| (environment.clone(), database))
         });
-        Ok(each.collect())
+        Ok(each.filter(|(_, name)| database.is_none_or(|wanted| wanted == name)).collect())
     }
 
     pub(super) async fn served(
@@ -255,15 +264,7 @@ async fn read(link: AgentLink, request: v1::ReadHistoryRequest) -> Result<Histor
 
 async fn write(link: AgentLink, request: v1::RecordRequest) -> Result<Recorded, StepError> {
     use v1::record_response::Result as Answer;
-    let answer = link.client().record(request).await.map_err(|status| {
-        let error = refused(&link, &status);
-        match error.class {
-            ErrorClass::Transient => error
-                .with_effect(Effect::Possible)
-                .with_hint("run the same command again: what is there already is left as it is"),
-            _ => error,
-        }
-    })?;
+    let answer = link.client().record(request).await.map_err(|status| in_doubt(&link, &status, AGAIN))?;
     let told = answer.into_inner().result.map(|answer| match answer {
         Answer::Recorded(recorded) => Ok(recorded),
         Answer::Failed(error) => Err(error),
@@ -300,6 +301,15 @@ pub(super) fn refused(link: &AgentLink, status: &Status) -> StepError {
             let message = format!("the agent {agent} could not be asked: {}", status.message());
             StepError::new(ErrorClass::Transient, message)
         }
+    }
+}
+
+/// The same of a call that writes: one that was lost may have been carried out.
+pub(super) fn in_doubt(link: &AgentLink, status: &Status, again: &str) -> StepError {
+    let error = refused(link, status);
+    match error.class {
+        ErrorClass::Transient => error.with_effect(Effect::Possible).with_hint(again),
+        _ => error,
     }
 }
 

@@ -40,20 +40,7 @@ impl Conductor {
         environment: Option<&EnvironmentName>,
         database: Option<&DatabaseName>,
     ) -> Result<Shelves, ConductError> {
-        let mut places = Vec::new();
-        match environment {
-            Some(environment) => {
-                let served = self.shared.one_or_all_served(environment, database).await?;
-                places.extend(served.into_iter().map(|database| (environment.clone(), database)));
-            }
-            None => {
-                for (environment, databases) in self.shared.store.environment_databases().await? {
-                    let wanted =
-                        databases.into_keys().filter(|name| database.is_none_or(|wanted| wanted == name));
-                    places.extend(wanted.map(|database| (environment.clone(), database)));
-                }
-            }
-        }
+        let places = self.shared.places(environment, database).await?;
         let id = DeploymentId::from_random(rand::random());
         let looks = places.into_iter().map(|(environment, database)| {
             // Looking is not fenced.

@@ -12,7 +12,7 @@ use stopover_model::saved::{RestoredValues, Saved};
 use stopover_proto::convert::field::{direct, messages, name, names};
 use stopover_proto::v1;
 
-use super::act::{checked, nonsense, refused};
+use super::act::{checked, in_doubt, nonsense, refused};
 use super::plan::nobody_serves;
 use super::{ConductError, Conductor};
 use crate::registry::AgentLink;
@@ -44,13 +44,7 @@ impl Conductor {
         id: Option<&SavedId>,
         purged: bool,
     ) -> Result<Vec<SavedIn>, ConductError> {
-        let places = match environment {
-            Some(environment) => {
-                let databases = self.shared.one_or_all_served(environment, database).await?;
-                databases.into_iter().map(|database| (environment.clone(), database)).collect()
-            }
-            None => self.shared.everywhere().await?,
-        };
+        let places = self.shared.places(environment, database).await?;
         let act = DeploymentId::from_random(rand::random());
         let looks = places.into_iter().map(|(environment, database)| {
             // Looking is not fenced.
@@ -133,7 +127,8 @@ async fn read(link: AgentLink, request: v1::ReadSavedRequest) -> Result<Vec<Save
 
 async fn put_back(link: AgentLink, request: v1::RestoreSavedRequest) -> Result<RestoredValues, StepError> {
     use v1::restore_saved_response::Result as Answer;
-    let answer = link.client().restore_saved(request).await.map_err(|status| in_doubt(&link, &status))?;
+    let answer =
+        link.client().restore_saved(request).await.map_err(|status| in_doubt(&link, &status, AGAIN))?;
     let told = answer.into_inner().result.map(|answer| match answer {
         Answer::Restored(restored) => Ok(restored),
         Answer::Failed(error) => Err(error),
@@ -142,18 +137,10 @@ async fn put_back(link: AgentLink, request: v1::RestoreSavedRequest) -> Result<R
 }
 
 async fn purge(link: AgentLink, request: v1::PurgeSavedRequest) -> Result<(), StepError> {
-    let answer = link.client().purge_saved(request).await.map_err(|status| in_doubt(&link, &status))?;
+    let answer =
+        link.client().purge_saved(request).await.map_err(|status| in_doubt(&link, &status, AGAIN))?;
     match answer.into_inner().failed {
         Some(error) => Err(direct::read(error, "failed").unwrap_or_else(|e| nonsense(&link, e))),
         None => Ok(()),
-    }
-}
-
-/// A call that was lost may have been carried out.
-fn in_doubt(link: &AgentLink, status: &tonic::Status) -> StepError {
-    let error = refused(link, status);
-    match error.class {
-        ErrorClass::Transient => error.with_effect(Effect::Possible).with_hint(AGAIN),
-        _ => error,
     }
 }
