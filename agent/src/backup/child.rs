@@ -47,7 +47,8 @@ impl Program {
             StepError::new(ErrorClass::Setup, message)
                 .with_hint(format!("set {name} in agent.toml to its path"))
         })?;
-        let words = tokio::spawn(last_words(child.stderr.take()));
+        let errors = child.stderr.take();
+        let words = tokio::spawn(async move { last(&end_of(errors, LAST_WORDS).await) });
         Ok(Self { child, name, words })
     }
 
@@ -61,30 +62,40 @@ impl Program {
 
     /// Asks it to end, which lets it cancel its query, and insists when it does not.
     pub(crate) async fn stop(mut self) {
-        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-            // It may have ended by itself meanwhile; it stays a zombie of ours until it is waited for.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
+        stop(&mut self.child, PATIENCE).await;
     }
 }
 
-async fn last_words(stream: Option<impl AsyncRead + Unpin>) -> String {
+/// Asks it to end, and insists when it has not for so long.
+pub(super) async fn stop(child: &mut Child, patience: Duration) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        // It may have ended by itself meanwhile; it stays a zombie of ours until it is waited for.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if tokio::time::timeout(patience, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+/// What it says, to its end: of much that, so many bytes of the end at least.
+pub(super) async fn end_of(stream: Option<impl AsyncRead + Unpin>, longest: usize) -> String {
     let Some(mut stream) = stream else { return String::new() };
-    let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
+    let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(count) = stream.read(&mut buffer).await {
         if count == 0 {
             break;
         }
         kept.extend_from_slice(&buffer[..count]);
-        if kept.len() > 2 * LAST_WORDS {
-            kept.drain(..kept.len() - LAST_WORDS);
+        if kept.len() > 2 * longest {
+            kept.drain(..kept.len() - longest);
         }
     }
-    let text = String::from_utf8_lossy(&kept);
-    let skipped = text.chars().count().saturating_sub(LAST_WORDS);
-    let end: String = text.chars().skip(skipped).collect();
-    shown(end.trim(), LAST_WORDS)
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// The last of it, to be shown.
+pub(super) fn last(said: &str) -> String {
+    let said = said.trim();
+    let skipped = said.chars().count().saturating_sub(LAST_WORDS);
+    shown(&said.chars().skip(skipped).collect::<String>(), LAST_WORDS)
 }

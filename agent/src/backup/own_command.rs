@@ -5,19 +5,16 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use stopover_model::report::{ErrorClass, Progress, ProgressUnit, StepError};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use super::child::{end_of, last, stop};
 use super::connection::place;
 use crate::postgres::shown;
 use crate::step::StepContext;
 
 /// Of what it says, the end is kept.
 const LONGEST: usize = 64 * 1024;
-/// And so much of that is shown.
-pub(super) const SHOWN: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What would lead PostgreSQL's programs elsewhere, or hold a secret.
 const NOT_PASSED_ON: [&str; 6] =
@@ -50,11 +47,11 @@ pub(super) async fn run(context: &StepContext, command: &[String]) -> Result<Str
         )
     })?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let running = async { tokio::join!(end_of(out), end_of(err), child.wait()) };
+    let running = async { tokio::join!(end_of(out, LONGEST), end_of(err, LONGEST), child.wait()) };
     let (mut said, errors, status) = tokio::select! {
         ended = running => ended,
         () = context.cancel.cancelled() => {
-            stop(&mut child).await;
+            stop(&mut child, PATIENCE).await;
             return Err(StepError::new(ErrorClass::Cancelled, "the backup was cancelled"));
         }
     };
@@ -75,31 +72,6 @@ fn variables(context: &StepContext) -> [(&'static str, String); 5] {
     ]
 }
 
-async fn stop(child: &mut tokio::process::Child) {
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-        // It may have ended by itself meanwhile.
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-        let _ = child.kill().await;
-    }
-}
-
-async fn end_of(stream: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut stream) = stream else { return String::new() };
-    let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
-    while let Ok(count) = stream.read(&mut buffer).await {
-        if count == 0 {
-            break;
-        }
-        kept.extend_from_slice(&buffer[..count]);
-        if kept.len() > 2 * LONGEST {
-            kept.drain(..kept.len() - LONGEST);
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
 fn failed(program: &str, status: ExitStatus, said: &str) -> StepError {
     let end = last(said);
     let reason = if end.is_empty() { "it gave no reason".to_owned() } else { end };
@@ -107,11 +79,4 @@ fn failed(program: &str, status: ExitStatus, said: &str) -> StepError {
     StepError::new(ErrorClass::Setup, message).with_hint(
         "run it by hand as the agent's user, with the variables that the README names, to see more",
     )
-}
-
-/// The end of it, to be shown.
-pub(super) fn last(said: &str) -> String {
-    let said = said.trim();
-    let skipped = said.chars().count().saturating_sub(SHOWN);
-    shown(&said.chars().skip(skipped).collect::<String>(), SHOWN)
 }

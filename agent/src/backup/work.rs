@@ -8,6 +8,7 @@ use stopover_model::pipeline::BackupLevel;
 use stopover_model::report::{BackupReport, ErrorClass, RestoreProof, StepError};
 
 use super::archive::{self, Written};
+use super::child::last;
 use super::compare::Contents;
 use super::facts::Facts;
 use super::manifest::Manifest;
@@ -98,7 +99,7 @@ impl Work<'_> {
             scope: Scope::Whole { because: self.asks_for_touched().then_some(because) },
             restore_command: "with the means of what the backup command made".to_owned(),
             pg_dump_version: String::new(),
-            command_output: Some(own_command::last(&said)),
+            command_output: Some(last(&said)),
         };
         self.publish(partial, started, made).await
     }

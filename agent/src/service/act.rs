@@ -57,13 +57,8 @@ impl AgentService {
             )));
         }
         let origin: Origin = message::read(request.origin, "origin").map_err(|e| invalid(&e))?;
-        let turn = self.work.turn_on(context.database.name());
         let work = RecordWork { migrations, origin };
-        let recorded = match tokio::time::timeout(TURN, turn.lock()).await {
-            Ok(_turn) => record::run(&context, &work).await,
-            Err(_) => Err(busy(&context)),
-        };
-        let result = match recorded {
+        let result = match self.at_its_turn(&context, async || record::run(&context, &work).await).await {
             Ok(recorded) => {
                 tracing::info!(database = %context.database.name(), act = %context.deployment,
                     written = recorded.written.len(), "recorded migrations: {}", work.origin);
@@ -117,11 +112,7 @@ impl AgentService {
         let context = self.context_of(request.act, StepKind::Migrate)?;
         let by: OperatorName = name::read(request.by, "by").map_err(|e| invalid(&e))?;
         let schema = digest::read(request.schema, "schema").map_err(|e| invalid(&e))?;
-        let turn = self.work.turn_on(context.database.name());
-        let accepted = match tokio::time::timeout(TURN, turn.lock()).await {
-            Ok(_turn) => drift::accept(&context, &by, schema).await,
-            Err(_) => Err(busy(&context)),
-        };
+        let accepted = self.at_its_turn(&context, async || drift::accept(&context, &by, schema).await).await;
         let database = context.database.name();
         let result = match accepted {
             Ok(look) => {
@@ -134,6 +125,19 @@ impl AgentService {
             }
         };
         Ok(v1::AcceptDriftResponse { result: Some(result) })
+    }
+
+    /// Does the work while no step runs on the database.
+    pub(super) async fn at_its_turn<T>(
+        &self,
+        context: &StepContext,
+        work: impl AsyncFnOnce() -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let turn = self.work.turn_on(context.database.name());
+        match tokio::time::timeout(TURN, turn.lock()).await {
+            Ok(_turn) => work().await,
+            Err(_) => Err(busy(context)),
+        }
     }
 
     pub(super) fn context_of(&self, act: Option<v1::Act>, kind: StepKind) -> Result<StepContext, Status> {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::act::{TURN, busy};
 use super::{AgentService, invalid};
 use crate::backup::recovery::{self, Wanted};
 use crate::step::StepContext;
@@ -21,8 +22,6 @@ pub(super) type BackupUpdates = ReceiverStream<Result<v1::BackupUpdate, Status>>
 
 /// Nobody sees more than ten a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// How long a step that still runs on the database is waited for.
-const TURN: Duration = Duration::from_secs(10);
 
 impl AgentService {
     pub(super) async fn shelf(
@@ -84,11 +83,6 @@ fn wanted(backup: &str, mut key: Vec<u8>) -> Result<Wanted, Status> {
     let wanted = Wanted::new(backup, &key);
     key.fill(0);
     wanted.ok_or_else(|| Status::invalid_argument("`file_key` is no key of a file: that has 16 bytes"))
-}
-
-fn busy(context: &StepContext) -> StepError {
-    let message = format!("a step still runs on {}", context.database.name());
-    StepError::new(ErrorClass::Lock, message).with_hint("wait for it to end: `stopover list`")
 }
 
 /// Runs it to its end, whoever listens; who hangs up asks it to stop.

@@ -7,7 +7,6 @@ use stopover_proto::convert::field::{messages, name, names, optional_name};
 use stopover_proto::v1;
 use tonic::Status;
 
-use super::act::{TURN, busy};
 use super::{AgentService, invalid};
 use crate::saved::{self, RestoreWork};
 
@@ -42,11 +41,7 @@ impl AgentService {
             overwrite: request.overwrite,
             goes_on: request.goes_on,
         };
-        let turn = self.work.turn_on(context.database.name());
-        let restored = match tokio::time::timeout(TURN, turn.lock()).await {
-            Ok(_turn) => saved::restore(&context, &work).await,
-            Err(_) => Err(busy(&context)),
-        };
+        let restored = self.at_its_turn(&context, async || saved::restore(&context, &work).await).await;
         let database = context.database.name();
         let result = match restored {
             Ok(restored) => {
@@ -68,11 +63,8 @@ impl AgentService {
         let context = self.context_of(request.act, StepKind::Migrate)?;
         let by: OperatorName = name::read(request.by, "by").map_err(|e| invalid(&e))?;
         let ids: Vec<SavedId> = names::read(request.ids, "ids").map_err(|e| invalid(&e))?;
-        let turn = self.work.turn_on(context.database.name());
-        let purged = match tokio::time::timeout(TURN, turn.lock()).await {
-            Ok(_turn) => saved::purge(&context, &ids, by.as_str()).await,
-            Err(_) => Err(busy(&context)),
-        };
+        let purged =
+            self.at_its_turn(&context, async || saved::purge(&context, &ids, by.as_str()).await).await;
         let database = context.database.name();
         match &purged {
             Ok(()) => tracing::info!(%database, ids = ids.len(), "{by} purged what was saved"),
