@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use stopover_model::cause;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -152,7 +153,7 @@ impl Herald {
         let (now, id) = ((self.clock)(), format!("audit-{}-{}", batch.first, batch.last));
         let sent = self.sender.post_signed((url, secret), &id, self.body(&heads, now), now).await;
         if let Err(error) = sent.and_then(Answer::successful) {
-            let error = error.chain();
+            let error = cause::chain(&error);
             let tries = self.outlet.failed(batch, &error);
             let Batch { first, last } = batch;
             tracing::warn!(
