@@ -24,7 +24,7 @@ pub use people::{
     AuditCommand, ContextCommand, CreateTokenArgs, GoodFor, LoginArgs, PersonCommand, TokenCommand,
     VerifyAuditArgs,
 };
-pub use pipelines::{ApplyPipelineArgs, PipelineCommand};
+pub use pipelines::{ApplyArgs, ApplyHow, PipelineCommand};
 pub use places::{AgentCommand, EnvironmentCommand};
 pub use wait::WaitFor;
 
@@ -212,6 +212,10 @@ pub enum Command {
     /// Pipelines: the way from one environment to the next
     #[command(subcommand)]
     Pipeline(PipelineCommand),
+    /// Show what files of pipelines change in the stored ones, and store them: `pipeline apply` for several
+    ///
+    /// Nothing is stored before all of them are read and make sense.
+    Apply(ApplyArgs),
     /// Notifications: what people were told, and whether they can be
     #[command(subcommand)]
     Notifications(NotificationsCommand),

@@ -53,6 +53,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Context(command) => contexts::run(&context, command),
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Pipeline(command) => pipeline::run(&context, command).await,
+        Command::Apply(args) => pipeline::apply(&context, &args).await,
         Command::Dev(args) => crate::dev::run(&args, context.output).await,
         Command::Completions { shell } => completions::run(&context, shell),
     }

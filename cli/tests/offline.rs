@@ -284,6 +284,20 @@ fn what_is_wrong_with_a_pipeline_is_said_without_any_server() {
 }
 
 #[test]
+fn of_several_pipelines_nothing_is_sent_before_all_of_them_make_sense() {
+    let home = Home::new();
+    let stage = "[[stage]]\nenvironment = \"staging\"\n";
+    fs::write(home.path().join("a.toml"), format!("name = \"p\"\n{stage}")).unwrap();
+    fs::write(home.path().join("b.toml"), format!("name = \"p\"\n{stage}soak = \"1h\"\n")).unwrap();
+    let ran = home.run(&["apply", "-f", "a.toml", "-f", "b.toml"]);
+    assert_eq!(ran.code, 2);
+    insta::assert_snapshot!(ran.stderr, @"error: a.toml and b.toml both hold the pipeline p; leave one out");
+    let ran = home.run(&["apply", "-f", "a.toml", "-f", "c.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.starts_with("error: could not read the pipeline c.toml"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_configuration_with_a_typo_is_shown_in_its_place() {
     let home = Home::new();
     fs::create_dir_all(home.path().join(".config/stopover")).unwrap();

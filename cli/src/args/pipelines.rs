@@ -19,6 +19,21 @@ pub enum PipelineCommand {
 pub struct ApplyPipelineArgs {
     /// The pipeline, in TOML
     pub file: PathBuf,
+    #[command(flatten)]
+    pub how: ApplyHow,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A pipeline, in TOML; may be given several times
+    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub how: ApplyHow,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyHow {
     /// Store it without being asked
     #[arg(long)]
     pub yes: bool,

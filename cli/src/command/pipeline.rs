@@ -9,7 +9,7 @@ use stopover_proto::convert::field;
 use stopover_proto::v1;
 
 use super::Context;
-use crate::args::PipelineCommand;
+use crate::args::{ApplyArgs, PipelineCommand};
 use crate::failure::{Exit, Failure};
 use crate::render;
 
@@ -27,9 +27,14 @@ struct Shown {
 
 pub(crate) async fn run(context: &Context, command: PipelineCommand) -> Result<Exit, Failure> {
     match command {
-        PipelineCommand::Apply(args) => apply::run(context, &args).await,
+        PipelineCommand::Apply(args) => apply::run(context, &[args.file], &args.how).await,
         PipelineCommand::Show { name } => show(context, name).await,
     }
+}
+
+/// `stopover apply`.
+pub(crate) async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
+    apply::run(context, &args.files, &args.how).await
 }
 
 async fn show(context: &Context, name: Option<PipelineName>) -> Result<Exit, Failure> {

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use super::Shared;
 use crate::store::StoreError;
 
+/// Of a large fleet a look takes long itself: it counts for so many times of that, up to a limit.
+const LOOKS_APART: u32 = 50;
+const FARTHEST_APART: Duration = Duration::from_secs(10);
 /// It is read anew after so long even where nobody has said that it changed: of a fleet thousands of plans are made from it.
 const LONGEST_WITHOUT_A_LOOK: Duration = Duration::from_secs(1);
 
@@ -26,9 +29,16 @@ pub(super) struct Around {
 
 struct Seen {
     world: World,
+    look: Look,
+    /// What of the past is in the world, and when that was read.
+    past: Option<(Asked, Look)>,
+}
+
+/// When something was read, and how long that took.
+#[derive(Clone, Copy)]
+struct Look {
     at: Instant,
-    /// What of the past is in the world, and since when.
-    past: Option<(Asked, Instant)>,
+    took: Duration,
 }
 
 /// Whose past plans are to be made from: that of an environment, and of migrations.
@@ -46,19 +56,21 @@ impl Around {
         in_flight: BTreeSet<StepKey>,
         hook_errors: BTreeMap<HookName, String>,
     ) -> Result<&World, StoreError> {
-        let known = self.seen.take().filter(|seen| is_fresh(seen.at));
-        let mut seen = match known {
-            Some(seen) => seen,
-            None => Seen { at: Instant::now(), world: shared.world(of).await?, past: None },
+        let mut seen = if let Some(seen) = self.seen.take().filter(|seen| seen.look.is_fresh()) {
+            seen
+        } else {
+            let at = Instant::now();
+            let world = shared.world(of).await?;
+            Seen { world, look: Look::since(at), past: None }
         };
         if let Some(asked) = Asked::by(of)
-            && !seen.past.as_ref().is_some_and(|(known, at)| known.covers(&asked) && is_fresh(*at))
+            && !seen.past.as_ref().is_some_and(|(known, look)| known.covers(&asked) && look.is_fresh())
         {
             let at = Instant::now();
             let digests: Vec<_> = asked.digests.iter().copied().collect();
             seen.world.history = shared.store.measurements(&asked.environment, &digests).await?;
             seen.world.quarantined = shared.store.quarantined(&asked.environment).await?;
-            seen.past = Some((asked, at));
+            seen.past = Some((asked, Look::since(at)));
         }
         seen.world.in_flight = in_flight;
         seen.world.hook_errors = hook_errors;
@@ -91,8 +103,14 @@ impl Asked {
     }
 }
 
-fn is_fresh(at: Instant) -> bool {
-    at.elapsed() < LONGEST_WITHOUT_A_LOOK
+impl Look {
+    fn since(at: Instant) -> Self {
+        Self { at, took: at.elapsed() }
+    }
+
+    fn is_fresh(self) -> bool {
+        self.at.elapsed() < LONGEST_WITHOUT_A_LOOK.max((self.took * LOOKS_APART).min(FARTHEST_APART))
+    }
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
-//! `stopover pipeline apply`: shows what a file changes in the stored pipeline, asks, and stores it.
+//! `stopover pipeline apply` and `stopover apply`: shows what files change in the stored pipelines, asks, and stores them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stopover_model::pipeline::{Pipeline, StageSpec};
 use stopover_proto::convert::field;
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::{Context, Shown};
 use crate::answer::EnvironmentRow;
-use crate::args::ApplyPipelineArgs;
+use crate::args::ApplyHow;
 use crate::client::Control;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -34,26 +34,52 @@ enum Stored {
     },
 }
 
-/// What is wrong with the file is said before anything is sent.
-pub(super) async fn run(context: &Context, args: &ApplyPipelineArgs) -> Result<Exit, Failure> {
-    let file = args.file.display().to_string();
-    let (pipeline, toml) = read(&args.file, &file, context)?;
+/// A file that was read.
+struct Given {
+    file: String,
+    pipeline: Pipeline,
+    toml: String,
+}
+
+/// What is wrong with a file is said before anything is sent. Exit code 1: `--dry-run` has found a difference.
+pub(super) async fn run(context: &Context, files: &[PathBuf], how: &ApplyHow) -> Result<Exit, Failure> {
+    let mut given: Vec<Given> = Vec::with_capacity(files.len());
+    for path in files {
+        let file = path.display().to_string();
+        let (pipeline, toml) = read(path, &file, context)?;
+        if let Some(other) = given.iter().find(|other| other.pipeline.name == pipeline.name) {
+            let why =
+                format!("{} and {file} both hold the pipeline {}; leave one out", other.file, pipeline.name);
+            return Err(Failure::usage(why));
+        }
+        given.push(Given { file, pipeline, toml });
+    }
     let mut control = context.control().await?;
+    let mut exit = Exit::Done;
+    for given in given {
+        if apply(context.output, &mut control, given, how).await? != Exit::Done {
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
+}
+
+async fn apply(output: Output, control: &mut Control, given: Given, how: &ApplyHow) -> Result<Exit, Failure> {
+    let Given { file, pipeline, toml } = given;
     let request = v1::GetPipelineRequest { name: pipeline.name.to_string() };
     let answer = control.get_pipeline(request).await.map(tonic::Response::into_inner);
     let stored = Stored::of(answer, &pipeline, &file, &toml)?;
-    let output = context.output;
     if !output.json {
-        show(output, &stored.lines(&pipeline), args.dry_run)?;
+        show(output, &stored.lines(&pipeline), how.dry_run)?;
     }
-    if args.dry_run {
+    if how.dry_run {
         return dry(output, pipeline, &stored);
     }
     if let Stored::Same { revision } = stored {
-        return tell(output, &mut control, pipeline, revision, false).await;
+        return tell(output, control, pipeline, revision, false).await;
     }
     // Without a terminal nobody is asked, and the file is stored: it is what a script said.
-    if !args.yes && output.ask("store it? [y/N] ") == Some(false) {
+    if !how.yes && output.ask("store it? [y/N] ") == Some(false) {
         output.note(&Line::new().plain("nothing was changed"));
         return Err(Failure::silent(Exit::Usage));
     }
@@ -64,7 +90,7 @@ pub(super) async fn run(context: &Context, args: &ApplyPipelineArgs) -> Result<E
         output.note(&Line::of(Tone::Warn, "! ").plain(words));
     }
     let pipeline: Pipeline = field::message::read(answer.pipeline, "pipeline")?;
-    tell(output, &mut control, pipeline, answer.revision, answer.changed).await
+    tell(output, control, pipeline, answer.revision, answer.changed).await
 }
 
 fn read(path: &Path, file: &str, context: &Context) -> Result<(Pipeline, String), Failure> {
