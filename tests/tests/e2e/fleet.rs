@@ -1,7 +1,7 @@
 //! One stage over many real databases of one cluster, which four agents serve, in waves: one of the databases is down, one
 //! fails, one is slow, and the agent of that one is killed in the middle of the last wave.
 //!
-//! The long form has a few hundred databases, and a real backup of each:
+//! The long form has a few hundred databases and a real backup of each, and tries the one that is down again for a while:
 //! `STOPOVER_FLEET=300 cargo nextest run --profile faults -p stopover-tests fleet::`
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ INSERT INTO effect SELECT 1 FROM pace, LATERAL pg_sleep(seconds);";
 struct Fleet {
     count: usize,
     max_parallel: usize,
-    real_backups: bool,
+    long: bool,
     /// These three are of different agents, and in the middle of the last wave.
     fails: usize,
     slow: usize,
@@ -39,7 +39,7 @@ impl Fleet {
         Self {
             count,
             max_parallel: if long.is_some() { 12 } else { 3 },
-            real_backups: long.is_some(),
+            long: long.is_some(),
             fails: place(3, 1),
             slow: place(4, 3),
             down: place(5, 2),
@@ -87,6 +87,10 @@ impl Fleet {
         fails.batch_execute("INSERT INTO t VALUES (-1)").await.unwrap();
         let slow = cluster.client(&name(self.slow)).await.unwrap();
         slow.batch_execute("UPDATE pace SET seconds = 5").await.unwrap();
+        if !self.long {
+            let down = format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", name(self.down));
+            admin.batch_execute(&down).await.unwrap();
+        }
     }
 
     /// Starts the agents; gives their places.
@@ -97,11 +101,11 @@ impl Fleet {
         let mut places = Vec::new();
         for agent in 0..AGENTS {
             let mut tables = String::new();
-            if !self.real_backups {
+            if !self.long {
                 tables.push_str("[backup]\ncommand = [\"/bin/true\"]\n");
             }
             for n in self.served_by(agent) {
-                let port = if n == self.down { 1 } else { cluster.port() };
+                let port = if n == self.down && self.long { 1 } else { cluster.port() };
                 write!(
                     tables,
                     "\n[[database]]\nname = \"{name}\"\npassword_file = \"{password}\"\n\
