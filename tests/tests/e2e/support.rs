@@ -100,7 +100,7 @@ impl Running {
         self.look(<[Value]>::to_vec)
     }
 
-    /// Looks at what has been printed so far.
+    /// Looks at what has been printed so far; `look` asks for no more of it.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&[Value]) -> T) -> T {
         let mut read = self.read.lock().expect("nobody panicked while reading");
         let output = self.process.output();
@@ -115,7 +115,7 @@ impl Running {
 
     /// Waits for a record.
     pub(crate) async fn until(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, || async { self.look(|all| all.iter().find(|r| fits(r)).cloned()) }).await
+        eventually(what, || async { self.records().into_iter().find(|r| fits(r)) }).await
     }
 
     /// Waits until what has been printed fits: for any time, as long as something new comes.
