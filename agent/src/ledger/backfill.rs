@@ -1,13 +1,13 @@
 //! How far a backfill has got: a row for each range of the key, changed in the transaction of each batch.
 
-use stopover_model::backfill::KeyValues;
+use stopover_model::backfill::{KeyValues, Lane};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::write::StatementKey;
 use crate::postgres::{Parameters, QueryError, Session};
 
-/// A range of the key, and how much of it is done.
+/// A range of the key, or a lane of one, and how much of it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackfillRange {
     /// From 0.
@@ -30,6 +30,8 @@ pub struct BackfillRange {
     pub batches: i64,
     /// The size that the last batch had found right.
     pub batch_rows: i32,
+    /// The rows of the range that are meant; none: all of them.
+    pub lane: Option<Lane>,
 }
 
 /// The ranges of a statement's backfill, in order; none when it has not begun.
@@ -37,7 +39,7 @@ pub async fn backfill_ranges(
     session: &Session,
     statement: StatementKey<'_>,
 ) -> Result<Vec<BackfillRange>, QueryError> {
-    let sql = "SELECT range, key, after, through, at, pass, done, rows, walked, batches, batch_rows \
+    let sql = "SELECT range, key, after, through, at, pass, done, rows, walked, batches, batch_rows, lane, lanes \
                FROM stopover.backfill WHERE migration = $1 AND direction = $2 AND index = $3 ORDER BY range";
     let parameters: Parameters<'_> = &[
         (&statement.id.as_str(), Type::TEXT),
@@ -55,9 +57,10 @@ pub async fn add_backfill(
     ranges: &[BackfillRange],
 ) -> Result<(), QueryError> {
     let sql = "INSERT INTO stopover.backfill \
-               (migration, direction, index, range, key, after, through, batch_rows) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+               (migration, direction, index, range, key, after, through, batch_rows, lane, lanes) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     for range in ranges {
+        let lane = range.lane.unwrap_or(Lane { number: 0, of: 1 });
         session
             .execute(
                 sql,
@@ -70,6 +73,8 @@ pub async fn add_backfill(
                     (&range.after, Type::TEXT_ARRAY),
                     (&range.through, Type::TEXT_ARRAY),
                     (&range.batch_rows, Type::INT4),
+                    (&i16::from(lane.number), Type::INT2),
+                    (&i16::from(lane.of), Type::INT2),
                 ],
             )
             .await?;
@@ -150,7 +155,14 @@ impl BackfillRange {
             walked: 0,
             batches: 0,
             batch_rows: 0,
+            lane: None,
         }
+    }
+
+    /// Whether it has got as far as another lane of the same range.
+    #[must_use]
+    pub fn is_level_with(&self, other: &Self) -> bool {
+        (self.done, &self.at) == (other.done, &other.at)
     }
 
     fn read(row: &Row) -> Self {
@@ -166,6 +178,12 @@ impl BackfillRange {
             walked: row.get("walked"),
             batches: row.get("batches"),
             batch_rows: row.get("batch_rows"),
+            lane: lane(row.get("lane"), row.get("lanes")),
         }
     }
+}
+
+fn lane(number: i16, of: i16) -> Option<Lane> {
+    let (number, of) = (u8::try_from(number).ok()?, u8::try_from(of).ok()?);
+    (of > 1).then_some(Lane { number, of })
 }

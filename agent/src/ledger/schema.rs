@@ -14,10 +14,11 @@ const TABLES: i64 = 4;
 /// The tables as they were when the ledger did not write down its version, which was 1.
 const FIRST: &str = include_str!("schema.sql");
 /// What came with each version after it. Upgrades are never edited: they have run.
-const UPGRADES: [(i32, &str); 3] = [
+const UPGRADES: [(i32, &str); 4] = [
     (2, include_str!("upgrades/2_origin.sql")),
     (3, include_str!("upgrades/3_backfill.sql")),
     (4, include_str!("upgrades/4_schema.sql")),
+    (5, include_str!("upgrades/5_lanes.sql")),
 ];
 
 /// The version that this agent writes.

@@ -74,6 +74,78 @@ async fn any_key_is_walked_along_in_either_direction() {
 }
 
 #[tokio::test]
+async fn what_no_index_looks_at_is_changed_in_lanes_so_that_rows_of_the_later_ones_stay_on_their_pages() {
+    for (index, lanes) in [
+        ("", "2"),
+        ("CREATE INDEX ON users (n)", "2"),
+        ("CREATE INDEX ON users (done)", "1"),
+        ("CREATE INDEX ON users (n) INCLUDE (done)", "1"),
+        ("CREATE INDEX ON users (n) WHERE NOT done", "1"),
+        ("CREATE INDEX ON users ((coalesce(done, false)))", "1"),
+    ] {
+        let bench = plain().await;
+        bench.execute(index).await;
+        applied(bench.migrate(&migration("001_a", &[("up.sql", &up("batch_time=20ms"))])).await);
+        assert_eq!(bench.value("SELECT max(lanes) FROM stopover.backfill").await, lanes, "{index}");
+        assert_eq!(bench.value("SELECT count(*) FROM stopover.backfill").await, lanes, "{index}");
+        let walked = bench.value("SELECT sum(walked) BETWEEN 1 AND 9000 FROM stopover.backfill").await;
+        assert_eq!(walked, "t", "{index}");
+        until("the statistics know of all rows", || async {
+            let known =
+                bench.value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'users'").await;
+            known == ROWS.to_string()
+        })
+        .await;
+        let hot = "SELECT n_tup_hot_upd > 0.3 * n_tup_upd FROM pg_stat_user_tables WHERE relname = 'users'";
+        assert_eq!(bench.value(hot).await, if lanes == "2" { "t" } else { "f" }, "{index}");
+        assert_each_row_once(&bench).await;
+    }
+}
+
+#[tokio::test]
+async fn there_are_no_lanes_where_rows_do_not_lie_in_the_order_of_the_key() {
+    for (key, select, lanes) in [
+        ("id uuid", "md5(i::text)::uuid", "1"),
+        ("id uuid", "lpad(to_hex(i), 32, '0')::uuid", "2"),
+        ("id text", "to_char(i, '0000000')", "2"),
+        ("id timestamptz", "'2020-01-01'::timestamptz + i * interval '1.001 second'", "1"),
+    ] {
+        let bench = users(key, "id", select).await;
+        applied(bench.migrate(&migration("001_a", &[("up.sql", &up("batch_time=20ms"))])).await);
+        let found = bench.value("SELECT max(lanes) FROM stopover.backfill").await;
+        assert_eq!(found, lanes, "{key} {select}");
+        assert_each_row_once(&bench).await;
+    }
+}
+
+#[tokio::test]
+async fn a_partition_with_an_index_of_its_own_leaves_its_table_without_lanes() {
+    for (index, lanes) in [("", "2"), ("CREATE INDEX ON users_1 (done)", "1")] {
+        let bench = Bench::new().await;
+        bench
+            .execute(
+                "CREATE TABLE users (id bigint PRIMARY KEY, n int, done boolean, changes int NOT NULL DEFAULT 0) \
+                 PARTITION BY RANGE (id)",
+            )
+            .await;
+        bench
+            .execute(
+                "CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (1) TO (5000); \
+                 CREATE TABLE users_2 PARTITION OF users FOR VALUES FROM (5000) TO (10000)",
+            )
+            .await;
+        bench
+            .execute(&format!("INSERT INTO users SELECT i, i, NULL, 0 FROM generate_series(1, {ROWS}) i"))
+            .await;
+        bench.execute(COUNTER).await;
+        bench.execute(index).await;
+        applied(bench.migrate(&migration("001_a", &[("up.sql", &up("batch_time=20ms order=desc"))])).await);
+        assert_eq!(bench.value("SELECT max(lanes) FROM stopover.backfill").await, lanes, "{index}");
+        assert_each_row_once(&bench).await;
+    }
+}
+
+#[tokio::test]
 async fn backends_killed_again_and_again_cost_no_row_and_double_none() {
     let bench = plain().await;
     let script = up("batch_time=20ms pause=5ms workers=2");

@@ -300,6 +300,7 @@ async fn a_ledger_of_an_earlier_agent_or_another_server_knows_of_no_drift() {
     bench
         .execute(
             "DROP TABLE stopover.schema, stopover.object; UPDATE stopover.version SET version = 3; \
+             ALTER TABLE stopover.backfill DROP COLUMN lane, DROP COLUMN lanes; \
              CREATE INDEX strange ON users (email)",
         )
         .await;

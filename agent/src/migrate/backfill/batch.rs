@@ -79,7 +79,7 @@ async fn attempt(
         from: cut.from.as_ref(),
         to: cut.to.as_ref(),
         rows: i64::try_from(rows).unwrap_or(i64::MAX),
-        walked: if cut.to.is_some() { i64::from(cut.size) } else { 0 },
+        walked: i64::from(cut.walked(range.lane)),
         batch_rows: i32::try_from(cut.size).unwrap_or(i32::MAX),
     };
     let flushed = async { if cut.to.is_some() { flush_later(session).await } else { Ok(()) } };

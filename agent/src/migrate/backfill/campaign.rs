@@ -13,7 +13,8 @@ use super::batch::Sessions;
 use super::key::Walk;
 use super::meter::Meter;
 use super::weather::{self, Weather};
-use super::{MOST_PASSES, statement_key, vacuum, worker, write};
+use super::worker::{self, Lanes};
+use super::{MOST_PASSES, statement_key, vacuum, write};
 use crate::ledger::{self, BackfillRange, StatementKey};
 use crate::migrate::Engine;
 use crate::migrate::job::ScriptStep;
@@ -117,7 +118,9 @@ impl<'e, 'j> Campaign<'e, 'j> {
         scouts: &[Session],
         ranges: &[BackfillRange],
     ) -> Result<(), Stop> {
-        let open: Vec<_> = ranges.iter().filter(|range| !range.done).cloned().collect();
+        // The lanes of a range go together.
+        let open = ranges.chunk_by(|one, next| one.through == next.through).map(<[_]>::to_vec);
+        let open: Vec<Lanes> = open.filter(|lanes| lanes.iter().any(|lane| !lane.done)).collect();
         let mut others = Vec::new();
         for _ in 1..open.len().min(scouts.len()) {
             others.push(self.another_session().await?);
@@ -129,8 +132,8 @@ impl<'e, 'j> Campaign<'e, 'j> {
             let sessions = Sessions { working, scout };
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some(range) = next.filter(|_| !self.is_stopping()) else { return Ok(()) };
-                if let Err(stop) = worker::work(self, sessions, range).await {
+                let Some(lanes) = next.filter(|_| !self.is_stopping()) else { return Ok(()) };
+                if let Err(stop) = worker::work(self, sessions, lanes).await {
                     self.stop.cancel();
                     return Err(stop);
                 }

@@ -3,7 +3,7 @@
 //! It is looked up while the batch before runs, so a batch never waits for it; any kind of key will do, however its values
 //! lie.
 
-use stopover_model::backfill::{Batchable, KeyColumn, KeyValues, Order, Range};
+use stopover_model::backfill::{Batchable, KeyColumn, KeyValues, Lane, Order, Range};
 use stopover_model::sql::quoted;
 
 use super::key::Walk;
@@ -17,11 +17,20 @@ pub(super) struct Cut {
     pub(super) from: Option<KeyValues>,
     /// Where it stands behind the batch; None: it is the last one.
     pub(super) to: Option<KeyValues>,
-    /// How many rows it was meant to have.
+    /// How many rows it was meant to have, with those of all lanes.
     pub(super) size: u32,
 }
 
 impl Cut {
+    /// How many of its rows a lane is meant to have: over all lanes they are those of the cut. What the last batch of a
+    /// range had nobody counted.
+    pub(super) fn walked(&self, lane: Option<Lane>) -> u32 {
+        let Lane { number, of } = lane.unwrap_or(Lane { number: 0, of: 1 });
+        let of = u32::from(of.max(1));
+        let (each, more) = (self.size / of, self.size % of);
+        if self.to.is_some() { each + u32::from(u32::from(number) < more) } else { 0 }
+    }
+
     /// The rows of the batch.
     pub(super) fn rows_of<'a>(
         &'a self,
@@ -34,11 +43,13 @@ impl Cut {
                 key,
                 after: self.from.as_ref().or(range.after.as_ref()),
                 through: Some(self.to.as_ref().unwrap_or(&range.through)),
+                lane: range.lane,
             },
             Order::Descending => Range {
                 key,
                 after: self.to.as_ref().or(range.after.as_ref()),
                 through: Some(self.from.as_ref().unwrap_or(&range.through)),
+                lane: range.lane,
             },
         }
     }
@@ -55,8 +66,12 @@ pub(super) async fn cut(
 ) -> Result<Cut, QueryError> {
     let (direction, offset, rest) = match order {
         Order::Ascending => {
-            let rest =
-                Range { key: &walk.key, after: from.or(range.after.as_ref()), through: Some(&range.through) };
+            let rest = Range {
+                key: &walk.key,
+                after: from.or(range.after.as_ref()),
+                through: Some(&range.through),
+                lane: None,
+            };
             ("", size.saturating_sub(1), rest)
         }
         Order::Descending => {
@@ -64,6 +79,7 @@ pub(super) async fn cut(
                 key: &walk.key,
                 after: range.after.as_ref(),
                 through: Some(from.unwrap_or(&range.through)),
+                lane: None,
             };
             (" DESC", size, rest)
         }
@@ -145,6 +161,6 @@ impl Walk {
 
     /// Whether a row up to a bound still meets the statement's condition.
     pub(super) fn remaining_sql(&self, batchable: &Batchable<'_>, through: &KeyValues) -> Option<String> {
-        batchable.remaining_sql(&Range { key: &self.key, after: None, through: Some(through) })
+        batchable.remaining_sql(&Range { key: &self.key, after: None, through: Some(through), lane: None })
     }
 }

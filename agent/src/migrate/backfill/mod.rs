@@ -5,13 +5,15 @@
 //! condition false, a last look finds what came behind the batches all the same. Between two batches nothing is held.
 //!
 //! ```text
-//! walk (table, key) ─> ranges in the ledger ─> workers: cut ─> batch ─> rest ─> … ─> last look ─> the statement's own row
+//! walk (table, key) ─> ranges in the ledger ─> workers: cut ─> batch of each lane ─> rest ─> … ─> last look ─> the
+//! statement's own row
 //! ```
 
 mod batch;
 mod campaign;
 mod cut;
 mod key;
+mod lanes;
 mod meter;
 mod plan;
 mod signals;
@@ -58,9 +60,12 @@ pub(super) async fn run(
     }
     let began = tokio::time::Instant::now();
     let scouts = scouts(engine, directive.workers.unwrap_or(1)).await?;
-    let ranges = plan::ranges(engine, session, &scouts[0], step, directive, &walk).await?;
+    let ranges = plan::ranges(engine, session, &scouts[0], step, directive, (&walk, &batchable)).await?;
     for note in &batchable.notes {
         engine.context.reporter.message(note.clone());
+    }
+    if ranges.iter().any(|range| range.lane.is_some()) {
+        engine.context.reporter.message(lanes::note(&batchable));
     }
     if ranges.iter().any(|range| range.batches > 0) {
         engine.effect = Effect::Partial;

@@ -1,9 +1,10 @@
 //! Which ranges there are: read from the ledger, or drawn up once and written there.
 
-use stopover_model::backfill::Directive;
+use stopover_model::backfill::{Batchable, Directive};
 
 use super::cut::{count, key_at, last_key};
 use super::key::Walk;
+use super::lanes::lanes;
 use super::{statement_key, write};
 use crate::ledger::{self, BackfillRange};
 use crate::migrate::Engine;
@@ -11,14 +12,14 @@ use crate::migrate::job::ScriptStep;
 use crate::migrate::stop::Stop;
 use crate::postgres::Session;
 
-/// The ranges of the backfill; none where the table has no rows.
+/// The ranges of the backfill, and each lane of them; none where the table has no rows.
 pub(super) async fn ranges(
     engine: &Engine<'_>,
     session: &Session,
     scout: &Session,
     step: &ScriptStep<'_>,
     directive: &Directive,
-    walk: &Walk,
+    (walk, batchable): (&Walk, &Batchable<'_>),
 ) -> Result<Vec<BackfillRange>, Stop> {
     let doing = "read the backfill's place in the ledger";
     let statement = statement_key(engine, step);
@@ -40,10 +41,18 @@ pub(super) async fn ranges(
     }
     ends.push(last);
     let key: Vec<String> = walk.key.iter().map(|column| column.name.clone()).collect();
+    let lanes = lanes(session, walk, batchable, workers)
+        .await
+        .map_err(|e| Stop::query(e, "look for the indexes that the backfill touches"))?;
     let mut after = None;
-    let mut ranges = Vec::new();
-    for (n, through) in (0..).zip(ends) {
-        ranges.push(BackfillRange::new(n, key.clone(), after.replace(through.clone()), through));
+    let mut ranges: Vec<BackfillRange> = Vec::new();
+    for through in ends {
+        let after = after.replace(through.clone());
+        for lane in &lanes {
+            let number = i32::try_from(ranges.len()).unwrap_or(i32::MAX);
+            let range = BackfillRange::new(number, key.clone(), after.clone(), through.clone());
+            ranges.push(BackfillRange { lane: *lane, ..range });
+        }
     }
     let written = ledger::add_backfill(session, statement, &ranges);
     write(engine, session, "write the backfill's ranges into the ledger", written).await?;

@@ -25,7 +25,7 @@ mod tokens;
 pub use brakes::{Brakes, Canary, Hold, Reading, Signal, Signals, bytes_text};
 pub use directive::{Directive, DirectiveError, Order};
 pub use pace::Pace;
-pub use range::{KeyColumn, KeyValues, Range};
+pub use range::{KeyColumn, KeyValues, Lane, Range};
 pub use statement::{Action, Batchable, Refusal};
 pub use throttle::Throttle;
 

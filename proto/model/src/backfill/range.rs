@@ -15,12 +15,70 @@ pub struct KeyColumn {
 /// One value for each column of a key, as text.
 pub type KeyValues = Vec<String>;
 
-/// The rows behind `after`, up to `through` and with it. None is open.
+/// The rows behind `after`, up to `through` and with it. None is open. With a lane, only those of them that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range<'a> {
     pub key: &'a [KeyColumn],
     pub after: Option<&'a KeyValues>,
     pub through: Option<&'a KeyValues>,
+    pub lane: Option<Lane>,
+}
+
+/// A share of the rows of any range, spread evenly over it: a row belongs to one lane of so many, by its key alone.
+///
+/// Rows that an UPDATE changes on a full page find no room beside them, so that each gets an entry in every index. Where
+/// a range is done lane after lane, the rows of the later ones find the room of those before them, and get none (PostgreSQL
+/// documentation, 73.7 "Heap-Only Tuples").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// From 0.
+    pub number: u8,
+    /// A power of two.
+    pub of: u8,
+}
+
+impl Lane {
+    /// Whether a row of such a key is in the same lane for every session, whatever its settings: so it is for integers,
+    /// uuids and texts.
+    #[must_use]
+    pub fn can_tell(key: &[KeyColumn]) -> bool {
+        key.iter().all(|column| KeyKind::of(column) != KeyKind::Other)
+    }
+
+    /// The condition. A column is hashed behind those before it.
+    fn sql(self, key: &[KeyColumn], qualifier: &str) -> String {
+        let hash = key.iter().fold("0".to_owned(), |seed, column| {
+            let value = format!("{qualifier}.{}", quoted(&column.name));
+            match KeyKind::of(column) {
+                KeyKind::Integer => format!("pg_catalog.hashint8extended({value}::bigint, {seed})"),
+                KeyKind::Uuid => format!("pg_catalog.uuid_hash_extended({value}, {seed})"),
+                // By its bytes, whatever its collation takes for equal.
+                KeyKind::Text | KeyKind::Other => {
+                    format!("pg_catalog.hashtextextended({value}::text COLLATE pg_catalog.\"C\", {seed})")
+                }
+            }
+        });
+        format!("{hash} & {} = {}", self.of.saturating_sub(1), self.number)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    Integer,
+    Uuid,
+    Text,
+    Other,
+}
+
+impl KeyKind {
+    fn of(column: &KeyColumn) -> Self {
+        match column.type_name.split('(').next().unwrap_or_default() {
+            "smallint" | "integer" | "bigint" => Self::Integer,
+            "uuid" => Self::Uuid,
+            "text" | "character varying" | "character" => Self::Text,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Range<'_> {
@@ -31,9 +89,10 @@ impl Range<'_> {
             self.key.iter().map(|column| format!("{qualifier}.{}", quoted(&column.name))).collect();
         let columns = row(&columns);
         let bounds = [(">", self.after), ("<=", self.through)].into_iter();
-        let conditions: Vec<_> = bounds
-            .filter_map(|(operator, values)| Some(format!("{columns} {operator} {}", self.literal(values?))))
-            .collect();
+        let bounds = bounds
+            .filter_map(|(operator, values)| Some(format!("{columns} {operator} {}", self.literal(values?))));
+        let lane = self.lane.map(|lane| lane.sql(self.key, qualifier));
+        let conditions: Vec<_> = bounds.chain(lane).collect();
         if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
     }
 

@@ -7,7 +7,7 @@ fn key() -> Vec<KeyColumn> {
 /// The batch between 10 and 20.
 fn batch(sql: &str) -> String {
     let (key, after, through) = (key(), vec!["10".to_owned()], vec!["20".to_owned()]);
-    let range = Range { key: &key, after: Some(&after), through: Some(&through) };
+    let range = Range { key: &key, after: Some(&after), through: Some(&through), lane: None };
     analyse(sql).unwrap_or_else(|e| panic!("{sql}: {e}")).batch_sql(&range)
 }
 
@@ -68,12 +68,31 @@ fn a_range_over_several_columns_compares_rows_and_quotes_values() {
     let key = [column("tenant", "text"), column("id", "uuid")];
     let values = |tenant: &str| vec![tenant.to_owned(), "00000000-0000-0000-0000-000000000001".to_owned()];
     let through = values("O'Hara\\");
-    let range = Range { key: &key, after: None, through: Some(&through) };
+    let range = Range { key: &key, after: None, through: Some(&through), lane: None };
     assert_eq!(
         range.sql("\"t\""),
         "(\"t\".\"tenant\", \"t\".\"id\") <= (E'O''Hara\\\\'::text, '00000000-0000-0000-0000-000000000001'::uuid)"
     );
-    assert_eq!(Range { key: &key, after: None, through: None }.sql("\"t\""), "true");
+    assert_eq!(Range { key: &key, after: None, through: None, lane: None }.sql("\"t\""), "true");
+}
+
+#[test]
+fn a_lane_is_told_by_the_key_alone() {
+    let column =
+        |name: &str, type_name: &str| KeyColumn { name: name.to_owned(), type_name: type_name.to_owned() };
+    let sql = |key: &[KeyColumn]| {
+        let lane = Some(Lane { number: 1, of: 2 });
+        Range { key, after: None, through: None, lane }.sql("t")
+    };
+    assert_eq!(sql(&[column("id", "integer")]), "pg_catalog.hashint8extended(t.\"id\"::bigint, 0) & 1 = 1");
+    assert_eq!(
+        sql(&[column("tenant", "character varying(20)"), column("id", "uuid")]),
+        "pg_catalog.uuid_hash_extended(t.\"id\", \
+         pg_catalog.hashtextextended(t.\"tenant\"::text COLLATE pg_catalog.\"C\", 0)) & 1 = 1"
+    );
+    // What a text of it looks like is up to the session.
+    assert!(!Lane::can_tell(&[column("id", "bigint"), column("at", "timestamp with time zone")]));
+    assert!(Lane::can_tell(&[column("id", "bigint"), column("code", "character(3)")]));
 }
 
 #[test]
@@ -173,12 +192,12 @@ fn a_second_pass_is_made_only_where_the_update_makes_its_condition_false() {
         let found = analyse(sql).unwrap();
         assert_eq!(found.leaves, expected, "{sql}");
         let key = key();
-        let all = Range { key: &key, after: None, through: None };
+        let all = Range { key: &key, after: None, through: None, lane: None };
         assert_eq!(found.remaining_sql(&all).is_some(), expected, "{sql}");
     }
     let key = key();
     let update = analyse("UPDATE only s.t u SET a = 1 WHERE u.a IS NULL -- here").unwrap();
-    let all = Range { key: &key, after: None, through: None };
+    let all = Range { key: &key, after: None, through: None, lane: None };
     assert_eq!(
         update.remaining_sql(&all).unwrap(),
         "SELECT 1 FROM ONLY \"s\".\"t\" AS \"u\" WHERE (u.a IS NULL\n) AND (true) LIMIT 1"
