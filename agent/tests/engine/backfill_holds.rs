@@ -275,7 +275,7 @@ async fn a_table_of_somebody_else_is_not_vacuumed_and_it_says_so() {
     let (database, user) = (bench.test.name().to_owned(), format!("guest_{}", bench.test.name()));
     bench
         .execute(&format!(
-            "CREATE ROLE {user} LOGIN PASSWORD '{user}'; GRANT ALL ON users TO {user}; \
+            "CREATE ROLE {user} LOGIN PASSWORD '{user}'; GRANT SELECT, INSERT, UPDATE, DELETE ON users TO {user}; \
              GRANT CREATE ON DATABASE {database} TO {user}; GRANT pg_monitor TO {user}"
         ))
         .await;

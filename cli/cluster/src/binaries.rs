@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::ClusterError;
 
 /// Absolute paths of the server programs of one installation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Programs {
     pub(crate) initdb: PathBuf,
     pub(crate) postgres: PathBuf,

@@ -5,6 +5,7 @@
 //! the meeting directory, when nobody has held one for a while.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::binaries::Programs;
 use crate::guard::Guard;
 use crate::owner::{self, ServerUser};
 use crate::{Cluster, ClusterBuilder, ClusterError};
@@ -24,7 +26,11 @@ const MAKING: u32 = 1;
 pub(crate) async fn join() -> Result<Cluster, ClusterError> {
     let base = owner::base_directory(ServerUser::needed()?)?;
     let uid = rustix::process::geteuid().as_raw();
-    join_at(&base.join(format!("stopover-shared-{uid}-{MAKING}")), GRACE).await
+    // Whoever puts another PostgreSQL on PATH wants that one.
+    let mut programs = DefaultHasher::new();
+    Programs::find()?.hash(&mut programs);
+    let of = programs.finish();
+    join_at(&base.join(format!("stopover-shared-{uid}-{MAKING}-{of:016x}")), GRACE).await
 }
 
 pub(crate) async fn join_at(meeting: &Path, grace: Duration) -> Result<Cluster, ClusterError> {

@@ -232,11 +232,19 @@ fn add_index(
     if is_primary {
         become_not_null(world, effect, altered, &columns);
     }
-    if using.is_none() && world.is_partitioned(altered.oid) {
-        // The partitions' indexes are built as CREATE INDEX builds them.
-        for oid in world.tree(altered.oid).into_iter().filter(|oid| *oid != altered.oid) {
-            effect.lock_because(world, oid, LockMode::Share, below(world, altered.oid));
-        }
+    let builds_below = using.is_none() && world.is_partitioned(altered.oid);
+    // The partitions' indexes are built as CREATE INDEX builds them. From PostgreSQL 18 on every constraint locks all that
+    // inherits from the table as it does the table.
+    let mode = match () {
+        () if world.is_since(18) => Some(LockMode::AccessExclusive),
+        () if builds_below => Some(LockMode::Share),
+        () => None,
+    };
+    let descendants = world.tree(altered.oid).into_iter().filter(|oid| *oid != altered.oid);
+    for (mode, oid) in descendants.filter_map(|oid| Some((mode?, oid))) {
+        effect.lock_because(world, oid, mode, below(world, altered.oid));
+    }
+    if builds_below {
         effect.works_through(world, altered.oid, WorkKind::BuildIndex);
     } else if using.is_none() {
         effect.works_on(world, WorkKind::BuildIndex, &[altered.oid]);

@@ -49,7 +49,7 @@ fn rewrite_each(world: &World, effect: &mut Effect, oid: u32) {
     }
 }
 
-/// What is inherited from a plain table is left alone by these commands.
+/// What is inherited from a plain table is left alone by these commands; by VACUUM, up to PostgreSQL 17.
 fn partitions(world: &World, oid: u32) -> Vec<u32> {
     if world.is_partitioned(oid) { world.stored(oid) } else { vec![oid] }
 }
@@ -67,7 +67,8 @@ pub(super) fn vacuum(world: &World, effect: &mut Effect, vacuum: &ast::Vacuum) {
             continue;
         }
         effect.lock(world, oid, LockMode::ShareUpdateExclusive);
-        for stored in partitions(world, oid) {
+        let stored = if world.is_since(18) { world.stored(oid) } else { partitions(world, oid) };
+        for stored in stored {
             if stored != oid {
                 effect.lock_because(world, stored, LockMode::ShareUpdateExclusive, below(world, oid));
             }
@@ -85,8 +86,9 @@ pub(super) fn analyze(world: &World, effect: &mut Effect, analyze: &ast::Analyze
     for (name, _) in tables {
         let Some(oid) = world.find(&name) else { continue };
         effect.lock(world, oid, LockMode::ShareUpdateExclusive);
-        let is_partitioned = world.is_partitioned(oid);
-        let mode = if is_partitioned { LockMode::ShareUpdateExclusive } else { LockMode::AccessShare };
+        // The rows of what inherits from a plain table count for the whole; from PostgreSQL 18 on it is analyzed itself as well.
+        let each = world.is_partitioned(oid) || world.is_since(18);
+        let mode = if each { LockMode::ShareUpdateExclusive } else { LockMode::AccessShare };
         for child in world.tree(oid).into_iter().filter(|child| *child != oid) {
             effect.lock_because(world, child, mode, below(world, oid));
         }

@@ -39,6 +39,11 @@ impl World {
         self.facts.relations.iter_mut().find(|r| r.oid == oid)
     }
 
+    /// Whether the server is of this major version or a later one.
+    pub(super) fn is_since(&self, major: u32) -> bool {
+        self.facts.version / 10_000 >= major
+    }
+
     /// Whether anybody else can have it in use.
     pub(super) fn is_old(&self, oid: u32) -> bool {
         self.relation(oid).is_some_and(|r| !r.is_new)
